@@ -1,0 +1,116 @@
+"""Negative log-likelihood loss in NumPy, with the meaning of `torch.nn.functional.nll_loss`."""
+
+import operator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+REDUCTIONS = ("none", "mean", "sum")
+
+# Half precision is summed in float32: a float16 sum of ones stops growing at 2048. Looking types up by name admits
+# `ml_dtypes.bfloat16` without importing it, and rejects integers, bool, complex and long double.
+ACCUMULATOR = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64}
+
+
+def nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> np.ndarray | np.generic:
+    """Return the weighted negative log-likelihood of `target` under the log-probabilities `input`.
+
+    With `kept` the positions whose target is not `ignore_index`, the formulas of the PyTorch documentation are:
+
+        none:  -weight[target[n]] * input[n, target[n]]   where kept, else 0
+        sum:   the sum of these
+        mean:  the sum divided by the sum of weight[target[n]] over kept positions (their number without weights)
+
+    What is not selected is never read, so NaN and infinity there have no effect. What is selected follows IEEE 754,
+    silently: the mean of nothing is 0/0 = NaN.
+
+    Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); `target` is `input` without the class axis; `weight` is (C,).
+    `none` returns the shape of `target`, `sum` and `mean` return a scalar.
+
+    Dtypes: `input` is float16, bfloat16, float32 or float64, `weight` and the result have the same dtype. Half precision
+    is multiplied and summed in float32 and rounded once. `target` is of any integer dtype; an `ignore_index` that
+    its dtype cannot hold ignores nothing.
+
+    Raises:
+        TypeError: a dtype other than these, or an `ignore_index` that is not an integer.
+        ValueError: shapes that do not fit together, or an unknown `reduction`.
+        IndexError: a target outside [0, C) that is not ignored.
+    """
+    x, t = np.asarray(input), np.asarray(target)
+    w = None if weight is None else np.asarray(weight)
+    _check(x, t, w, reduction)
+    ignore_index = _as_int(ignore_index)
+
+    rows = np.moveaxis(x, min(1, x.ndim - 1), -1)  # a view of shape (*target.shape, C)
+    where, classes = _select(t, rows.shape[-1], ignore_index)
+    dtype, accumulator = x.dtype, ACCUMULATOR[x.dtype.name]
+    with np.errstate(all="ignore"):  # NaN, inf, x/0 and overflow are answers here, not accidents
+        losses = -rows[(*where, classes)]
+        if w is not None:
+            scale = w[classes].astype(accumulator)
+            losses = losses.astype(accumulator) * scale  # exact for half precision: 11 + 11 bits fit into 24
+        if reduction == "none":
+            if classes.size == t.size:
+                return np.asarray(losses, dtype).reshape(t.shape)
+            full = np.zeros(t.shape, dtype)
+            full[where] = losses
+            return full
+        # `losses` and `scale` are dense, so NumPy adds them pairwise: the error grows with log2(N), not with N.
+        # Widening comes first, because np.sum(dtype=...) widens block by block and adds the blocks one after another.
+        total = np.sum(losses.astype(accumulator, copy=False))
+        if reduction == "mean":
+            total = total / (accumulator(classes.size) if w is None else np.sum(scale))
+        return total.astype(dtype)
+
+
+def _select(t: np.ndarray, classes: int, ignore_index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Return an index of the positions that are not ignored, and their targets, all of them in [0, classes)."""
+    low, high = (t.min(), t.max()) if t.size else (0, -1)
+    if low >= 0 and high < classes and not low <= ignore_index <= high:
+        return np.indices(t.shape, sparse=True), t  # nothing is ignored: spare the mask and the copy
+    kept = np.asarray(t != ignore_index)  # an array also where t is 0-d
+    chosen = t[kept]
+    if chosen.size and (chosen.min() < 0 or chosen.max() >= classes):
+        position = np.argwhere(kept & ((t < 0) | (t >= classes)))[0].tolist()
+        value = t[tuple(position)]
+        raise IndexError(
+            f"target{position or ''} is {value}, which is neither a class of input, in [0, {classes}), nor ignore_index "
+            f"({ignore_index}); correct the target, or pass ignore_index={value} to leave such positions out"
+        )
+    return (kept,), chosen
+
+
+def _as_int(ignore_index: int) -> int:
+    """Return a Python integer, which NumPy compares by value: a uint8 target of 156 then is not -100."""
+    try:
+        return operator.index(ignore_index)
+    except TypeError:
+        raise TypeError(f"ignore_index is {ignore_index!r}; pass an integer, for instance -100") from None
+
+
+def _check(x: np.ndarray, t: np.ndarray, w: np.ndarray | None, reduction: str) -> None:
+    """Raise TypeError or ValueError unless dtypes, shapes and the reduction fit together."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; use one of {', '.join(map(repr, REDUCTIONS))}")
+    if x.dtype.name not in ACCUMULATOR:
+        raise TypeError(f"input has dtype {x.dtype}; convert it to one of {', '.join(ACCUMULATOR)}")
+    if t.dtype.kind not in "iu":
+        raise TypeError(f"target has dtype {t.dtype}; class indices must have an integer dtype, for instance int64")
+    if x.ndim == 0:
+        raise ValueError("input is 0-d; it needs a class axis: (C,), (N, C) or (N, C, d1, ..., dK)")
+    expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    if t.shape != expected:
+        raise ValueError(f"target has shape {t.shape}; input of shape {x.shape} needs a target of shape {expected}")
+    if w is None:
+        return
+    if w.dtype != x.dtype:
+        raise TypeError(f"weight has dtype {w.dtype} and input {x.dtype}; convert weight to {x.dtype}")
+    classes = x.shape[min(1, x.ndim - 1)]
+    if w.shape != (classes,):
+        raise ValueError(f"weight has shape {w.shape}; input of shape {x.shape} needs one weight per class: ({classes},)")

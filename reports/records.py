@@ -1,0 +1,288 @@
+"""What a run remembers: the record types, and the file they are kept in, one JSON object a line.
+
+A file opens with a `Header` and closes with a `Footer`; between them stand records in the order in which
+workers finished. A file without footer is a run that was cut off, and is read as one. `FORMAT` is the version of
+all this: newer files are refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from ..specs.errors import RecordsError
+
+FORMAT = 1
+
+# Statuses in the order in which tables show them; the words of `lossparity.specs.case.Status`.
+STATUSES = ("pass", "fail", "error", "crash", "timeout", "unsupported", "uninformative", "not_run")
+
+
+class SubjectInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One way of executing the loss, as it was when the run started."""
+
+    name: str
+    backend: str
+    version: str
+    device: str
+    binding: str  # native (the framework's own op) or composed (our port)
+    style: str  # eager, compiled, traced ...
+    dtypes: tuple[str, ...]
+    target_dtypes: tuple[str, ...]
+    gradual_underflow: dict[str, bool]  # by dtype, probed
+    notes: tuple[str, ...] = ()
+
+
+class AbsentBackend(msgspec.Struct, frozen=True):
+    """A backend that is not installed, and how to install it."""
+
+    name: str
+    install: str
+
+
+class ClauseInfo(msgspec.Struct, frozen=True):
+    """A clause as the run knew it, so that a report needs nothing else."""
+
+    id: str
+    family: str
+    level: str  # MUST, SHOULD or RECORD
+    statement: str
+    source: str
+
+
+class DivergenceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A known departure as the run knew it."""
+
+    id: str
+    title: str
+    subjects: tuple[str, ...]
+    clauses: tuple[str, ...]
+    cause: str
+    explanation: str
+    references: tuple[str, ...]
+    reproducer: str
+    selector: str
+    vector: str
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
+    """First line: what ran, where, on what."""
+
+    format: int
+    lossparity: str
+    started: str  # ISO 8601, UTC
+    command: str
+    profile: str
+    seed: int
+    strict: bool
+    machine: dict[str, str]
+    subjects: tuple[SubjectInfo, ...]
+    absent: tuple[AbsentBackend, ...]
+    clauses: tuple[ClauseInfo, ...]
+    divergences: tuple[DivergenceInfo, ...]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
+    """One family of cases on one subject in one dtype. Counts are of calls, by the call's worst status."""
+
+    id: str
+    subject: str
+    family: str
+    dtype: str
+    planned: int  # calls drawn, by the corpus and by exploration
+    statuses: dict[str, int]
+    unexpected: int  # calls whose outcome was not the expected one
+    seconds: float
+    framework_seconds: float  # spent inside the implementation, compilation included
+    compilations: int
+    compile_seconds: float
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
+    """How often one clause came out one way in one item."""
+
+    subject: str
+    family: str  # of the generator; the clause has its own
+    dtype: str
+    clause: str
+    status: str
+    expected: bool
+    divergence: str | None
+    count: int
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
+    """One call that did not simply pass, complete enough to be read and replayed alone.
+
+    Kept for the first few of each kind in an item; tallies count them all.
+    """
+
+    subject: str
+    family: str
+    dtype: str
+    clauses: tuple[str, ...]
+    flags: tuple[str, ...]
+    status: str
+    expected: bool
+    divergence: str | None
+    because: str  # one sentence
+    observed: str
+    exact: str
+    distance: str  # in ulp and in bounds, or empty
+    call: dict[str, Any]  # specs.call.encode_call
+    summary: str  # the call in one line
+    digest: str
+    origin: str  # vector id, corpus or exploration
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
+    """How accurate one subject's results were in one dtype, reduction and decade of size.
+
+    `ulps` counts errors in ulp, keyed by the error with two significant digits; `levels` counts ladder classes.
+    The worst call is the one with the largest error in ulp among those judged.
+    """
+
+    subject: str
+    dtype: str
+    reduction: str
+    decade: int  # floor(log10(positions)), 0 for fewer than ten
+    judged: int
+    uninformative: int
+    correctly_rounded: int
+    ulps: dict[str, int]
+    levels: dict[str, int]
+    worst_ulps: float
+    worst_utilisation: float
+    worst_depth: int
+    worst_call: dict[str, Any] | None
+    worst_observed: str
+    worst_exact: str
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, tag="observation"):
+    """What was seen under a clause that is recorded and never judged."""
+
+    subject: str
+    dtype: str
+    clause: str
+    what: str
+    count: int
+
+
+class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
+    """Last line: how the run ended. `planned` is the sum over `statuses`, checked."""
+
+    ended: str  # complete or interrupted
+    exit_code: int
+    seconds: float
+    planned: int
+    statuses: dict[str, int]
+    unexpected: int
+
+
+Record = Item | Tally | Finding | Accuracy | Observation
+Line = Header | Record | Footer
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Line).decode
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A records file, read."""
+
+    path: str
+    header: Header
+    records: tuple[Record, ...]
+    footer: Footer | None  # None: the run was cut off
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The records of one type, in file order."""
+        return [record for record in self.records if isinstance(record, kind)]
+
+
+class Writer:
+    """Appends lines to a records file, each flushed as it is written, so that an interrupted run keeps them."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = path.open("w", encoding="utf-8")
+        self.write(header)
+
+    def write(self, line: Line) -> None:
+        """Append one line."""
+        self._file.write(_encode(line).decode() + "\n")
+        self._file.flush()
+
+    def close(self, footer: Footer) -> None:
+        """Append the footer and make the file durable."""
+        self.write(footer)
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def read(path: Path) -> Run:
+    """Read a records file; raises RecordsError naming the file, the line and what to do."""
+    lines: list[Line] = []
+    try:
+        text = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise RecordsError(f"{path}: {error.strerror}; name a records.jsonl or a folder that holds one") from error
+    for number, line in enumerate(text, 1):
+        try:
+            lines.append(_decode(line))
+        except msgspec.MsgspecError as error:
+            if number == 1:
+                raise RecordsError(_refusal(path, line, error)) from error
+            if number == len(text):  # the line that was being written when the run was cut off
+                break
+            raise RecordsError(f"{path}:{number}: {error}; the file is damaged, run `lossparity run` again") from error
+    if not lines or not isinstance(lines[0], Header):
+        raise RecordsError(f"{path}: does not begin with a header; it is not a records file of `lossparity run`")
+    if lines[0].format > FORMAT:
+        raise RecordsError(_newer(path, lines[0].format))
+    footer = lines[-1] if isinstance(lines[-1], Footer) else None
+    records = tuple(line for line in lines[1:] if not isinstance(line, Header | Footer))
+    return Run(str(path), lines[0], records, footer)
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.rglob("records.jsonl")) if path.is_dir() else [path]
+        if not inside:
+            raise RecordsError(f"{path}: holds no records.jsonl; `lossparity run --out {path}` writes one")
+        found += inside
+    return found
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of one line of a records file."""
+    return msgspec.json.schema(Line)
+
+
+def count_statuses(items: Iterable[Item]) -> Counter[str]:
+    """Calls by status over items."""
+    total: Counter[str] = Counter()
+    for item in items:
+        total.update(item.statuses)
+    return total
+
+
+def _refusal(path: Path, line: str, error: Exception) -> str:
+    try:
+        version = msgspec.json.decode(line, type=dict[str, Any]).get("format", 0)
+    except msgspec.MsgspecError:
+        version = 0
+    if isinstance(version, int) and version > FORMAT:
+        return _newer(path, version)
+    return f"{path}:1: not a header ({error}); it is not a records file of `lossparity run`"
+
+
+def _newer(path: Path, version: int) -> str:
+    return f"{path}: written in format {version}, this lossparity reads up to {FORMAT}; upgrade lossparity to read it"

@@ -1,0 +1,333 @@
+"""How far from the exact answer a sum or a mean may be, derived and never picked.
+
+Notation (the derivations' own): p is the storage format, q the accumulator's, u = 2^-t their unit roundoff,
+mu the smallest subnormal, lambda the smallest normal, Omega the largest number. n terms a_i, S their exact sum,
+M the sum of |a_i|, W the exact normaliser, W_a the sum of the absolute weights, R = S/W.
+
+*Sum of height h.* Rounding to nearest makes every addition exact up to a factor (1+d), |d| <= u, and additions
+do not underflow. A term passes through at most h additions, so |computed - S| <= ((1+u)^h - 1) M =: g_h M
+(Higham, Accuracy and Stability, ch. 4). Independently (n-1) u M holds for every order and every n, by
+induction over the tree's root: its rounding error is at most the smaller of its two operands and u times their
+sum, and whichever of the three is smallest is covered by n2 u M1 + n1 u M2 (after Rump, BIT 2012, and Lange and
+Rump 2017). E_sum = min(g_h, (n-1) u). The input [1, u, u, ...] reaches it, so it cannot be tightened.
+
+*Products.* Exact when q holds 2 t_p bits, else one relative error u_q each, plus mu_q/2 where a product can
+fall below lambda_q without being a multiple of mu_q.
+
+*Mean.* (S+eS)/(W+eW) - S/W = (eS - R eW)/(W+eW) exactly, so |error| <= (E_S + |R| e_W)/(|W| - e_W) while
+e_W < |W|, then two roundings (a reciprocal and a multiplication; a true division makes one of them). Where
+e_W >= |W| nothing can be said: the bound is infinite.
+
+*Final rounding* into a narrower p adds u_p (|R| + E) + mu_p/2.
+
+*Flush to zero.* Every operand, product, partial sum or result below lambda may become 0, which costs at most
+itself each time.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .exact import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, ExactSum, Format, floor_log2, round_to, ulp
+
+# The accumulator that a wide implementation uses, and the one that the specification requires (A-5).
+WIDE = {"float16": FLOAT32, "bfloat16": FLOAT32, "float32": FLOAT64, "float64": FLOAT64}
+REQUIRED = {"float16": FLOAT32, "bfloat16": FLOAT32, "float32": FLOAT32, "float64": FLOAT64}
+HALVES = (FLOAT16, BFLOAT16)
+
+# The bounds are evaluated in float64 with a few dozen roundings; this covers them many times over.
+_SAFETY = 1 + 2.0**-40
+_ROUNDINGS_OF_A_QUOTIENT = 2
+
+
+class Level(enum.IntEnum):
+    """The verdict ladder: the smallest class that an observed value fits."""
+
+    EXACT = 0
+    CORRECTLY_ROUNDED = 1
+    NEIGHBOUR = 2  # at most one representable number from the correctly rounded one
+    WIDE_LOG = 3  # within the bound of a wide accumulator and logarithmic depth
+    WIDE_ANY = 4  # of a wide accumulator, any order
+    OWN_LOG = 5  # of its own precision, logarithmic depth
+    OWN_ANY = 6  # of its own precision, any order
+    OUT = 7
+
+    def __str__(self) -> str:
+        return "X" if self is Level.OUT else f"E{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """What a subject's arithmetic is allowed to do in one dtype.
+
+    `flush`: subnormal numbers may be read and written as zero. `per_term`: a mean is summed from terms that were
+    divided by W one by one.
+    """
+
+    flush: bool = False
+    per_term: bool = False
+
+
+IEEE = Arithmetic()
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """Exact facts about one reduction whose terms are all finite.
+
+    `numerator` sums a_i = w_i x_i over the `n` kept positions of `positions`; `normaliser` sums the weights, and
+    is None for a plain sum. `flushed` and `flushed_weights` bound what flushing operands and products to zero
+    can remove from either. The exact result is -numerator/normaliser.
+    """
+
+    fmt: Format
+    n: int
+    positions: int
+    weighted: bool
+    numerator: ExactSum
+    normaliser: ExactSum | None
+    flushed: float = 0.0
+    flushed_weights: float = 0.0
+
+    @property
+    def exact(self) -> Fraction:
+        """The exact result; raises ZeroDivisionError for a mean whose normaliser is 0."""
+        if self.normaliser is None:
+            return -self.numerator.total
+        return -self.numerator.total / self.normaliser.total
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A way of adding up: accumulator format and the height of the summation tree."""
+
+    accumulator: Format
+    height: int
+
+
+def logarithmic_height(positions: int) -> int:
+    """The height allowed to a careful summation of so many positions, 64 + 2 ceil(log2 N)."""
+    return 64 + 2 * max(positions - 1, 0).bit_length()
+
+
+def sum_factor(height: int, n: int, u: float) -> float:
+    """E_sum, the largest relative error (to M) of summing n terms in a tree of that height."""
+    if n < 2:
+        return 0.0
+    return min(math.expm1(min(height, n - 1) * math.log1p(u)), (n - 1) * u)
+
+
+def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE) -> tuple[float, int]:
+    """The bound on |observed - exact| and its scale: (b, k) stands for b * 2^k, b possibly infinite.
+
+    The scale keeps float64 from over- and underflowing on extreme data: S and M are used as multiples of 2^k,
+    2^k being about M, and W as multiples of 2^j.
+    """
+    p, q, n = reduction.fmt, tier.accumulator, reduction.n
+    numerator, normaliser = reduction.numerator, reduction.normaliser
+    k = floor_log2(numerator.magnitude) if numerator.magnitude else 0
+    factor = sum_factor(tier.height, n, q.u)
+    product = 0.0 if not reduction.weighted or q.t >= 2 * p.t else q.u
+    if arithmetic.per_term and normaliser is not None:
+        product += q.u
+    error = _scaled(numerator.magnitude, k) * (product + factor + product * factor)
+    if reduction.weighted and numerator.quantum < _exponent_of_mu(q):
+        error += n * _power(_exponent_of_mu(q) - 1 - k)
+    if arithmetic.flush:
+        error += _scaled(Fraction(reduction.flushed), k) + n * _power(max(p.emin, q.emin) - k)
+    size, scale = _scaled(abs(numerator.total), k), k
+    if normaliser is not None:
+        j = floor_log2(normaliser.magnitude) if normaliser.magnitude else 0
+        error_w = _normaliser_error(reduction, normaliser, tier, j, arithmetic)
+        w, scale = _scaled(abs(normaliser.total), j), k - j
+        if error_w >= w or (arithmetic.flush and w - error_w <= _power(q.emin - j)):
+            return math.inf, 0
+        size /= w
+        error = (error + size * error_w) / (w - error_w)
+        error += ((1 + q.u) ** _ROUNDINGS_OF_A_QUOTIENT - 1) * (size + error)
+        error += (1 + n * arithmetic.per_term) * _power(_exponent_of_mu(q) - scale)
+    if q.t > p.t:
+        error += p.u * (size + error) + _power(_exponent_of_mu(p) - 1 - scale)
+    if arithmetic.flush:
+        error += _power(p.emin - scale)
+    return error * _SAFETY, scale
+
+
+def _normaliser_error(
+    reduction: Reduction, normaliser: ExactSum, tier: Tier, j: int, arithmetic: Arithmetic
+) -> float:
+    """e_W in multiples of 2^j."""
+    q, n = tier.accumulator, reduction.n
+    magnitude = _scaled(normaliser.magnitude, j)
+    if reduction.weighted or q in HALVES:  # a count kept in half precision is a sum of ones
+        error = magnitude * sum_factor(tier.height, n, q.u)
+    else:
+        error = 0.0 if n <= 2**q.t else magnitude * q.u
+    if arithmetic.flush and reduction.weighted:
+        error += _scaled(Fraction(reduction.flushed_weights), j) + n * _power(q.emin - j)
+    return error
+
+
+def is_certified(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic = IEEE) -> bool:
+    """Whether every partial sum, in any order, is exact in that accumulator (or a wider one).
+
+    So it is when all terms are multiples of 2^e, e.g. e = quantum, and M <= 2^t 2^e: then all partial sums are
+    integers of at most t bits times 2^e. 2^e must be representable, and stay normal on a subject that flushes.
+    """
+    sums = [reduction.numerator]
+    if reduction.normaliser is not None and reduction.weighted:
+        sums.append(reduction.normaliser)
+    elif reduction.normaliser is not None and reduction.n > 2**accumulator.t:
+        return False
+    if arithmetic.flush and (reduction.flushed or reduction.flushed_weights):
+        return False
+    smallest = max(accumulator.emin, reduction.fmt.emin) if arithmetic.flush else _exponent_of_mu(accumulator)
+    return all(
+        s.magnitude <= Fraction(2) ** (s.quantum + accumulator.t)
+        and (s.quantum >= smallest or not s.magnitude)
+        and s.magnitude <= accumulator.largest
+        for s in sums
+    )
+
+
+def may_overflow(reduction: Reduction, accumulator: Format) -> bool:
+    """Whether some order of summation in that accumulator can overflow: M (1+g), or W_a (1+g), beyond Omega."""
+    growth = Fraction(1 + sum_factor(reduction.n, reduction.n, accumulator.u) + 2 * accumulator.u)
+    sums = [reduction.numerator] + ([reduction.normaliser] if reduction.normaliser is not None else [])
+    return any(s.magnitude * growth > accumulator.largest for s in sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """Where one observed reduction stands.
+
+    `level` is the ladder class, `within_required` and `within_own` whether it meets the bound of the required
+    accumulator and of the format's own precision (None: the bound reaches half of the exact value, so meeting it
+    says nothing), `within_log` the logarithmic-depth bound. `ulps` is |error|/ulp(exact), `utilisation`
+    |error|/bound of the required accumulator, `depth` a proven lower bound on the height of the summation tree.
+    """
+
+    level: Level
+    within_required: bool | None
+    within_own: bool | None
+    within_log: bool | None
+    certified: bool
+    ulps: float
+    utilisation: float
+    depth: int
+    bound: float
+
+
+def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) -> Grade:
+    """Grade a finite observed value against the exact one."""
+    exact, fmt = reduction.exact, reduction.fmt
+    error = abs(Fraction(observed) - exact)
+    rounded = round_to(exact, fmt)
+    required, own = Tier(REQUIRED[fmt.name], reduction.n), Tier(fmt, reduction.n)
+    bound = error_bound(reduction, required, arithmetic)
+    level = _level(reduction, observed, error, rounded, arithmetic)
+    certified = is_certified(reduction, required.accumulator, arithmetic)
+    judged = _within(exact, error, bound)
+    if certified and not (arithmetic.per_term and reduction.normaliser is not None):
+        judged = level <= (Level.CORRECTLY_ROUNDED if reduction.normaliser is None else Level.NEIGHBOUR)
+    elif level <= Level.CORRECTLY_ROUNDED:
+        judged = True
+    semantic = judged
+    if own != required and not judged and not is_certified(reduction, fmt, arithmetic):
+        semantic = _within(exact, error, error_bound(reduction, own, arithmetic))
+    log = Tier(fmt, logarithmic_height(reduction.positions))
+    log_bound = bound if log.height >= reduction.n else error_bound(reduction, log, arithmetic)
+    return Grade(
+        level,
+        judged,
+        semantic,
+        True if level <= Level.NEIGHBOUR else _within(exact, error, log_bound),
+        certified,
+        float(error / ulp(exact, fmt)),
+        _ratio(error, bound),
+        _effective_depth(reduction, error),
+        _as_float(bound),
+    )
+
+
+def _level(
+    reduction: Reduction, observed: float, error: Fraction, rounded: float, arithmetic: Arithmetic
+) -> Level:
+    fmt = reduction.fmt
+    if error == 0:
+        return Level.EXACT
+    if observed == rounded:
+        return Level.CORRECTLY_ROUNDED
+    if math.isfinite(rounded) and _adjacent(observed, rounded, fmt):
+        return Level.NEIGHBOUR
+    wide, deep = WIDE[fmt.name], logarithmic_height(reduction.positions)
+    tiers = {
+        Level.WIDE_LOG: Tier(wide, deep),
+        Level.WIDE_ANY: Tier(wide, reduction.n),
+        Level.OWN_LOG: Tier(fmt, deep),
+        Level.OWN_ANY: Tier(fmt, reduction.n),
+    }
+    for level, tier in tiers.items():
+        if _inside(error, error_bound(reduction, tier, arithmetic)):
+            return level
+    return Level.OUT
+
+
+def _adjacent(a: float, b: float, fmt: Format) -> bool:
+    """Whether two numbers of a format are neighbours in it."""
+    low, high = sorted((Fraction(a), Fraction(b)), key=abs)
+    spacing = ulp(low, fmt)
+    return abs(high - low) == spacing
+
+
+def _inside(error: Fraction, bound: tuple[float, int]) -> bool:
+    size, scale = bound
+    return math.isinf(size) or error <= Fraction(size) * Fraction(2) ** scale
+
+
+def _within(exact: Fraction, error: Fraction, bound: tuple[float, int]) -> bool | None:
+    """Inside the bound? None where the bound is so wide that being inside says nothing."""
+    if not _inside(error, bound):
+        return False
+    size, scale = bound
+    vacuous = math.isinf(size) or (size > 0 and 2 * Fraction(size) * Fraction(2) ** scale >= abs(exact))
+    return None if vacuous else True
+
+
+def _ratio(error: Fraction, bound: tuple[float, int]) -> float:
+    size, scale = bound
+    if error == 0 or math.isinf(size):
+        return 0.0
+    return float(error / (Fraction(size) * Fraction(2) ** scale)) if size else math.inf
+
+
+def _effective_depth(reduction: Reduction, error: Fraction) -> int:
+    """ceil(|error| / (u M)): no summation tree lower than this can make such an error (sums only)."""
+    if reduction.normaliser is not None or not reduction.numerator.magnitude:
+        return 0
+    return math.ceil(error / (Fraction(reduction.fmt.u) * reduction.numerator.magnitude))
+
+
+def _as_float(bound: tuple[float, int]) -> float:
+    size, scale = bound
+    try:
+        return math.ldexp(size, scale)
+    except OverflowError:
+        return math.inf
+
+
+def _exponent_of_mu(fmt: Format) -> int:
+    return fmt.emin - fmt.t + 1
+
+
+def _power(exponent: int) -> float:
+    """2^exponent, infinite when beyond float64: such a bound is vacuous anyway."""
+    return math.ldexp(1.0, exponent) if exponent < 1024 else math.inf
+
+
+def _scaled(value: Fraction, k: int) -> float:
+    """value / 2^k as a float64."""
+    return float(value * Fraction(2) ** -k)

@@ -1,0 +1,211 @@
+"""What goes into an implementation and what comes out of it.
+
+A `Call` holds the arguments of one invocation as NumPy arrays, bit for bit; an `Outcome` is what an
+implementation did with them. Neither knows what the right answer is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from .errors import VectorError
+
+Array = npt.NDArray[Any]
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+TARGET_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+REDUCTIONS = ("none", "sum", "mean")
+
+# Up to this many elements an array is written as readable hexadecimal floats, above it as compressed bytes.
+READABLE_ELEMENTS = 64
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """The NumPy dtype called `name`, bfloat16 included; raises TypeError when there is none."""
+    return BFLOAT16 if name == "bfloat16" else np.dtype(name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """The arguments of one `nll_loss` invocation.
+
+    `input` is `(C,)` or `(N, C, d1..dK)`, `target` `()` or `(N, d1..dK)`, `weight` `(C,)` or None. Illegal
+    calls are Calls too, so nothing is validated here and `reduction` may be any object. `omitted` names
+    arguments the caller leaves out, to exercise an implementation's own defaults; their fields then hold the
+    specified default.
+    """
+
+    input: Array
+    target: Array
+    weight: Array | None = None
+    ignore_index: int = -100
+    reduction: Any = "mean"
+    omitted: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> str:
+        """Name of the input's dtype."""
+        return self.input.dtype.name
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments besides the arrays, without those that are omitted."""
+        given = {"ignore_index": self.ignore_index, "reduction": self.reduction}
+        return {name: value for name, value in given.items() if name not in self.omitted}
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """The array arguments that are present, with their names."""
+        yield "input", self.input
+        yield "target", self.target
+        if self.weight is not None:
+            yield "weight", self.weight
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that identify the call's content, the same on every machine."""
+        content = hashlib.sha256(repr((self.ignore_index, self.reduction, self.omitted)).encode())
+        for name, array in self.arrays():
+            content.update(f"{name}{array.dtype.name}{array.shape}".encode())
+            content.update(np.ascontiguousarray(array).tobytes())
+        return content.hexdigest()[:16]
+
+    def describe(self) -> str:
+        """One line that shows the call's structure."""
+        weight = "None" if self.weight is None else f"{self.weight.dtype.name}{list(self.weight.shape)}"
+        return (
+            f"input={self.dtype}{list(self.input.shape)}, target={self.target.dtype.name}{list(self.target.shape)}, "
+            f"weight={weight}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Returned:
+    """The implementation returned a value, read back bit-exactly into NumPy."""
+
+    value: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The implementation raised a Python exception of this type, with this message."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The process died while the implementation ran."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The implementation did not come back within so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """The subject declares that it does not do this; it was not called."""
+
+    reason: str
+
+
+Outcome = Returned | Raised | Crashed | TimedOut | Unsupported
+
+
+# --- JSON form -------------------------------------------------------------------------------------------
+
+
+def encode_array(array: Array) -> dict[str, Any]:
+    """An array as JSON: hexadecimal floats or integers when small, else zlib-compressed little-endian bytes.
+
+    `values` shorter than the array repeat in order until the shape is filled.
+    """
+    head = {"dtype": array.dtype.name, "shape": list(array.shape)}
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if array.dtype.kind == "c":
+        return head | {"zlib": _pack(flat)}
+    period = _period(flat)
+    if period is None:
+        return head | {"zlib": _pack(flat)}
+    return head | {"values": [_number(value) for value in flat[:period].tolist()]}
+
+
+def decode_array(data: Any, where: str = "array") -> Array:
+    """The array that `encode_array` wrote; raises VectorError naming `where` and what is wrong."""
+    try:
+        dtype, shape = dtype_of(data["dtype"]), tuple(int(length) for length in data["shape"])
+        size = math.prod(shape)
+        if "zlib" in data:
+            raw = zlib.decompress(base64.b64decode(data["zlib"]))
+            return np.frombuffer(raw, dtype=dtype).reshape(shape)
+        values = [_parse(value) for value in data["values"]]
+        if size and not values:
+            raise ValueError("no values for a shape that is not empty")
+        filled = list(itertools.islice(itertools.cycle(values), size)) if size else []
+        array = np.array(filled, dtype=np.float64 if dtype.kind in "fV" else None)
+        return array.astype(dtype).reshape(shape)
+    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
+        raise VectorError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def encode_call(call: Call) -> dict[str, Any]:
+    """A call as JSON."""
+    data: dict[str, Any] = {name: encode_array(array) for name, array in call.arrays()}
+    data |= {"ignore_index": call.ignore_index, "reduction": call.reduction}
+    return data | ({"omitted": list(call.omitted)} if call.omitted else {})
+
+
+def decode_call(data: Any, where: str = "call") -> Call:
+    """The call that `encode_call` wrote; raises VectorError naming `where` and what is wrong."""
+    try:
+        weight = data.get("weight")
+        return Call(
+            decode_array(data["input"], f"{where}.input"),
+            decode_array(data["target"], f"{where}.target"),
+            None if weight is None else decode_array(weight, f"{where}.weight"),
+            data["ignore_index"],
+            data["reduction"],
+            tuple(data.get("omitted", ())),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VectorError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def _period(flat: Array) -> int | None:
+    """The shortest readable run whose repetition is `flat`, or None when there is none."""
+    if flat.size <= READABLE_ELEMENTS:
+        return flat.size
+    bits = flat.view(f"u{flat.dtype.itemsize}") if flat.dtype.kind != "b" else flat
+    for period in (1, 2, 4, 8, 16, 32, 64):
+        if bool((bits[period:] == bits[:-period]).all()):
+            return period
+    return None
+
+
+def _pack(flat: Array) -> str:
+    return base64.b64encode(zlib.compress(flat.tobytes(), 6)).decode()
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float):
+        return value.hex() if math.isfinite(value) else repr(value)
+    return value
+
+
+def _parse(value: Any) -> Any:
+    return float.fromhex(value) if isinstance(value, str) else value

@@ -1,0 +1,115 @@
+"""What is expected of a call, and what was found: small frozen types that every floor above shares."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from .accuracy import Reduction
+from .call import Array, Call
+
+
+class Status(enum.StrEnum):
+    """How one clause, or one call, came out. ERROR is ours; UNINFORMATIVE is counted beside PASS, never in it."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    ERROR = "error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported"
+    UNINFORMATIVE = "uninformative"
+    NOT_RUN = "not_run"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elementwise:
+    """`none`: each element is prescribed.
+
+    `value` is the correctly rounded result, with the input's dtype and the target's shape. `exact` is True where
+    rounding did nothing. `loose` marks subnormal weighted products, where one representable number is free;
+    `flushable` what a flushing subject may return as zero, and `flushable_nan` as NaN (0 * inf).
+    """
+
+    value: Array
+    exact: Array
+    loose: Array
+    flushable: Array
+    flushable_nan: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`sum` or `mean` whose result is decided by IEEE 754 before any tolerance.
+
+    Values are in {nan, inf, -inf, 0.0}; `allowed` for every subject, `flushed` also for a flushing one.
+    """
+
+    allowed: frozenset[str]
+    flushed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudgeable:
+    """A legal call whose result depends on the order of summation; it still has to return something."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Returns:
+    """The call must return `shape` in the input's dtype, with this value."""
+
+    shape: tuple[int, ...]
+    value: Elementwise | Reduction | Limit | Unjudgeable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raises:
+    """The call must raise, for any of these reasons (A-8).
+
+    Categories are index, shape, dtype and value. Where the only fault is in the target's data, `poison` says what
+    traced code, which cannot raise on data, may return instead: NaN where True (0-d for `sum` and `mean`), and
+    what `otherwise` prescribes elsewhere.
+    """
+
+    categories: frozenset[str]
+    poison: Array | None = None
+    otherwise: Elementwise | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unspecified:
+    """The specification only asks to record what happens."""
+
+    clause: str
+
+
+Expectation = Returns | Raises | Unspecified
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A call, what it is for, and what must come of it.
+
+    `clauses` are the ids it exercises, `flags` the bug classes it aims at, `family` the generator that made it,
+    `tier` the subjects it is meant for by cost of compilation (1: all, 2: cheap compilers, 3: none compiled).
+    """
+
+    call: Call
+    expectation: Expectation
+    clauses: tuple[str, ...]
+    flags: tuple[str, ...]
+    family: str
+    tier: int = 1
+    origin: str = "corpus"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one call says about one clause."""
+
+    clause: str
+    status: Status
+    because: str = ""
+    note: str = field(default="", compare=False)

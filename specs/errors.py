@@ -1,0 +1,69 @@
+"""Every error this package raises on purpose, in the order of a run's life; the exit code sits on the class."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LossparityError(Exception):
+    """Base of all: `exit_code` is what the command line returns for it."""
+
+    exit_code = 3
+
+
+class UsageError(LossparityError):
+    """The command line names something that does not exist."""
+
+    exit_code = 4
+
+
+class SpecError(LossparityError):
+    """A clause, flag or capability table is broken."""
+
+    exit_code = 4
+
+
+class VectorError(LossparityError):
+    """A vector or a recorded call cannot be read."""
+
+    exit_code = 4
+
+
+class LedgerError(LossparityError):
+    """A row of known divergences is broken."""
+
+    exit_code = 4
+
+
+class RecordsError(LossparityError):
+    """A records file cannot be read."""
+
+    exit_code = 4
+
+
+class NothingRan(LossparityError):
+    """The selection left nothing to run."""
+
+    exit_code = 5
+
+
+class AdapterUnavailable(LossparityError):
+    """A backend that was asked for cannot start."""
+
+    exit_code = 6
+
+
+class BridgeError(LossparityError):
+    """Our own conversion to or from a framework failed: counted as ERROR, never as the framework's failure."""
+
+
+class EngineError(LossparityError):
+    """The suite contradicts itself: a heartbeat that did not beat, a sum that does not add up."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence that offers the known words closest to `word`."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
