@@ -147,7 +147,7 @@ def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE)
             return math.inf, 0
         size /= w
         error = (error + size * error_w) / (w - error_w)
-        error += ((1 + q.u) ** _ROUNDINGS_OF_A_QUOTIENT - 1) * (size + error)
+        error += math.expm1(_ROUNDINGS_OF_A_QUOTIENT * math.log1p(q.u)) * (size + error)
         error += (1 + n * arithmetic.per_term) * _power(_exponent_of_mu(q) - scale)
     if q.t > p.t:
         error += p.u * (size + error) + _power(_exponent_of_mu(p) - 1 - scale)

@@ -95,7 +95,7 @@ def _encode(target: np.ndarray, ignore_index: int, classes: int) -> np.ndarray:
             f"target{position or ''} is {value}, which is neither a class of input, in [0, {classes}), nor ignore_index "
             f"({ignore_index}); correct the target, or pass ignore_index={value} to leave such positions out"
         )
-    return np.where(ignored, IGNORED, target).astype(np.int32)
+    return np.where(ignored, np.int32(IGNORED), target.astype(np.int32))  # cast first: uint8 cannot hold IGNORED
 
 
 @partial(jax.jit, static_argnames="classes")

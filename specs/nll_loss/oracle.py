@@ -212,7 +212,10 @@ def _limit(selection: Selection, mean: bool) -> Limit:
     """`sum` or `mean` where some selected value is not finite: its term is not either, and IEEE 754 decides."""
     w, x = selection.weights, selection.inputs
     numerator = _extended_sum(x, w)
-    if w is None or np.isnan(numerator):
+    if np.isnan(numerator) or _finite_terms_may_overflow(selection):
+        # What overflows among the finite terms may be an infinity of the other sign.
+        return Limit(frozenset({"nan"} if np.isnan(numerator) else {"nan", "inf", "-inf"}))
+    if w is None:
         return Limit(frozenset({_limit_name(-numerator)}))
     tiny = float(selection.format.smallest_normal)
     small_weight = np.abs(w.astype(np.float64)) < tiny
@@ -225,6 +228,15 @@ def _limit(selection: Selection, mean: bool) -> Limit:
     if small_weight.any():  # W may be flushed to a zero of either sign
         flushed |= {"inf", "-inf"}
     return Limit(_infinity_over(selection, numerator), frozenset(flushed))
+
+
+def _finite_terms_may_overflow(selection: Selection) -> bool:
+    w, x = selection.weights, selection.inputs
+    finite = np.isfinite(x) if w is None else np.isfinite(x) & np.isfinite(w)
+    terms = exact_sum(x[finite]) if w is None else exact_dot(w[finite], x[finite])
+    n = int(finite.sum())
+    reduction = Reduction(selection.format, n, n, w is not None, terms, None)
+    return may_overflow(reduction, REQUIRED[selection.format.name])
 
 
 def _infinity_over(selection: Selection, numerator: float) -> frozenset[str]:

@@ -1,0 +1,304 @@
+"""The one place that decides: an expectation and an outcome make a judgement, and nothing else looks at either.
+
+An outcome is looked at from several aspects (the head of clauses.toml lists them), each PASS, FAIL or
+UNINFORMATIVE; a clause fails when an aspect that decides it fails. A *symptom* names what went wrong in one word
+and is what a known divergence's signature is compared with.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from ..specs.accuracy import (
+    IEEE,
+    REQUIRED,
+    Arithmetic,
+    Grade,
+    Level,
+    Reduction,
+    Tier,
+    error_bound,
+    grade,
+    may_overflow,
+)
+from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
+from ..specs.case import (
+    Case,
+    Elementwise,
+    Expectation,
+    Limit,
+    Raises,
+    Returns,
+    Status,
+    Unjudgeable,
+    Unspecified,
+    Verdict,
+)
+from ..specs.exact import Format, steps_between
+from ..specs.nll_loss.clauses import clauses
+
+PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
+
+# What can go wrong with a call, in one word each; signatures of known divergences are made of these.
+SYMPTOMS = {
+    "raised": "a legal call raised",
+    "shape": "the result has the wrong shape",
+    "dtype": "the result has the wrong dtype",
+    "nan": "NaN where a number is due",
+    "inf": "an infinity where a number is due, beyond even the format's own precision",
+    "overflow": "an infinity or NaN where the required accumulator would not have overflowed",
+    "number": "a number where NaN or an infinity is due",
+    "value": "a number outside the bound of the format's own precision in any order",
+    "inaccurate": "a number within the format's own precision but outside the required bound",
+    "deep": "within the required bound, beyond that of a logarithmic summation tree",
+    "not_rounded": "certified mean that is not correctly rounded",
+    "pattern": "logarithmic depth is lost because of where ignored positions lie",
+    "scaling": "scaling all weights by a power of two changes the mean",
+    "subnormals": "subnormal numbers are flushed",
+    "not_raised": "a value where an error is due",
+    "arguments": "the arguments were modified",
+    "crash": "the process died",
+    "timeout": "the call did not come back",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one call says: per aspect, per clause, and in one word."""
+
+    aspects: Mapping[str, Status]
+    verdicts: tuple[Verdict, ...]
+    symptom: str = ""
+    grade: Grade | None = None
+    where: tuple[int, ...] = ()  # the element that a failure of `none` is about
+    status: Status = PASS
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the judge has to know about a subject in one dtype."""
+
+    arithmetic: Arithmetic = IEEE
+    traced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    aspects: Mapping[str, Status] = field(default_factory=dict)
+    symptom: str = ""
+    grade: Grade | None = None
+    where: tuple[int, ...] = ()
+
+
+def judge(case: Case, outcome: Outcome, traits: Traits) -> Judgement:
+    """Decide every clause that the case exercises."""
+    if isinstance(outcome, Unsupported):
+        return _all(case, Status.UNSUPPORTED, "")
+    match outcome:
+        case Crashed():
+            return _all(case, Status.CRASH, "crash")
+        case TimedOut():
+            return _all(case, Status.TIMEOUT, "timeout")
+        case _:
+            look = _look(case.expectation, outcome, traits)
+    if look.aspects.get("returned") is FAIL:
+        return _all(case, FAIL, look.symptom)
+    return with_aspects(case, look.aspects, look.symptom, look.grade, look.where)
+
+
+def with_aspects(
+    case: Case,
+    aspects: Mapping[str, Status],
+    symptom: str,
+    grade: Grade | None = None,
+    where: tuple[int, ...] = (),
+) -> Judgement:
+    """A judgement made of decided aspects."""
+    verdicts = tuple(
+        Verdict(id, status) for id in case.clauses if (status := _decide(_judges(id), aspects)) is not None
+    )
+    statuses = [verdict.status for verdict in verdicts]
+    worst = FAIL if FAIL in statuses else OPEN if statuses and PASS not in statuses else PASS
+    return Judgement(aspects, verdicts, symptom if worst is FAIL else "", grade, where, worst)
+
+
+def _all(case: Case, status: Status, symptom: str) -> Judgement:
+    verdicts = tuple(Verdict(id, status) for id in case.clauses if _judges(id))
+    return Judgement({}, verdicts, symptom, status=status)
+
+
+@functools.cache
+def _judges(clause: str) -> tuple[str, ...]:
+    return clauses()[clause].judges
+
+
+def _decide(judges: tuple[str, ...], aspects: Mapping[str, Status]) -> Status | None:
+    """A clause's status from the aspects that decide it; None when none of them was looked at."""
+    seen = {aspects[aspect] for aspect in judges if aspect in aspects}
+    return FAIL if FAIL in seen else PASS if PASS in seen else OPEN if seen else None
+
+
+# --- one expectation at a time ---------------------------------------------------------------------------
+
+
+def _look(expectation: Expectation, outcome: Raised | Returned, traits: Traits) -> _Look:
+    match expectation, outcome:
+        case Unspecified(), _:
+            return _Look()
+        case Raises(), Raised():
+            return _Look({"raises": PASS})
+        case Raises(), Returned(value):
+            return _look_at_poison(expectation, value, traits)
+        case Returns(), Raised():
+            return _Look({"returned": FAIL}, "raised")
+        case Returns(), Returned(value):
+            return _look_at_value(expectation, value, traits)
+
+
+def _look_at_poison(expected: Raises, value: Array, traits: Traits) -> _Look:
+    """A value where an error is due: NaN in the right places conforms for traced code, nothing else does."""
+    wrong = _Look({"raises": FAIL}, "not_raised")
+    if not traits.traced or expected.poison is None or value.shape != expected.poison.shape:
+        return wrong
+    if value.dtype.kind not in "fV" or not np.isnan(value[expected.poison]).all():
+        return wrong
+    if expected.otherwise is None or value.dtype != expected.otherwise.value.dtype:
+        return _Look({"raises": PASS}) if expected.otherwise is None else wrong
+    rest = _elementwise(expected.otherwise, value, traits.arithmetic, skip=expected.poison)
+    return _Look({"raises": rest.aspects["value"]}, rest.symptom, where=rest.where)
+
+
+def _look_at_value(expected: Returns, value: Array, traits: Traits) -> _Look:
+    if value.shape != expected.shape:
+        return _Look({"returned": FAIL}, "shape")
+    match expected.value:
+        case Elementwise() as prescribed:
+            if value.dtype != prescribed.value.dtype:
+                return _Look({"returned": FAIL}, "dtype")
+            look = _elementwise(prescribed, value, traits.arithmetic)
+        case Reduction() as reduction:
+            look = _reduction(reduction, float(value), traits.arithmetic)
+        case Limit() as limit:
+            look = _limit(limit, float(value), traits.arithmetic)
+        case Unjudgeable():
+            look = _Look(dict.fromkeys(("value", "accuracy", "certified", "overflow"), OPEN))
+    return _Look({"shape": PASS, "dtype": PASS, **look.aspects}, look.symptom, look.grade, look.where)
+
+
+def _elementwise(
+    prescribed: Elementwise, value: Array, arithmetic: Arithmetic, skip: Array | None = None
+) -> _Look:
+    """`none`: each element is the prescribed one, or next to it where that is free."""
+    expected = prescribed.value
+    both_nan = np.isnan(expected) & np.isnan(value)
+    with np.errstate(invalid="ignore"):
+        right = (expected == value) | both_nan
+    if not right.all():
+        right |= prescribed.loose & (steps_between(expected, value) <= 1)
+        if arithmetic.flush:
+            right |= prescribed.flushable & (value == 0) | prescribed.flushable_nan & np.isnan(value)
+        if skip is not None:
+            right |= skip
+    if right.all():
+        return _Look({"value": PASS, "accuracy": PASS})
+    wrong = np.argwhere(~right)
+    where = tuple(wrong[0].tolist())
+    nan = bool((np.isnan(value) & ~np.isnan(expected) & ~right).any())
+    infinite = bool((np.isinf(value) & ~np.isinf(expected) & ~right).any())
+    finite_due = bool((~np.isfinite(expected) & np.isfinite(value) & ~right).any())
+    close = not (nan or infinite or finite_due) and bool(
+        (steps_between(expected, value)[~right] <= 1).all()
+    )
+    symptom = "nan" if nan else "inf" if infinite else "number" if finite_due else "inaccurate" if close else "value"
+    return _Look({"value": PASS if close else FAIL, "accuracy": FAIL}, symptom, where=where)
+
+
+def _limit(limit: Limit, value: float, arithmetic: Arithmetic) -> _Look:
+    """A result that IEEE 754 prescribes outright."""
+    allowed = limit.allowed | limit.flushed if arithmetic.flush else limit.allowed
+    name = "nan" if math.isnan(value) else repr(value) if math.isinf(value) else "0" if value == 0 else "number"
+    if name in allowed:
+        return _Look(dict.fromkeys(("value", "accuracy"), PASS))
+    symptom = name if name in ("nan", "number") else "inf" if "inf" in name else "number"
+    return _Look(dict.fromkeys(("value", "accuracy"), FAIL), symptom)
+
+
+def _reduction(reduction: Reduction, value: float, arithmetic: Arithmetic) -> _Look:
+    """`sum` or `mean` of finite terms: first whether it may overflow, then how far it is from the exact value."""
+    required = REQUIRED[reduction.fmt.name]
+    if not math.isfinite(value):
+        return _not_finite(reduction, value, required, arithmetic)
+    if may_overflow(reduction, required):
+        return _past_overflow(reduction, value, arithmetic)
+    if _must_be_infinite(reduction, required, arithmetic):
+        return _Look({"value": FAIL, "accuracy": FAIL, "overflow": PASS}, "number")
+    g = grade(reduction, value, arithmetic)
+    return _from_grade(reduction, g)
+
+
+def _from_grade(reduction: Reduction, g: Grade) -> _Look:
+    aspects = {
+        "value": _status(g.within_own),
+        "accuracy": _status(g.within_required),
+        "overflow": PASS,
+    }
+    if g.within_required is not False:
+        aspects |= {"depth": _status(g.within_log), "pattern": PASS if g.within_log else OPEN}
+    symptom = "value" if g.within_own is False else "inaccurate" if g.within_required is False else ""
+    if not symptom and g.within_log is False:
+        symptom = "deep"
+    if g.certified:
+        aspects["certified"] = aspects["accuracy"]
+        aspects["rounding"] = PASS if g.level <= Level.CORRECTLY_ROUNDED else FAIL
+        symptom = symptom or ("not_rounded" if g.level > Level.CORRECTLY_ROUNDED else "")
+    return _Look(aspects, symptom, g)
+
+
+def _past_overflow(reduction: Reduction, value: float, arithmetic: Arithmetic) -> _Look:
+    """Finite although some order overflows: right if it is right; 0 = S/inf and its like say nothing."""
+    g = grade(reduction, value, arithmetic)
+    if g.within_required is False:
+        return _Look(dict.fromkeys(("value", "accuracy"), OPEN if value == 0 else FAIL), "" if value == 0 else "value")
+    return _from_grade(reduction, g)
+
+
+def _not_finite(reduction: Reduction, value: float, required: Format, arithmetic: Arithmetic) -> _Look:
+    """NaN or an infinity for a finite exact value."""
+    right_sign = math.isinf(value) and (value > 0) == (reduction.exact > 0)
+    if right_sign and _may_be_infinite(reduction, required, arithmetic):
+        return _Look(dict.fromkeys(("value", "accuracy", "overflow"), PASS))
+    vacuous = math.isinf(error_bound(reduction, Tier(required, reduction.n), arithmetic)[0])
+    if may_overflow(reduction, required) or vacuous:  # W may round, or be flushed, to 0
+        return _Look(dict.fromkeys(("value", "accuracy", "certified"), OPEN))
+    own = reduction.fmt
+    own_vacuous = math.isinf(error_bound(reduction, Tier(own, reduction.n), arithmetic)[0])
+    if own != required and (may_overflow(reduction, own) or own_vacuous or right_sign and _may_be_infinite(reduction, own, arithmetic)):
+        return _Look({"value": OPEN, "accuracy": FAIL, "certified": FAIL, "overflow": FAIL}, "overflow")
+    symptom = "nan" if math.isnan(value) else "inf"
+    return _Look(dict.fromkeys(("value", "accuracy", "certified", "overflow"), FAIL), symptom)
+
+
+def _must_be_infinite(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) -> bool:
+    return abs(reduction.exact) - _slack(reduction, accumulator, arithmetic) >= reduction.fmt.overflow_threshold
+
+
+def _may_be_infinite(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) -> bool:
+    return abs(reduction.exact) + _slack(reduction, accumulator, arithmetic) >= reduction.fmt.overflow_threshold
+
+
+def _slack(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) -> Fraction:
+    """The error bound before overflow is decided, as a number; a vacuous one allows everything."""
+    size, scale = error_bound(reduction, Tier(accumulator, reduction.n), arithmetic)
+    if math.isinf(size):
+        return Fraction(2) ** 2048
+    return Fraction(size) * Fraction(2) ** scale
+
+
+def _status(within: bool | None) -> Status:
+    return OPEN if within is None else PASS if within else FAIL

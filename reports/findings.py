@@ -1,0 +1,89 @@
+"""Findings made readable: the call's arrays as text, a snippet that loads it, links to what is referred to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..specs.call import Array, decode_call
+from ..specs.errors import VectorError
+from .records import Finding
+
+# Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
+LONGEST_CALL = 20_000
+_READABLE_ELEMENTS = 96
+_GITHUB = re.compile(r"^([\w.-]+/[\w.-]+)#(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayText:
+    """One argument: its name, type and shape, and its values as text."""
+
+    name: str
+    kind: str
+    values: str
+
+
+def arrays_of(call: dict[str, Any]) -> list[ArrayText]:
+    """The array arguments of an encoded call; one that cannot be decoded is shown as the error says."""
+    try:
+        decoded = decode_call(call)
+    except VectorError as error:
+        return [ArrayText("call", "unreadable", str(error))]
+    return [
+        ArrayText(name, f"{array.dtype.name}{list(array.shape)}", readable(array)) for name, array in decoded.arrays()
+    ]
+
+
+def readable(array: Array) -> str:
+    """An array as text: shortest decimals that read back to the same number, long ones abridged."""
+    formatter: Any = {"all": lambda value: f"{value!s:>4}"}
+    return np.array2string(
+        array, threshold=_READABLE_ELEMENTS, edgeitems=4, max_line_width=100, separator=", ", formatter=formatter
+    )
+
+
+def snippet(call: dict[str, Any]) -> str | None:
+    """Python that loads an encoded call, ready to run; None when the call is too long for a page."""
+    encoded = json.dumps(call)
+    if len(encoded) > LONGEST_CALL:
+        return None
+    return (
+        "import json\n"
+        "from lossparity.specs.call import decode_call\n\n"
+        # JSON never holds three quotation marks in a row, and a raw string keeps its backslashes.
+        f'call = decode_call(json.loads(r"""{encoded}"""))\n'
+        "print(call.digest(), call.describe())\n"
+    )
+
+
+def link(reference: str) -> str | None:
+    """The address a reference stands for: itself, a GitHub thread for `owner/repo#1`, or None for plain words."""
+    if reference.startswith(("https://", "http://")):
+        return reference
+    thread = _GITHUB.match(reference.strip())
+    return f"https://github.com/{thread[1]}/issues/{thread[2]}" if thread else None
+
+
+def by_cell(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]:
+    """Findings under each clause and subject they concern, unexpected ones first."""
+    found: dict[tuple[str, str], list[Finding]] = {}
+    for finding in sorted(findings, key=lambda finding: finding.expected):
+        for clause in finding.clauses:
+            found.setdefault((clause, finding.subject), []).append(finding)
+    return found
+
+
+def varied(findings: list[Finding], limit: int) -> list[Finding]:
+    """At most `limit` findings in their order, preferring those that differ in divergence, status or dtype."""
+    first: dict[tuple[bool, str | None, str, str], Finding] = {}
+    for finding in findings:
+        first.setdefault((finding.expected, finding.divergence, finding.status, finding.dtype), finding)
+    chosen = list(first.values())[:limit]
+    chosen += [finding for finding in findings if finding not in chosen][: limit - len(chosen)]
+    return sorted(chosen, key=findings.index)

@@ -1,0 +1,146 @@
+"""How accurate each subject was: accuracy records merged over decades of size, ready to be tabulated and drawn."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .records import Accuracy
+
+# Classes of the verdict ladder, in order (`lossparity.specs.accuracy.Level`).
+LADDER = {
+    "E0": "exact",
+    "E1": "correctly rounded",
+    "E2": "at most one representable number from correctly rounded",
+    "E3": "within the bound of a wide accumulator and logarithmic depth",
+    "E4": "within the bound of a wide accumulator, any order",
+    "E5": "within the bound of its own precision and logarithmic depth",
+    "E6": "within the bound of its own precision, any order",
+    "X": "out of bound",
+}
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_REDUCTIONS = ("none", "sum", "mean")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One subject in one dtype and reduction, over one decade or, in `decades`, over several."""
+
+    subject: str
+    dtype: str
+    reduction: str
+    decade: int | None
+    judged: int
+    uninformative: int
+    correctly_rounded: int
+    ulps: Counter[float]
+    levels: dict[str, int]
+    worst_ulps: float
+    worst_utilisation: float
+    worst_depth: int
+    worst: Accuracy | None  # the record that holds the worst call
+    decades: tuple[Row, ...] = ()
+
+    @property
+    def uninformative_share(self) -> float:
+        """Share of calls whose bound was too wide to judge them."""
+        return self.uninformative / max(1, self.judged + self.uninformative)
+
+    @property
+    def rounded_share(self) -> float:
+        """Share of judged calls whose result was correctly rounded."""
+        return self.correctly_rounded / max(1, self.judged)
+
+    @property
+    def median_ulps(self) -> float | None:
+        """The median error in ulp, to two significant digits; None where nothing was judged."""
+        middle = (self.ulps.total() + 1) // 2
+        for error in sorted(self.ulps):
+            middle -= self.ulps[error]
+            if middle <= 0:
+                return error
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The subjects side by side in one dtype and reduction; `best` and `worst` name whoever stands out."""
+
+    dtype: str
+    reduction: str
+    rows: tuple[Row, ...]
+    best: tuple[str, ...]
+    worst: tuple[str, ...]
+
+    def bar(self, row: Row) -> float:
+        """Length of a row's bar between 0 and 1: logarithmic in the worst error, full for the group's largest."""
+        largest = max((other.worst_ulps for other in self.rows if math.isfinite(other.worst_ulps)), default=0.0)
+        if not math.isfinite(row.worst_ulps):
+            return 1.0
+        return math.log2(1 + row.worst_ulps) / math.log2(1 + largest) if largest else 0.0
+
+
+def table(records: Iterable[Accuracy], subjects: Sequence[str] = ()) -> list[Group]:
+    """Group accuracy records by dtype and reduction, with a row per subject in the order of `subjects`."""
+    found: dict[tuple[str, str], dict[str, list[Accuracy]]] = {}
+    for record in records:
+        found.setdefault((record.dtype, record.reduction), {}).setdefault(record.subject, []).append(record)
+    ordered = sorted(found, key=lambda key: (_place(_DTYPES, key[0]), _place(_REDUCTIONS, key[1])))
+    return [_group(*key, found[key], subjects) for key in ordered]
+
+
+def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
+    """Merge records of one subject, dtype and reduction; `records` must not be empty."""
+    worst = max(records, key=lambda record: (record.judged > 0, record.worst_ulps, record.worst_utilisation))
+    ulps, levels = Counter[float](), Counter[str]()
+    for record in records:
+        for error, number in record.ulps.items():
+            ulps[float(error)] += number
+        levels.update(record.levels)
+    return Row(
+        worst.subject,
+        worst.dtype,
+        worst.reduction,
+        decade,
+        sum(record.judged for record in records),
+        sum(record.uninformative for record in records),
+        sum(record.correctly_rounded for record in records),
+        ulps,
+        {level: levels[level] for level in sorted(levels, key=lambda level: _place(tuple(LADDER), level)) if levels[level]},
+        max(record.worst_ulps for record in records),
+        max(record.worst_utilisation for record in records),
+        max(record.worst_depth for record in records),
+        worst if worst.worst_call is not None else None,
+    )
+
+
+def _group(dtype: str, reduction: str, found: dict[str, list[Accuracy]], subjects: Sequence[str]) -> Group:
+    names = sorted(found, key=lambda name: _place(tuple(subjects), name))
+    rows = tuple(_with_decades(found[name]) for name in names)
+    judged = [row for row in rows if row.judged]
+    return Group(
+        dtype,
+        reduction,
+        rows,
+        _standing_out(judged, min((row.worst_ulps for row in judged), default=0.0)),
+        _standing_out(judged, max((row.worst_ulps for row in judged), default=0.0)),
+    )
+
+
+def _with_decades(records: list[Accuracy]) -> Row:
+    decades = sorted({record.decade for record in records})
+    parts = tuple(row_of([r for r in records if r.decade == decade], decade) for decade in decades)
+    whole = row_of(records)
+    return Row(**{name: getattr(whole, name) for name in Row.__slots__ if name != "decades"}, decades=parts)
+
+
+def _standing_out(rows: Sequence[Row], extreme: float) -> tuple[str, ...]:
+    """Who reaches the extreme, unless more than a third do: then nobody stands out."""
+    names = tuple(row.subject for row in rows if row.worst_ulps == extreme)
+    return names if len(rows) > 1 and len(names) * 3 <= max(3, len(rows)) else ()
+
+
+def _place(known: Sequence[str], name: str) -> tuple[int, str]:
+    return (known.index(name) if name in known else len(known), name)

@@ -1,0 +1,226 @@
+"""The clauses and flags of nll_loss, loaded from their tables, and which of them a call exercises."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from importlib import resources
+
+import msgspec
+import numpy as np
+
+from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
+from ..case import Expectation, Limit, Raises, Unspecified
+from ..errors import SpecError, UsageError, nearest
+from ..exact import FORMATS
+from ..tables import load_table
+from .facts import Facts
+from .oracle import structural_faults
+
+LEVELS = ("MUST", "SHOULD", "RECORD")
+
+# Aspects of an outcome that a clause may be decided by; the head of clauses.toml explains them.
+ASPECTS = frozenset(
+    ["raises", "value", "accuracy", "depth", "rounding", "overflow", "certified", "shape", "dtype"]
+    + ["pattern", "scaling", "subnormals", "arguments"]
+)
+
+# Sizes around block and vector widths (VALUE-8).
+EDGES = frozenset(
+    [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257]
+    + [1023, 1024, 1025, 4095, 4096, 4097, 65535, 65536, 65537]
+)
+
+
+class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One normative sentence; the head of clauses.toml explains the fields."""
+
+    id: str
+    level: str
+    statement: str
+    source: str
+    judges: tuple[str, ...]
+    flags: tuple[str, ...]
+    families: tuple[str, ...]
+    pending: str = ""
+
+    @property
+    def family(self) -> str:
+        """The id without its number, e.g. SHAPE."""
+        return self.id.split("-")[0]
+
+
+class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One bug class."""
+
+    name: str
+    fault: str
+    effect: str
+    seen_in: tuple[str, ...]
+
+
+def read_text(name: str) -> str:
+    """A data file of this specification."""
+    return resources.files(__package__ or __name__).joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def clauses() -> Mapping[str, Clause]:
+    """All clauses by id, in the order of the table; raises SpecError when the table is broken."""
+    rows = load_table(read_text("clauses.toml"), "clause", Clause, "clauses.toml", SpecError)
+    for row in rows:
+        if row.level not in LEVELS:
+            raise SpecError(f"clauses.toml: {row.id}: level {row.level!r}; {nearest(row.level, LEVELS)}")
+        for aspect in set(row.judges) - ASPECTS:
+            raise SpecError(f"clauses.toml: {row.id}: judges {aspect!r}; {nearest(aspect, ASPECTS)}")
+    return {row.id: row for row in rows}
+
+
+@functools.cache
+def flags() -> Mapping[str, Flag]:
+    """All flags by name; raises SpecError when the table is broken."""
+    rows = load_table(read_text("flags.toml"), "flag", Flag, "flags.toml", SpecError, name="name")
+    return {row.name: row for row in rows}
+
+
+def find_clause(name: str) -> Clause:
+    """The clause with this id, in any case; raises UsageError that offers the nearest ones."""
+    known = clauses()
+    if name.upper() not in known:
+        raise UsageError(f"no clause {name!r}; {nearest(name.upper(), known)}")
+    return known[name.upper()]
+
+
+@functools.cache
+def flags_of(ids: tuple[str, ...]) -> tuple[str, ...]:
+    """The bug classes that break any of these clauses."""
+    return tuple(sorted({flag for id in ids for flag in clauses()[id].flags}))
+
+
+def exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
+    """Ids of the clauses whose premise this call fulfils, so that its outcome says something about them."""
+    match expectation:
+        case Unspecified(clause):
+            return (clause,)
+        case Raises():
+            return tuple(_by_error(facts))
+        case _:
+            return (
+                *_by_shape(facts),
+                *_by_values(facts),
+                *_by_ignoring(facts),
+                *_by_weights(facts),
+                *_by_accuracy(facts, expectation.value),
+            )
+
+
+def _by_shape(facts: Facts) -> Iterator[str]:
+    yield "SHAPE-3" if facts.rank == 1 else "SHAPE-1" if facts.rank == 2 else "SHAPE-2"
+    yield "SHAPE-4"
+    if facts.unit_axes:
+        yield "SHAPE-5"
+    if facts.n == 0:
+        yield "SHAPE-6"
+    if facts.rank > 2:
+        yield "SHAPE-7"
+    yield "DTYPE-1"
+    yield "DTYPE-2"
+
+
+def _by_values(facts: Facts) -> Iterator[str]:
+    if facts.n_active:
+        yield {"none": "VALUE-1", "sum": "VALUE-2", "mean": "VALUE-3"}[facts.reduction]
+        if not facts.finite:
+            yield "SPECIAL-1"
+        elif bool((facts.selected.inputs > 0).any()):
+            yield "VALUE-5"
+    if facts.call.omitted:
+        yield "VALUE-4"
+    if facts.unselected_nonfinite_input:
+        yield "VALUE-6"
+    if facts.classes > 127:
+        yield "VALUE-7"
+    if facts.n in EDGES:
+        yield "VALUE-8"
+
+
+def _by_ignoring(facts: Facts) -> Iterator[str]:
+    inside = 0 <= facts.ignore_index < facts.classes
+    if not facts.sentinel_fits:
+        yield "IGN-8"
+    if not facts.ignored:
+        return
+    yield "IGN-1" if facts.reduction == "none" else "IGN-2"
+    yield "IGN-3" if inside else "IGN-4"
+    if facts.unselected_nonfinite_input or facts.unselected_nonfinite_weight:
+        yield "IGN-5"
+    if not facts.n_active:
+        yield "IGN-6"
+    elif facts.reduction != "none":
+        yield "IGN-7"
+        if facts.n >= 64 and facts.finite:
+            yield "IGN-10"
+
+
+def _by_weights(facts: Facts) -> Iterator[str]:
+    if not facts.weighted:
+        return
+    yield "WEIGHT-1"
+    weights = facts.selected.weights
+    if facts.unselected_nonfinite_weight:
+        yield "WEIGHT-4"
+    if weights is None or not weights.size:
+        return
+    if (weights == 0).any() or facts.finite and facts.selected.normaliser.total == 0:
+        yield "WEIGHT-2"
+    if (weights < 0).any():
+        yield "WEIGHT-3"
+    if facts.reduction == "mean" and facts.finite and 0 < facts.weight_magnitude < 1:
+        yield "WEIGHT-6"
+
+
+def _by_accuracy(facts: Facts, value: object) -> Iterator[str]:
+    if facts.dtype == "float64":
+        yield "DTYPE-3"
+    if facts.reduction == "none":
+        yield "ACC-1"
+    if not isinstance(value, Reduction):
+        return
+    half = value.fmt in HALVES
+    yield "ACC-3" if half else "ACC-2"
+    if not half:
+        yield "ACC-4"
+    if is_certified(value, REQUIRED[value.fmt.name]):
+        yield "ACC-5"
+        if facts.reduction == "mean":
+            yield "ACC-5S"
+    if max(facts.magnitude, facts.weight_magnitude) >= float(FORMATS[facts.dtype].largest) / 2:
+        yield "SPECIAL-2"
+
+
+def _by_error(facts: Facts) -> Iterator[str]:
+    faults = structural_faults(facts.call)
+    call, x, target, weight = facts.call, facts.call.input, facts.call.target, facts.call.weight
+    if not faults:
+        if facts.highest >= facts.classes:
+            yield "ERR-1"
+        if facts.lowest < 0:
+            yield "ERR-2"
+            yield "IGN-9"
+        return
+    if x.ndim == 0 or target.ndim != x.ndim - 1:
+        yield "ERR-4"
+    elif x.ndim > 1 and target.shape != x.shape[:1] + x.shape[2:]:
+        yield "ERR-3"
+    if weight is not None and x.ndim and weight.shape != (facts.classes,):
+        yield "ERR-5"
+    if "value" in faults:
+        yield "ERR-6"
+    if target.dtype.kind not in "iu":
+        yield "ERR-7"
+    if x.dtype.name not in FORMATS:
+        yield "ERR-8"
+    elif weight is not None and weight.dtype != x.dtype:
+        yield "DTYPE-4"
+
+

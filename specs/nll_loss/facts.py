@@ -1,0 +1,200 @@
+"""What can be said about a call in one number or word each: the vocabulary of ledger selectors and of `exercised`.
+
+Facts about values need a structurally legal call; for others they are absent, and no selector that names one
+matches.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from ..call import Call
+from .oracle import Selection, class_axis, structural_faults
+
+# Every fact a selector may name, with its meaning; `lossparity lint` refuses others.
+MEANINGS = {
+    "dtype": "name of input's dtype",
+    "target_dtype": "name of target's dtype",
+    "weight_dtype": "name of weight's dtype, none without weights",
+    "rank": "number of input's axes",
+    "target_rank": "number of target's axes",
+    "reduction": "none, sum, mean or whatever was passed",
+    "weighted": "whether a weight is given",
+    "ignore_index": "the sentinel",
+    "classes": "C, length of input's class axis",
+    "n": "positions, ignored ones included",
+    "n_active": "positions that are kept",
+    "ignored": "positions that are ignored",
+    "faults": "categories of error the call must raise for, joined by +, none for a legal call",
+    "lowest": "smallest kept target",
+    "highest": "largest kept target",
+    "unit_axes": "number of input's axes of length 1",
+    "weight_size": "number of elements of weight, -1 without weights",
+    "weight_rank": "number of axes of weight, -1 without weights",
+    "longest_run": "most terms that land in one bucket between flushes of a cascade of 8 levels",
+    "magnitude": "M, the sum of |a_n|, infinite when a selected value is not finite",
+    "weight_magnitude": "the sum of |w[t_n]|, the count of kept positions without weights",
+    "unselected_nonfinite_weight": "whether a weight that no kept position selects is NaN or infinite",
+    "unselected_nonfinite_input": "whether an entry that no kept position selects is NaN or infinite",
+    "finite": "whether all selected inputs and weights are finite",
+    "sentinel_fits": "whether target's dtype can hold ignore_index",
+    "smallest_input": "smallest nonzero |x| selected, infinite when there is none",
+    "smallest_product": "smallest nonzero |a_n|, infinite when there is none",
+}
+
+
+class Facts:
+    """Facts about one call, computed when asked for; `selection` is shared with the oracle where it exists."""
+
+    def __init__(self, call: Call, selection: Selection | None) -> None:
+        self.call = call
+        self.selection = selection
+
+    def __getitem__(self, name: str) -> Any:
+        """The fact called `name`; raises KeyError where it does not exist for this call."""
+        try:
+            return getattr(self, name)
+        except (AttributeError, TypeError, ValueError):
+            raise KeyError(name) from None
+
+    @property
+    def dtype(self) -> str:
+        return self.call.dtype
+
+    @property
+    def target_dtype(self) -> str:
+        return str(self.call.target.dtype.name)
+
+    @property
+    def weight_dtype(self) -> str:
+        return "none" if self.call.weight is None else str(self.call.weight.dtype.name)
+
+    @property
+    def rank(self) -> int:
+        return self.call.input.ndim
+
+    @property
+    def target_rank(self) -> int:
+        return self.call.target.ndim
+
+    @property
+    def reduction(self) -> Any:
+        return self.call.reduction
+
+    @property
+    def weighted(self) -> bool:
+        return self.call.weight is not None
+
+    @property
+    def ignore_index(self) -> int:
+        return self.call.ignore_index
+
+    @property
+    def classes(self) -> int:
+        return int(self.call.input.shape[class_axis(self.call.input)]) if self.rank else 0
+
+    @property
+    def n(self) -> int:
+        return int(self.call.target.size)
+
+    @functools.cached_property
+    def n_active(self) -> int:
+        return int(self.selected.kept.sum())
+
+    @property
+    def ignored(self) -> int:
+        return self.n - self.n_active
+
+    @functools.cached_property
+    def faults(self) -> str:
+        faults = structural_faults(self.call)
+        if not faults and self.selection is not None and (self.selection.kept & ~self.selection.valid).any():
+            faults = frozenset({"index"})
+        return "+".join(sorted(faults)) or "none"
+
+    @functools.cached_property
+    def lowest(self) -> int:
+        return int(self.call.target[self.selected.kept].min())
+
+    @functools.cached_property
+    def highest(self) -> int:
+        return int(self.call.target[self.selected.kept].max())
+
+    @property
+    def unit_axes(self) -> int:
+        return self.call.input.shape.count(1)
+
+    @property
+    def weight_size(self) -> int:
+        return -1 if self.call.weight is None else int(self.call.weight.size)
+
+    @property
+    def weight_rank(self) -> int:
+        return -1 if self.call.weight is None else self.call.weight.ndim
+
+    @functools.cached_property
+    def magnitude(self) -> float:
+        return _float(self.selected.numerator.magnitude) if self.finite else float("inf")
+
+    @functools.cached_property
+    def weight_magnitude(self) -> float:
+        return _float(self.selected.normaliser.magnitude) if self.finite else float("inf")
+
+    @functools.cached_property
+    def finite(self) -> bool:
+        return self.selected.finite
+
+    @functools.cached_property
+    def unselected_nonfinite_weight(self) -> bool:
+        weight = self.call.weight
+        if weight is None:
+            return False
+        unselected = np.ones(weight.size, bool)
+        unselected[self._labels] = False
+        return bool((~np.isfinite(weight) & unselected).any())
+
+    @functools.cached_property
+    def unselected_nonfinite_input(self) -> bool:
+        selected = int((~np.isfinite(self.selected.inputs)).sum())
+        return int((~np.isfinite(self.call.input)).sum()) > selected
+
+    @property
+    def sentinel_fits(self) -> bool:
+        info = np.iinfo(self.call.target.dtype)
+        return bool(info.min <= self.call.ignore_index <= info.max)
+
+    @functools.cached_property
+    def smallest_input(self) -> float:
+        return _smallest(self.selected.inputs.astype(np.float64))
+
+    @functools.cached_property
+    def smallest_product(self) -> float:
+        weights, inputs = self.selected.weights, self.selected.inputs.astype(np.float64)
+        with np.errstate(all="ignore"):
+            return _smallest(inputs if weights is None else inputs * weights.astype(np.float64))
+
+    @property
+    def _labels(self) -> Any:
+        selection = self.selected
+        return self.call.target[selection.kept & selection.valid].astype(np.int64)
+
+    @property
+    def selected(self) -> Selection:
+        if self.selection is None:
+            raise ValueError("a call with structural faults selects nothing")
+        return self.selection
+
+
+def _smallest(values: Any) -> float:
+    sizes = np.abs(values)
+    return float(np.min(sizes, where=sizes > 0, initial=np.inf))
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")

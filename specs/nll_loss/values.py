@@ -1,0 +1,186 @@
+"""What stands in the arrays of a generated call: families of inputs, weights, targets and ignored positions.
+
+Each function fills from a `Stream` and rounds into a format. Why a family exists stands beside it: numerics of
+this loss are convicted in three ways (exact data, few full significands, long sums), and each is blind where
+another sees.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..call import Array, dtype_of
+from ..exact import FORMATS, Format
+from ..stream import Stream
+
+# --- inputs: (stream, size, format) -> float64 values, rounded into the format afterwards ------------------
+
+
+def log_probabilities(stream: Stream, size: int, fmt: Format) -> Array:
+    """What users pass: negative, most of them small. One sign, so sums are well conditioned."""
+    return -16.0 * stream.uniform(size) * stream.uniform(size) - 2.0**-10
+
+
+def dyadic(stream: Stream, size: int, fmt: Format) -> Array:
+    """Multiples of 1/8 of either sign: sums are exact in any order, so the answer must be exact."""
+    return stream.integers(-63, 64, size) / 8.0
+
+
+def positive(stream: Stream, size: int, fmt: Format) -> Array:
+    """Unnormalised and positive: an implementation that clamps at 0 or renormalises shows."""
+    return 0.5 + 1.5 * stream.uniform(size)
+
+
+def cancelling(stream: Stream, size: int, fmt: Format) -> Array:
+    """Either sign: only the sum of magnitudes may enter a bound."""
+    return stream.uniform(size) * stream.signs(size)
+
+
+def wide(stream: Stream, size: int, fmt: Format) -> Array:
+    """Exponents over half of the format's range, one sign: large terms swamp small ones."""
+    half = min(fmt.emax // 2, 300)
+    return -np.ldexp(1.0 + stream.uniform(size), stream.integers(-half, half, size))
+
+
+def constant(stream: Stream, size: int, fmt: Format) -> Array:
+    """One value everywhere: rounding errors of a running sum all point the same way."""
+    return np.full(size, -0.1 - stream.integer(0, 8) / 7)
+
+
+def very_negative(stream: Stream, size: int, fmt: Format) -> Array:
+    """Masked logits: far below any clamp or epsilon."""
+    return -float(fmt.largest) * 2.0**-12 * (1.0 + stream.uniform(size))
+
+
+def subnormal(stream: Stream, size: int, fmt: Format) -> Array:
+    """Below the normal range."""
+    return -np.ldexp(stream.integers(0, 2 ** (fmt.t - 1), size).astype(np.float64), fmt.emin - fmt.t + 1)
+
+
+def near_overflow(stream: Stream, size: int, fmt: Format) -> Array:
+    """Up to Omega and one sign: a sum overflows, a mean must not unless float32 does."""
+    return -float(fmt.largest) * (0.5 + 0.5 * stream.uniform(size))
+
+
+def swamped(stream: Stream, size: int, fmt: Format) -> Array:
+    """One large term first, then halves of its last place: a running sum loses all the others."""
+    values = np.full(size, -float(fmt.u))
+    values[:1] = -1.0
+    return values
+
+
+INPUTS = {
+    family.__name__: family
+    for family in (log_probabilities, dyadic, positive, cancelling, wide, constant, very_negative)
+} | {family.__name__: family for family in (subnormal, near_overflow, swamped)}
+
+
+def inputs(family: str, stream: Stream, shape: tuple[int, ...], dtype: str) -> Array:
+    """An input array of one family."""
+    values = INPUTS[family](stream, math.prod(shape), FORMATS[dtype])
+    return values.astype(dtype_of(dtype)).reshape(shape)
+
+
+# --- weights ---------------------------------------------------------------------------------------------
+
+WEIGHTS = (
+    "ones",
+    "random",
+    "dyadic",
+    "some_zero",
+    "all_zero",
+    "negative",
+    "mixed_signs",
+    "cancelling",
+    "tiny",
+    "huge",
+    "subnormal",
+)
+
+
+def weights(kind: str, stream: Stream, classes: int, dtype: str) -> Array | None:
+    """Per-class weights of one kind, or None for `none`."""
+    fmt = FORMATS[dtype]
+    random = 0.25 + 1.75 * stream.uniform(classes)
+    quarters = stream.integers(1, 9, classes) / 4.0
+    alternating = np.where(np.arange(classes) % 2, -1.0, 1.0)
+    values = {
+        "none": None,
+        "ones": np.ones(classes),
+        "random": random,
+        "dyadic": quarters,
+        "some_zero": np.where(stream.integers(0, 2, classes) > 0, quarters, 0.0),
+        "all_zero": np.zeros(classes),
+        "negative": -random,
+        "mixed_signs": quarters * stream.signs(classes),
+        "cancelling": alternating,
+        "tiny": random * 2.0 ** (fmt.emin // 4),
+        "huge": random * 2.0 ** (fmt.emax // 4),
+        "subnormal": quarters * 2.0 ** (fmt.emin - 3),
+    }[kind]
+    return None if values is None else values.astype(dtype_of(dtype))
+
+
+# --- targets ---------------------------------------------------------------------------------------------
+
+TARGETS = ("random", "sorted", "constant", "runs", "periodic", "absent", "extremes")
+
+
+def targets(pattern: str, stream: Stream, size: int, classes: int) -> Array:
+    """Class indices in one pattern, int64, flat."""
+    if classes == 0 or size == 0:
+        return np.zeros(size, np.int64)
+    position = np.arange(size)
+    match pattern:
+        case "sorted":
+            return position * classes // size
+        case "constant":
+            return np.full(size, stream.integer(0, classes))
+        case "runs":
+            return (position // max(1, stream.integer(1, 9))) % classes
+        case "periodic":
+            return (position * (1 + stream.integer(0, classes))) % classes
+        case "absent":  # only even classes occur
+            return stream.integers(0, (classes + 1) // 2, size) * 2
+        case "extremes":
+            return np.where(stream.integers(0, 2, size) > 0, classes - 1, 0)
+        case _:
+            return stream.integers(0, classes, size)
+
+
+# --- ignored positions -----------------------------------------------------------------------------------
+
+MASKS = ("no", "some", "runs", "prefix", "suffix", "every", "all_but_every", "all", "all_but_one")
+
+
+def ignored(mask: str, stream: Stream, size: int) -> Array:
+    """Which positions are to be ignored, as booleans, flat.
+
+    `every` ignores each k-th position, k a power of two or next to one, at any phase: block-wise sums that skip
+    their bookkeeping on ignored positions show only there.
+    """
+    position = np.arange(size)
+    period = stream.choose([p for p in (2, 3, 4, 5, 8, 16, 17, 32, 64, 128, 256) if p <= max(size, 2)])
+    phase = stream.choose([0, period - 1, stream.integer(0, period)])
+    cut = stream.integer(0, size + 1) if size else 0
+    match mask:
+        case "some":
+            return stream.integers(0, 4, size) == 0
+        case "runs":
+            return (position // max(1, stream.integer(1, 17))) % 2 == 1
+        case "prefix":
+            return position < cut
+        case "suffix":
+            return position >= cut
+        case "every":
+            return position % period == phase
+        case "all_but_every":
+            return position % period != phase
+        case "all":
+            return np.ones(size, bool)
+        case "all_but_one":
+            return position != (stream.integer(0, size) if size else 0)
+        case _:
+            return np.zeros(size, bool)

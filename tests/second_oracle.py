@@ -1,0 +1,422 @@
+"""A second oracle for `nll_loss`, written from the specification's text alone.
+
+It shares no code with `specs`: one Python loop over positions, `fractions.Fraction` for everything finite,
+and floating-point formats as integer codes. It is slow and plain on purpose; `test_oracle.py` holds the fast
+one against it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+# Name -> (stored bits, explicit fraction bits, smallest normal exponent).
+LAYOUTS = {
+    "float16": (16, 10, -14),
+    "bfloat16": (16, 7, -126),
+    "float32": (32, 23, -126),
+    "float64": (64, 52, -1022),
+}
+INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+ACCUMULATOR = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
+NAN = "nan"
+
+
+def spacing(name: str) -> Fraction:
+    """Distance between subnormal numbers."""
+    _, fraction_bits, lowest = LAYOUTS[name]
+    return Fraction(1, 1 << (fraction_bits - lowest))
+
+
+def smallest_normal(name: str) -> Fraction:
+    """The smallest positive normal number."""
+    return spacing(name) * (1 << LAYOUTS[name][1])
+
+
+def infinity_code(name: str) -> int:
+    """The bits of +inf: all ones in the exponent, zeros in the fraction."""
+    width, fraction_bits, _ = LAYOUTS[name]
+    return (1 << (width - 1)) - (1 << fraction_bits)
+
+
+def decode(code: int, name: str) -> Fraction:
+    """The value of the positive finite number with these bits."""
+    _, fraction_bits, _ = LAYOUTS[name]
+    exponent, fraction = code >> fraction_bits, code & ((1 << fraction_bits) - 1)
+    if exponent == 0:
+        return fraction * spacing(name)
+    return ((1 << fraction_bits) + fraction) * spacing(name) * (1 << (exponent - 1))
+
+
+def nearest_code(value: Fraction, name: str) -> int:
+    """The bits of the number nearest to `value` >= 0: the codes are in order, so it is found by bisection.
+
+    A tie goes to the even code. Infinity takes part in its place in the order, as if the exponents went on:
+    that is how IEEE 754 rounds before it calls a result an overflow.
+    """
+    if value >= 2 * decode(infinity_code(name) - 1, name):
+        return infinity_code(name)
+    low, high = 0, infinity_code(name)  # decode(low) <= value < decode(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if decode(middle, name) <= value else (low, middle)
+    below, above = value - decode(low, name), decode(high, name) - value
+    if below < 0 or above < below or (above == below and low % 2):
+        return high
+    return low
+
+
+def round_signed(value: Fraction, name: str) -> int:
+    """The bits of the number nearest to `value`, sign included; zero is +0."""
+    code = nearest_code(abs(value), name)
+    return code | (1 << (LAYOUTS[name][0] - 1)) if value < 0 and code else code
+
+
+@dataclass
+class Opinion:
+    """What the specification makes of one call; which fields are set depends on it.
+
+    `faults`: categories of error, with `poison` (flat, over positions) where the target's data is the only
+    fault. `recorded`: the specification only asks to record. `elements`: `none`, flat, one entry a position:
+    the bits, "nan", or None at poisoned ones. `limit`: a set of "nan", "inf", "-inf", "0". `order_dependent`:
+    nothing can be said. Otherwise the exact facts of a reduction.
+    """
+
+    faults: set[str] = field(default_factory=set)
+    poison: list[bool] | None = None
+    recorded: bool = False
+    elements: list[int | str | None] | None = None
+    products: list[Fraction | None] = field(default_factory=list)
+    outcomes: list[set[str]] = field(default_factory=list)
+    limit: set[str] | None = None
+    order_dependent: bool = False
+    n: int = 0
+    S: Fraction = Fraction(0)
+    M: Fraction = Fraction(0)
+    W: Fraction = Fraction(0)
+    W_abs: Fraction = Fraction(0)
+    S_quantum: int = 0
+    selected: list[tuple[float | None, float]] = field(default_factory=list)
+
+
+def opinion(call: Any) -> Opinion:
+    """Judge one `lossparity.specs.call.Call`."""
+    faults = find_faults(call)
+    if faults:
+        return Opinion(faults=faults)
+    positions = list(walk(call))
+    poison = [chosen is None and not ignored for ignored, chosen in positions]
+    result = Opinion()
+    if any(poison):
+        result.faults, result.poison = {"index"}, poison
+    elif class_count(call) == 0:
+        result.recorded = True
+        return result
+    result.selected = [chosen for _, chosen in positions if chosen is not None]
+    if call.reduction == "none":
+        fill_elements(result, positions, call.input.dtype.name)
+    elif not any(poison):
+        fill_reduction(result, call)
+    return result
+
+
+def class_count(call: Any) -> int:
+    """C: axis 1, or axis 0 of an unbatched input."""
+    shape = call.input.shape
+    return shape[0] if len(shape) == 1 else shape[1]
+
+
+def find_faults(call: Any) -> set[str]:
+    """ERR-3 to ERR-8 and DTYPE-4, one `if` each."""
+    found = set()
+    shape, target_shape = list(call.input.shape), list(call.target.shape)
+    name = call.input.dtype.name
+    if name not in LAYOUTS:  # ERR-8
+        found.add("dtype")
+    if call.target.dtype.name not in INTEGERS:  # ERR-7
+        found.add("dtype")
+    if len(shape) == 0:  # ERR-4
+        found.add("shape")
+    elif len(shape) == 1:
+        if target_shape != []:
+            found.add("shape")
+    elif target_shape != [shape[0], *shape[2:]]:  # ERR-3, ERR-4
+        found.add("shape")
+    if call.weight is not None and shape:
+        if list(call.weight.shape) != [class_count(call)]:  # ERR-5
+            found.add("shape")
+        if call.weight.dtype.name != name:  # DTYPE-4
+            found.add("dtype")
+    if not (isinstance(call.reduction, str) and call.reduction in {"none", "sum", "mean"}):  # ERR-6
+        found.add("value")
+    return found
+
+
+def walk(call: Any) -> Iterator[tuple[bool, tuple[float | None, float] | None]]:
+    """For every position in row-major order: is it ignored, and the (weight, input) that it selects.
+
+    The pair is None where the position is ignored or names no class.
+    """
+    for place in itertools.product(*(range(length) for length in call.target.shape)):
+        label = int(call.target[place].item())
+        if label == call.ignore_index:
+            yield True, None
+        elif label < 0 or label >= class_count(call):
+            yield False, None
+        else:
+            entry = (place[0], label, *place[1:]) if place else (label,)
+            weight = None if call.weight is None else float(call.weight[label].item())
+            yield False, (weight, float(call.input[entry].item()))
+
+
+# --- `none` ----------------------------------------------------------------------------------------------
+
+
+def fill_elements(result: Opinion, positions: list[Any], name: str) -> None:
+    """VALUE-1, IGN-1, ACC-1 and SPECIAL-1 position by position."""
+    result.elements = []
+    for ignored, chosen in positions:
+        if chosen is None:
+            result.elements.append(0 if ignored else None)
+            result.products.append(None)
+            result.outcomes.append({"value"})
+            continue
+        term = negated(multiply(*chosen))
+        result.elements.append(bits_of(term, name))
+        result.products.append(term if isinstance(term, Fraction) else None)
+        result.outcomes.append(flushed_outcomes(*chosen, name))
+
+
+def multiply(weight: float | None, x: float) -> Fraction | float:
+    """weight * x: a Fraction, or a float that is inf, -inf or NaN. No weight is a weight of one."""
+    if weight is None:
+        weight = 1.0
+    if math.isnan(weight) or math.isnan(x):
+        return math.nan
+    if math.isinf(weight) or math.isinf(x):
+        if weight == 0 or x == 0:
+            return math.nan
+        return math.inf if (weight > 0) == (x > 0) else -math.inf
+    return Fraction(weight) * Fraction(x)
+
+
+def negated(value: Fraction | float) -> Fraction | float:
+    """-value."""
+    return -value
+
+
+def bits_of(value: Fraction | float, name: str) -> int | str:
+    """The bits of a correctly rounded extended real, or "nan"."""
+    if isinstance(value, Fraction):
+        return round_signed(value, name)
+    if math.isnan(value):
+        return NAN
+    return infinity_code(name) | (1 << (LAYOUTS[name][0] - 1) if value < 0 else 0)
+
+
+def flushed_outcomes(weight: float | None, x: float, name: str) -> set[str]:
+    """DENORM for one product: which of value, zero and nan a flushing subject may return."""
+    tiny = smallest_normal(name)
+    outcomes = set()
+    for w in readings(1.0 if weight is None else weight, tiny):
+        for y in readings(x, tiny):
+            product = multiply(w, y)
+            if not isinstance(product, Fraction):
+                outcomes.add(NAN if math.isnan(product) else "value")
+            elif product == 0:
+                outcomes.add("zero")
+            else:
+                outcomes |= {"value", "zero"} if abs(product) < tiny else {"value"}
+    return outcomes
+
+
+def readings(value: float, tiny: Fraction) -> list[float]:
+    """What a flushing subject may read: the number itself, or 0 where it is subnormal."""
+    return [value, 0.0] if 0 < abs(value) < tiny else [value]
+
+
+# --- `sum` and `mean` ------------------------------------------------------------------------------------
+
+
+def fill_reduction(result: Opinion, call: Any) -> None:
+    """VALUE-2, VALUE-3, WEIGHT-2, SPECIAL-1, IGN-6, SHAPE-6."""
+    mean, weighted = call.reduction == "mean", call.weight is not None
+    result.n = len(result.selected)
+    if result.n == 0:
+        result.limit = {NAN} if mean else {"0"}
+        return
+    terms = [multiply(*pair) for pair in result.selected]
+    weights = [1.0 if weight is None else weight for weight, _ in result.selected]
+    accumulator = ACCUMULATOR[call.input.dtype.name]
+    if not all(isinstance(term, Fraction) for term in terms):
+        result.limit = limit_of_mean(terms, weights, accumulator) if mean else limit_of_sum(terms)
+        return
+    exact = [term for term in terms if isinstance(term, Fraction)]
+    fractions = [Fraction(weight) for weight in weights]
+    result.S, result.M = sum_of(exact), sum_of([abs(term) for term in exact])
+    result.W, result.W_abs = sum_of(fractions), sum_of([abs(weight) for weight in fractions])
+    result.S_quantum = common_quantum(exact)
+    if mean and result.W == 0:
+        assert weighted
+        zero_normaliser(result, exact, weights, accumulator)
+
+
+def zero_normaliser(result: Opinion, terms: list[Fraction], weights: list[float], accumulator: str) -> None:
+    """WEIGHT-2: S/0 with kept positions."""
+    if all(weight == 0 for weight in weights):
+        result.limit = {NAN}
+    elif not (order_free(terms, accumulator) and order_free([Fraction(w) for w in weights], accumulator)):
+        result.order_dependent = True
+    elif result.S == 0:
+        result.limit = {NAN}
+    elif any(weight == 0 and math.copysign(1, weight) < 0 for weight in weights):
+        result.limit = {"inf", "-inf"}
+    else:
+        result.limit = {"-inf"} if result.S > 0 else {"inf"}
+
+
+def limit_of_sum(terms: list[Fraction | float]) -> set[str]:
+    """The negated sum of extended reals of which at least one is not finite."""
+    special = {str(term) for term in terms if not isinstance(term, Fraction)}
+    if NAN in special or special == {"inf", "-inf"}:
+        return {NAN}
+    return {"-inf"} if special == {"inf"} else {"inf"}
+
+
+def limit_of_mean(terms: list[Fraction | float], weights: list[float], accumulator: str) -> set[str]:
+    """-S/W, S being infinite or NaN."""
+    top = limit_of_sum(terms)
+    if top == {NAN} or any(math.isnan(weight) or math.isinf(weight) for weight in weights):
+        return {NAN}
+    fractions = [Fraction(weight) for weight in weights]
+    W, W_abs = sum_of(fractions), sum_of([abs(weight) for weight in fractions])
+    if W_abs > decode(infinity_code(accumulator) - 1, accumulator):
+        return {NAN, "inf", "-inf"}  # W may overflow, and inf/inf is NaN
+    sign_is_certain = W != 0 and (abs(W) == W_abs or order_free(fractions, accumulator))
+    if not sign_is_certain:
+        return {"inf", "-inf"}
+    opposite = {"inf": "-inf", "-inf": "inf"}
+    return top if W > 0 else {opposite[name] for name in top}
+
+
+def sum_of(values: list[Fraction]) -> Fraction:
+    """Their exact sum."""
+    total = Fraction(0)
+    for value in values:
+        total += value
+    return total
+
+
+def common_quantum(values: list[Fraction]) -> int:
+    """The largest e for which every value is an integer times 2^e; 0 when all are zero."""
+    exponents = []
+    for value in values:
+        if value:
+            twos = 0
+            top = abs(value.numerator)
+            while top % 2 == 0:
+                top //= 2
+                twos += 1
+            exponents.append(twos - (value.denominator.bit_length() - 1))
+    return min(exponents, default=0)
+
+
+def order_free(values: list[Fraction], accumulator: str) -> bool:
+    """Numerics 3: all partial sums, in any order, are numbers of the accumulator."""
+    magnitude = sum_of([abs(value) for value in values])
+    if magnitude == 0:
+        return True
+    quantum = Fraction(2) ** common_quantum(values)
+    significant = LAYOUTS[accumulator][1] + 1
+    largest = decode(infinity_code(accumulator) - 1, accumulator)
+    return magnitude <= 2**significant * quantum and quantum >= spacing(accumulator) and magnitude <= largest
+
+
+# --- flush to zero, by brute force -----------------------------------------------------------------------
+
+
+def flushed_limits(call: Any) -> set[str]:
+    """DENORM for a reduction over at most three kept positions: every limit some order and flushing reaches.
+
+    Each small operand, product and partial sum is kept or replaced by zero, in every order. A zero W may have
+    either sign, unless it is exact: then it is +0. Rounding is not modelled, so use few-bit data without -0. A
+    finite result is reported as "finite".
+    """
+    name = call.input.dtype.name
+    pairs = [chosen for _, chosen in walk(call) if chosen is not None]
+    assert 0 < len(pairs) <= 3
+    tiny = smallest_normal(name)
+    terms = [products_reached(weight, x, tiny) for weight, x in pairs]
+    tops = {value for choice in itertools.product(*terms) for value in sums_reached(choice, tiny)}
+    if call.reduction == "sum":
+        return {limit_word(negated(top)) for top in tops}
+    readable = [readings(1.0 if weight is None else weight, tiny) for weight, _ in pairs]
+    bottoms = {
+        value for choice in itertools.product(*readable) for value in sums_reached(map(wrap, choice), tiny)
+    }
+    certain = sums_reached([wrap(1.0 if weight is None else weight) for weight, _ in pairs], Fraction(0)) == {0}
+    return {word for top in tops for bottom in bottoms for word in quotients(negated(top), bottom, certain)}
+
+
+def wrap(value: float) -> Fraction | float:
+    """A finite float as a Fraction, others as they are (one NaN object, so that sets work)."""
+    return Fraction(value) if math.isfinite(value) else (math.nan if math.isnan(value) else value)
+
+
+def products_reached(weight: float | None, x: float, tiny: Fraction) -> set[Fraction | float]:
+    """Every value one product can take on a flushing subject."""
+    reached: set[Fraction | float] = set()
+    for w in readings(1.0 if weight is None else weight, tiny):
+        for y in readings(x, tiny):
+            product = multiply(w, y)
+            reached |= with_zero(product, tiny)
+    return reached
+
+
+def with_zero(value: Fraction | float, tiny: Fraction) -> set[Fraction | float]:
+    """What a flushing subject may make of a result: itself, or 0 where it is small."""
+    return {value, Fraction(0)} if isinstance(value, Fraction) and abs(value) < tiny else {value}
+
+
+def sums_reached(values: Any, tiny: Fraction) -> set[Fraction | float]:
+    """Every value a sum of at most three terms can take on a flushing subject, in every order."""
+    values = list(values)
+    if len(values) == 1:
+        return {values[0]}
+    reached: set[Fraction | float] = set()
+    for index, last in enumerate(values):
+        for rest in sums_reached(values[:index] + values[index + 1 :], tiny):
+            reached |= with_zero(add(rest, last), tiny)
+    return reached
+
+
+def add(a: Fraction | float, b: Fraction | float) -> Fraction | float:
+    """a + b over extended reals."""
+    if isinstance(a, Fraction) and isinstance(b, Fraction):
+        return a + b
+    if isinstance(a, Fraction):
+        return b
+    return a if isinstance(b, Fraction) else wrap(a + b)
+
+
+def quotients(top: Fraction | float, bottom: Fraction | float, plus_zero: bool) -> set[str]:
+    """top/bottom over extended reals; a zero below has either sign, or is +0."""
+    if limit_word(top) == NAN or limit_word(bottom) == NAN:
+        return {NAN}
+    if not isinstance(bottom, Fraction):
+        return {"finite"} if isinstance(top, Fraction) else {NAN}
+    if bottom == 0:
+        signs = {"inf"} if top > 0 else {"-inf"}
+        return {NAN} if top == 0 else signs if plus_zero else {"inf", "-inf"}
+    if isinstance(top, Fraction):
+        return {"finite"}
+    return {"inf"} if (top > 0) == (bottom > 0) else {"-inf"}
+
+
+def limit_word(value: Fraction | float) -> str:
+    """The name of an extended real."""
+    return "finite" if isinstance(value, Fraction) else str(value)
