@@ -206,7 +206,9 @@ def _elementwise(
         if skip is not None:
             right |= skip
     if right.all():
-        return _Look({"value": PASS, "accuracy": PASS})
+        kept = value[prescribed.flushable & (expected != 0)] != 0
+        return _Look({"value": PASS, "accuracy": PASS, "subnormals": PASS if kept.all() else FAIL},
+                     "" if kept.all() else "subnormals")
     wrong = np.argwhere(~right)
     where = tuple(wrong[0].tolist())
     nan = bool((np.isnan(value) & ~np.isnan(expected) & ~right).any())
@@ -225,6 +227,8 @@ def _limit(limit: Limit, value: float, arithmetic: Arithmetic) -> _Look:
     name = "nan" if math.isnan(value) else repr(value) if math.isinf(value) else "0" if value == 0 else "number"
     if name in allowed:
         return _Look(dict.fromkeys(("value", "accuracy"), PASS))
+    if limit.fragile and name != "number":
+        return _Look({"value": OPEN, "accuracy": FAIL, "overflow": FAIL}, "overflow")
     symptom = name if name in ("nan", "number") else "inf" if "inf" in name else "number"
     return _Look(dict.fromkeys(("value", "accuracy"), FAIL), symptom)
 
@@ -237,7 +241,9 @@ def _reduction(reduction: Reduction, value: float, arithmetic: Arithmetic) -> _L
     if may_overflow(reduction, required):
         return _past_overflow(reduction, value, arithmetic)
     if _must_be_infinite(reduction, required, arithmetic):
-        return _Look({"value": FAIL, "accuracy": FAIL, "overflow": PASS}, "number")
+        semantic = FAIL if _must_be_infinite(reduction, reduction.fmt, arithmetic) else OPEN
+        symptom = "number" if semantic is FAIL else "inaccurate"
+        return _Look({"value": semantic, "accuracy": FAIL, "certified": FAIL, "overflow": PASS}, symptom)
     g = grade(reduction, value, arithmetic)
     return _from_grade(reduction, g)
 

@@ -11,8 +11,8 @@ from .tolerance import Group, Row
 
 # Stand-ins for colours, replaced by CSS variables after drawing, so that one picture serves light, dark and print.
 _SERIES = "#0000f{}"
-_INK, _GRID, _MARK = "#0000e1", "#0000e2", "#0000e3"
-_VARIABLES = {_INK: "var(--ink-2)", _GRID: "var(--line)", _MARK: "var(--ink-3)"}
+_INK, _GRID, _MARK, _HEAT = "#0000e1", "#0000e2", "#0000e3", "#0000e4"
+_VARIABLES = {_INK: "var(--ink-2)", _GRID: "var(--line)", _MARK: "var(--ink-3)", _HEAT: "var(--accent)"}
 HUES = 8
 _DASHES = ([1, 0], [5, 2], [1.5, 2], [8, 2, 2, 2], [3, 3], [10, 3])
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
@@ -47,9 +47,14 @@ def error_by_size(groups: Sequence[Group], styled: dict[str, tuple[int, int]]) -
         return None
     size = alt.X("size:Q", title="positions", scale=alt.Scale(type="log"), axis=_powers(alt, data, "size"))
     error = alt.Y(
-        "error:Q", title="ulp, largest found", scale=alt.Scale(type="log", domainMin=_FLOOR), axis=_powers(alt, data, "error")
+        "error:Q",
+        title="ulp, largest found",
+        scale=alt.Scale(type="log", domainMin=_FLOOR),
+        axis=_powers(alt, data, "error"),
     )
-    base = alt.Chart().encode(size, error, alt.Color("subject:N", scale=_hues(alt, styled), legend=None), detail="subject:N")
+    base = alt.Chart().encode(
+        size, error, alt.Color("subject:N", scale=_hues(alt, styled), legend=None), detail="subject:N"
+    )
     lines = base.mark_line(strokeWidth=1.6).encode(
         strokeDash=alt.StrokeDash("subject:N", scale=_scale(alt, styled, _DASHES), legend=None),
         description="subject:N",
@@ -58,8 +63,8 @@ def error_by_size(groups: Sequence[Group], styled: dict[str, tuple[int, int]]) -
         shape=alt.Shape("subject:N", scale=_scale(alt, styled, _SHAPES), legend=None), description="text:N"
     )
     half = alt.Chart().mark_rule(color=_MARK, strokeDash=[2, 3]).encode(y=alt.datum(0.5))
-    layers = alt.layer(half, lines, points, data=alt.Data(values=data)).properties(width=224, height=150)
-    return _draw(_facets(alt, layers, groups, skip="none"))
+    layers = alt.layer(half, lines, points, data=alt.Data(values=data)).properties(width=262, height=160)
+    return _draw(_facets(alt, layers, groups, skip="none"), "Largest error found against size")
 
 
 def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str | None:
@@ -70,18 +75,30 @@ def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str 
         return None
     # Every bin up to the largest is listed, so that a gap in the data is a gap in the picture.
     bins = [_bin_label(number) for number in range(max(cell["bin"] for cell in data) + 1)]
+    axis = alt.Axis(
+        labelAngle=0,
+        labelOverlap=False,
+        values=bins[:2] + bins[2 :: 1 if len(bins) < 14 else 2],
+        labelFontSize=9.5,
+    )
     strips = (
         alt.Chart(alt.Data(values=data))
-        .mark_rect(color=_SERIES.format(0), stroke=_GRID, strokeWidth=0.5)
+        .mark_rect(color=_HEAT, stroke=_GRID, strokeWidth=0.5)
         .encode(
-            alt.X("label:N", sort=bins, title="ulp", scale=alt.Scale(domain=bins), axis=alt.Axis(labelAngle=0, labelOverlap="greedy")),
-            alt.Y("subject:N", sort=list(subjects), title=None, scale=alt.Scale(domain=_present(data, subjects))),
-            opacity=alt.Opacity("share:Q", scale=alt.Scale(type="pow", exponent=0.35, domain=[0, 1], range=[0.04, 1]), legend=None),
+            alt.X("label:N", sort=bins, title="ulp, up to", scale=alt.Scale(domain=bins), axis=axis),
+            alt.Y(
+                "subject:N", sort=list(subjects), title=None, scale=alt.Scale(domain=_present(data, subjects))
+            ),
+            opacity=alt.Opacity(
+                "share:Q",
+                scale=alt.Scale(type="pow", exponent=0.35, domain=[0, 1], range=[0.04, 1]),
+                legend=None,
+            ),
             description="text:N",
         )
-        .properties(width=224, height=alt.Step(15))
+        .properties(width=248, height=alt.Step(15))
     )
-    return _draw(_facets(alt, strips, groups))
+    return _draw(_facets(alt, strips, groups), "Distribution of errors in ulp")
 
 
 def _altair() -> Any:
@@ -106,7 +123,9 @@ def _shares(row: Row) -> list[dict[str, Any]]:
     return [
         _facet(row)
         | {"subject": row.subject, "bin": place, "label": _bin_label(place), "share": number / total}
-        | {"text": f"{row.subject} · {row.dtype} {row.reduction}, {_bin_label(place)} ulp: {number:,} ({number / total:.2%})"}
+        | {
+            "text": f"{row.subject} · {row.dtype} {row.reduction}, up to {_bin_label(place)} ulp: {number:,} ({number / total:.2%})"
+        }
         for place, number in sorted(by_bin.items())
     ]
 
@@ -119,15 +138,21 @@ def _bin(error: float) -> int:
     """0 for no error, 1 up to half an ulp, then one bin for each doubling."""
     if error == 0:
         return 0
-    return min(_LARGEST_BIN, max(1, 2 + math.ceil(math.log2(error)))) if math.isfinite(error) else _LARGEST_BIN
+    return (
+        min(_LARGEST_BIN, max(1, 2 + math.ceil(math.log2(error)))) if math.isfinite(error) else _LARGEST_BIN
+    )
 
 
 def _bin_label(place: int) -> str:
     if place < 2:
-        return ("0", "≤½")[place]
+        return ("0", "½")[place]
     if place == _LARGEST_BIN:
-        return f">2^{place - 3}"
-    return f"≤{2 ** (place - 2)}" if place < 9 else f"≤2^{place - 2}"
+        return "more"
+    return str(2 ** (place - 2)) if place < 9 else f"2{_raised(place - 2)}"
+
+
+def _raised(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _present(data: list[dict[str, Any]], subjects: Sequence[str]) -> list[str]:
@@ -140,8 +165,9 @@ def _powers(alt: Any, data: list[dict[str, Any]], field: str) -> Any:
     low = math.floor(math.log10(min(point[field] for point in data)))
     high = math.ceil(math.log10(max(point[field] for point in data)))
     step = max(1, (high - low) // 5)
-    format_power = "datum.value < 10000 ? format(datum.value, '~g') : '10^' + round(log(datum.value)/LN10)"
-    return alt.Axis(values=[10.0**power for power in range(low, high + 1, step)], labelExpr=format_power)
+    ticks = [10.0**power for power in range(low, high + 1, step)]
+    labels = [f"{tick:g}" if tick < 10_000 else f"10{_raised(round(math.log10(tick)))}" for tick in ticks]
+    return alt.Axis(values=ticks, labelExpr=f"{labels}[indexof({ticks}, datum.value)]")
 
 
 def _hues(alt: Any, styled: dict[str, tuple[int, int]]) -> Any:
@@ -164,21 +190,35 @@ def _facets(alt: Any, chart: Any, groups: Sequence[Group], skip: str = "") -> An
     )
 
 
-def _draw(chart: Any) -> str:
+def _draw(chart: Any, label: str) -> str:
     """Render to SVG, then hand colours to the style sheet and give every mark its text as a tooltip."""
     import vl_convert
 
-    axis = {"labelColor": _INK, "titleColor": _INK, "gridColor": _GRID, "domainColor": _GRID, "tickColor": _GRID}
+    axis = {
+        "labelColor": _INK,
+        "titleColor": _INK,
+        "gridColor": _GRID,
+        "domainColor": _GRID,
+        "tickColor": _GRID,
+    }
     axis |= {"titleFontWeight": "normal", "labelFontSize": 10.5, "titleFontSize": 11}
-    look: dict[str, Any] = {"background": None, "axis": axis, "view": {"stroke": _GRID}, "font": "sans-serif"}
+    look: dict[str, Any] = {
+        "background": "transparent",
+        "axis": axis,
+        "view": {"stroke": _GRID},
+        "font": "sans-serif",
+    }
     svg: str = vl_convert.vegalite_to_svg(chart.configure(**look).to_dict())
     for stand_in, variable in _VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     svg = re.sub(r"#0000f(\d)", r"var(--s\1)", svg)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     svg = re.sub(r' aria-label="(?:X|Y)-axis[^"]*"', "", svg)
     return re.sub(
-        r'<path aria-label="([^"·]+)((?: ·)?[^"]*)" role="graphics-symbol" aria-roledescription="[^"]*"([^>]*)/>', _titled, svg
+        r'<path aria-label="([^"·]+)((?: ·)?[^"]*)" role="graphics-symbol" aria-roledescription="[^"]*"([^>]*)/>',
+        _titled,
+        svg,
     )
 
 

@@ -21,6 +21,7 @@ class Effort:
     framework_seconds: float
     compilations: int
     compile_seconds: float
+    heartbeats: int
 
     @property
     def rate(self) -> float:
@@ -59,4 +60,5 @@ def _effort(subject: str, items: list[Item]) -> Effort:
         sum(item.framework_seconds for item in items),
         sum(item.compilations for item in items),
         sum(item.compile_seconds for item in items),
+        sum(item.heartbeats for item in items),
     )

@@ -36,15 +36,24 @@ def arrays_of(call: dict[str, Any]) -> list[ArrayText]:
     except VectorError as error:
         return [ArrayText("call", "unreadable", str(error))]
     return [
-        ArrayText(name, f"{array.dtype.name}{list(array.shape)}", readable(array)) for name, array in decoded.arrays()
+        ArrayText(name, f"{array.dtype.name}{list(array.shape)}", readable(array))
+        for name, array in decoded.arrays()
     ]
 
 
 def readable(array: Array) -> str:
     """An array as text: shortest decimals that read back to the same number, long ones abridged."""
-    formatter: Any = {"all": lambda value: f"{value!s:>4}"}
+    width = (
+        max((len(str(value)) for value in array.flat), default=0) if array.size <= _READABLE_ELEMENTS else 0
+    )
+    formatter: Any = {"all": lambda value: f"{value!s:>{width}}"}
     return np.array2string(
-        array, threshold=_READABLE_ELEMENTS, edgeitems=4, max_line_width=100, separator=", ", formatter=formatter
+        array,
+        threshold=_READABLE_ELEMENTS,
+        edgeitems=4,
+        max_line_width=100,
+        separator=", ",
+        formatter=formatter,
     )
 
 

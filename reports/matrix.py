@@ -55,13 +55,29 @@ class State(enum.Enum):
 
 
 _SHOWN = {
-    State.UNEXPECTED: ("✗", "unexpected", "An outcome that nobody recorded as expected; decides the exit code."),
-    State.BROKEN: ("!", "error, crash or timeout", "No value came back, and no known divergence explains it."),
+    State.UNEXPECTED: (
+        "✗",
+        "unexpected",
+        "An outcome that nobody recorded as expected; decides the exit code.",
+    ),
+    State.BROKEN: (
+        "!",
+        "error, crash or timeout",
+        "No value came back, and no known divergence explains it.",
+    ),
     State.DIVERGENT: ("≠", "known divergence", "Fails as a recorded divergence says: an expected failure."),
-    State.SHOULD_MISS: ("▽", "SHOULD not met", "A quality grade is missed; it fails the run only under --strict."),
+    State.SHOULD_MISS: (
+        "▽",
+        "SHOULD not met",
+        "A quality grade is missed; it fails the run only under --strict.",
+    ),
     State.PASS: ("✓", "pass", "Every judged call passed."),
     State.RECORDED: ("◦", "recorded", "Observed and shown side by side, never judged."),
-    State.NOT_JUDGED: ("?", "not judged", "The error bound was too wide to judge any call: uninformative, not a pass."),
+    State.NOT_JUDGED: (
+        "?",
+        "not judged",
+        "The error bound was too wide to judge any call: uninformative, not a pass.",
+    ),
     State.UNSUPPORTED: ("–", "unsupported", "The subject declares that it does not do this."),
     State.NOT_RUN: ("○", "not run", "Planned, and not run."),
     State.NO_CASE: ("·", "no case", "No call exercised this clause."),
@@ -152,7 +168,9 @@ class Cell:
 
     def ordered(self) -> list[tuple[Kind, int]]:
         """Counts, the worst kind first."""
-        return sorted(self.counts.items(), key=lambda entry: (entry[0].state(self.clause.level).rank, -entry[1]))
+        return sorted(
+            self.counts.items(), key=lambda entry: (entry[0].state(self.clause.level).rank, -entry[1])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +224,15 @@ class FamilyCell:
 
     @property
     def text(self) -> str:
-        """The worst state's symbol and how many clauses are in it."""
-        return f"{self.state.symbol} {self.states[self.state]}"
+        """The worst state's symbol and how many clauses are in it; empty where the run had none of them."""
+        return "" if self.state is State.UNKNOWN else f"{self.state.symbol} {self.states[self.state]}"
 
     def describe(self) -> str:
         """The cell in one line: clauses by state, the worst first."""
         ordered = sorted(self.states.items(), key=lambda entry: entry[0].rank)
-        return f"{self.family} on {self.subject}: " + ", ".join(f"{number} {state.label}" for state, number in ordered)
+        return f"{self.family} on {self.subject}: " + ", ".join(
+            f"{number} {state.label}" for state, number in ordered
+        )
 
 
 def cells(runs: Sequence[Run]) -> Matrix:

@@ -97,22 +97,31 @@ def _absent(runs: Sequence[Run]) -> tuple[AbsentBackend, ...]:
 
 
 def _replaced(runs: Sequence[Run], owner: dict[str, int]) -> list[str]:
+    pairs: dict[tuple[int, int], list[str]] = {}
+    for index, run in enumerate(runs):
+        for subject in run.header.subjects:
+            if owner[subject.name] != index:
+                pairs.setdefault((index, owner[subject.name]), []).append(subject.name)
     return [
-        f"{subject.name} is in several runs: shown as the run of {runs[owner[subject.name]].header.started} has it "
-        f"({runs[owner[subject.name]].path}), not as that of {run.header.started} ({run.path})."
-        for index, run in enumerate(runs)
-        for subject in run.header.subjects
-        if owner[subject.name] != index
+        f"In several runs: {', '.join(names)}. Shown from the run of {runs[newer].header.started} ({runs[newer].path}), "
+        f"not from that of {runs[older].header.started} ({runs[older].path})."
+        for (older, newer), names in pairs.items()
     ]
 
 
 def _reworded(runs: Sequence[Run]) -> list[str]:
     tables = [{clause.id: clause for clause in run.header.clauses} for run in runs]
     newest = {clause: entry for table in tables for clause, entry in table.items()}
-    changed = sorted({clause for table in tables for clause, entry in table.items() if entry != newest[clause]})
+    changed = sorted(
+        {clause for table in tables for clause, entry in table.items() if entry != newest[clause]}
+    )
     notes = []
     if changed:
-        notes.append(f"The runs word these clauses differently; the newest wording is shown: {', '.join(changed)}.")
+        notes.append(
+            f"The runs word these clauses differently; the newest wording is shown: {', '.join(changed)}."
+        )
     if any(table.keys() != tables[0].keys() for table in tables):
-        notes.append("The runs know different sets of clauses; a blank cell is a clause that its run did not know.")
+        notes.append(
+            "The runs know different sets of clauses; a blank cell is a clause that its run did not know."
+        )
     return notes

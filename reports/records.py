@@ -101,6 +101,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
     framework_seconds: float  # spent inside the implementation, compilation included
     compilations: int
     compile_seconds: float
+    heartbeats: int = 0  # outcomes perturbed on purpose that were all judged FAIL
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):

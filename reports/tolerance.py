@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .records import Accuracy
@@ -74,12 +74,24 @@ class Group:
     best: tuple[str, ...]
     worst: tuple[str, ...]
 
-    def bar(self, row: Row) -> float:
-        """Length of a row's bar between 0 and 1: logarithmic in the worst error, full for the group's largest."""
-        largest = max((other.worst_ulps for other in self.rows if math.isfinite(other.worst_ulps)), default=0.0)
-        if not math.isfinite(row.worst_ulps):
-            return 1.0
-        return math.log2(1 + row.worst_ulps) / math.log2(1 + largest) if largest else 0.0
+
+def in_ulps(error: float | None) -> str:
+    """An error with three significant digits: `0.5`, `31.4`, `1,930`, `2.1e+07`."""
+    if error is None:
+        return "–"
+    return f"{float(f'{error:.3g}'):,.0f}" if 1000 <= error < 1e6 else f"{error:.3g}"
+
+
+def bars(groups: Sequence[Group]) -> Callable[[float], float]:
+    """Lengths of bars between 0 and 1, logarithmic and on one scale: full at the largest error of all groups."""
+    errors = [
+        row.worst_ulps
+        for group in groups
+        for row in group.rows
+        if row.judged and math.isfinite(row.worst_ulps)
+    ]
+    full = math.log2(1 + max(errors, default=1.0)) or 1.0
+    return lambda error: math.log2(1 + error) / full if math.isfinite(error) else 1.0
 
 
 def table(records: Iterable[Accuracy], subjects: Sequence[str] = ()) -> list[Group]:
@@ -108,7 +120,11 @@ def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
         sum(record.uninformative for record in records),
         sum(record.correctly_rounded for record in records),
         ulps,
-        {level: levels[level] for level in sorted(levels, key=lambda level: _place(tuple(LADDER), level)) if levels[level]},
+        {
+            level: levels[level]
+            for level in sorted(levels, key=lambda level: _place(tuple(LADDER), level))
+            if levels[level]
+        },
         max(record.worst_ulps for record in records),
         max(record.worst_utilisation for record in records),
         max(record.worst_depth for record in records),
@@ -119,13 +135,14 @@ def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
 def _group(dtype: str, reduction: str, found: dict[str, list[Accuracy]], subjects: Sequence[str]) -> Group:
     names = sorted(found, key=lambda name: _place(tuple(subjects), name))
     rows = tuple(_with_decades(found[name]) for name in names)
-    judged = [row for row in rows if row.judged]
+    errors = [row.worst_ulps for row in rows if row.judged]
+    low, high = min(errors, default=0.0), max(errors, default=0.0)
     return Group(
         dtype,
         reduction,
         rows,
-        _standing_out(judged, min((row.worst_ulps for row in judged), default=0.0)),
-        _standing_out(judged, max((row.worst_ulps for row in judged), default=0.0)),
+        _standing_out(rows, low) if high >= 2 * low else (),
+        _standing_out(rows, high) if high >= 2 * low else (),
     )
 
 
@@ -138,6 +155,7 @@ def _with_decades(records: list[Accuracy]) -> Row:
 
 def _standing_out(rows: Sequence[Row], extreme: float) -> tuple[str, ...]:
     """Who reaches the extreme, unless more than a third do: then nobody stands out."""
+    rows = [row for row in rows if row.judged]
     names = tuple(row.subject for row in rows if row.worst_ulps == extreme)
     return names if len(rows) > 1 and len(names) * 3 <= max(3, len(rows)) else ()
 

@@ -32,7 +32,8 @@ class Summary:
     headline: str
     sentence: str
     warnings: tuple[str, ...]
-    calls: int
+    planned: int
+    ran: int  # planned, less what was unsupported or not run
     unexpected: int
     statuses: dict[str, int]
     divergences: dict[str, int]  # observed calls by divergence id, each clause counted
@@ -42,17 +43,25 @@ def summarise(matrix: Matrix) -> Summary:
     """Add up what was recorded."""
     items = matrix.merged.of(Item)
     statuses = count_statuses(items)
-    calls = sum(item.planned for item in items)
+    planned = sum(item.planned for item in items)
+    ran = planned - statuses["unsupported"] - statuses["not_run"]
     unexpected = _unexpected(matrix, items)
     divergences = observed_divergences(matrix)
     warnings = tuple(warning for run in matrix.merged.runs for warning in _warnings(run))
-    outlook = _outlook(matrix, calls, unexpected)
+    warnings += tuple(_unexplained(matrix))
+    outlook = _outlook(matrix, ran, unexpected)
+    sentences = (
+        f"{plural(len(matrix.subjects), 'subject')} ran {plural(ran, 'call')}.",
+        _came_out(matrix, outlook, unexpected, divergences),
+        _unjudged(planned, statuses),
+    )
     return Summary(
         outlook,
         _headline(outlook, unexpected),
-        " ".join([_ran(matrix, calls), _came_out(matrix, outlook, unexpected, divergences), _unjudged(statuses)]).strip(),
+        " ".join(filter(None, sentences)),
         warnings,
-        calls,
+        planned,
+        ran,
         unexpected,
         {status: statuses[status] for status in (*STATUSES, *sorted(set(statuses) - set(STATUSES)))},
         divergences,
@@ -70,7 +79,9 @@ def observed_divergences(matrix: Matrix) -> dict[str, int]:
     for tally in matrix.merged.of(Tally):
         if tally.divergence is not None and tally.status != "pass":
             shown[tally.divergence] += tally.count
-    return {known: shown[known] for known in dict.fromkeys([*(d.id for d in matrix.merged.divergences), *shown])}
+    return {
+        known: shown[known] for known in dict.fromkeys([*(d.id for d in matrix.merged.divergences), *shown])
+    }
 
 
 def _unexpected(matrix: Matrix, items: list[Item]) -> int:
@@ -80,7 +91,9 @@ def _unexpected(matrix: Matrix, items: list[Item]) -> int:
         for subject in matrix.subjects
     )
     # A footer counts its whole run, so it says too much where a later run replaced a subject.
-    footers = [run.footer.unexpected for run in matrix.merged.runs if run.footer and not matrix.merged.replaced]
+    footers = [
+        run.footer.unexpected for run in matrix.merged.runs if run.footer and not matrix.merged.replaced
+    ]
     return max(sum(item.unexpected for item in items), by_clause, sum(footers))
 
 
@@ -88,13 +101,13 @@ def _unexpected_in(matrix: Matrix, clause: str, subject: str) -> int:
     return sum(number for kind, number in matrix.cells[clause, subject].counts.items() if not kind.expected)
 
 
-def _outlook(matrix: Matrix, calls: int, unexpected: int) -> Outlook:
+def _outlook(matrix: Matrix, ran: int, unexpected: int) -> Outlook:
     footers = [run.footer for run in matrix.merged.runs]
     if any(footer and footer.exit_code in (3, 4, 6) for footer in footers):
         return Outlook.BROKEN
     if unexpected or any(footer and footer.exit_code == 1 for footer in footers):
         return Outlook.UNEXPECTED
-    if not calls:
+    if not ran:
         return Outlook.EMPTY
     if any(footer is None or footer.ended != "complete" for footer in footers):
         return Outlook.INCOMPLETE
@@ -111,21 +124,24 @@ def _headline(outlook: Outlook, unexpected: int) -> str:
     }[outlook]
 
 
-def _ran(matrix: Matrix, calls: int) -> str:
-    return f"{plural(len(matrix.subjects), 'subject')} ran {plural(calls, 'call')}."
-
-
 def _came_out(matrix: Matrix, outlook: Outlook, unexpected: int, divergences: dict[str, int]) -> str:
     known = _known(matrix, divergences)
     if outlook is Outlook.BROKEN:
         return "An error of the suite's own ended a run, so its results are not to be trusted."
     if outlook is Outlook.UNEXPECTED:
-        where = [s.name for s in matrix.subjects if any(matrix.cells[c.id, s.name].state is State.UNEXPECTED
-                                                        for c in matrix.merged.clauses)]
+        where = [
+            s.name
+            for s in matrix.subjects
+            if any(matrix.cells[c.id, s.name].state is State.UNEXPECTED for c in matrix.merged.clauses)
+        ]
         return f"{plural(unexpected, 'unexpected result')}{' on ' + listed(where) if where else ''}; besides, {known}."
     if outlook is Outlook.EMPTY:
         return "There is nothing to report."
-    opening = "Everything came out as expected" if outlook is Outlook.EXPECTED else "As far as it ran, all is as expected"
+    opening = (
+        "Everything came out as expected"
+        if outlook is Outlook.EXPECTED
+        else "As far as it ran, all is as expected"
+    )
     return f"{opening}: {known}, nothing unexpected."
 
 
@@ -141,10 +157,14 @@ def _known(matrix: Matrix, divergences: dict[str, int]) -> str:
     return f"{text} ({listed([f'{number} of {backend}' for backend, number in per.items()])})"
 
 
-def _unjudged(statuses: Counter[str]) -> str:
-    words = {"uninformative": "could not be judged", "unsupported": "are not supported", "not_run": "were not run"}
+def _unjudged(planned: int, statuses: Counter[str]) -> str:
+    words = {
+        "uninformative": "could not be judged",
+        "unsupported": "are not supported",
+        "not_run": "were not run",
+    }
     parts = [f"{statuses[status]:,} {word}" for status, word in words.items() if statuses[status]]
-    return f"Not judged: of the calls planned, {listed(parts)}." if parts else ""
+    return f"Of {planned:,} planned, {listed(parts)}." if parts else ""
 
 
 def listed(words: list[str]) -> str:
@@ -152,17 +172,31 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def _unexplained(matrix: Matrix) -> list[str]:
+    """Errors, crashes and timeouts that are recorded as expected although no divergence explains them."""
+    broken = [cell.describe() for cell in matrix.cells.values() if cell.state is State.BROKEN]
+    return [f"No known divergence explains this: {listed(broken)}."] if broken else []
+
+
 def _warnings(run: Run) -> list[str]:
     """What makes one run less than complete."""
     footer = run.footer
     if footer is None:
-        return [f"The run of {run.header.started} was cut off: {run.path} has no last line. What it had written is shown."]
+        return [
+            f"The run of {run.header.started} was cut off: {run.path} has no last line. What it had written is shown."
+        ]
     found = []
     if footer.ended != "complete":
-        found.append(f"The run of {run.header.started} was {footer.ended} after {footer.seconds:,.0f} s ({run.path}).")
+        found.append(
+            f"The run of {run.header.started} was {footer.ended} after {footer.seconds:,.0f} s ({run.path})."
+        )
     if footer.exit_code in (3, 4, 6):
-        found.append(f"The run of {run.header.started} ended with exit code {footer.exit_code}: an error of the suite or of its set-up.")
+        found.append(
+            f"The run of {run.header.started} ended with exit code {footer.exit_code}: an error of the suite or of its set-up."
+        )
     if footer.planned != sum(footer.statuses.values()):
-        found.append(f"The counts of {run.path} do not add up: {footer.planned:,} calls planned, "
-                     f"{sum(footer.statuses.values()):,} accounted for.")
+        found.append(
+            f"The counts of {run.path} do not add up: {footer.planned:,} calls planned, "
+            f"{sum(footer.statuses.values()):,} accounted for."
+        )
     return found

@@ -271,6 +271,8 @@ def _level(
         Level.OWN_ANY: Tier(fmt, reduction.n),
     }
     for level, tier in tiers.items():
+        if level <= Level.WIDE_ANY and wide == fmt:  # float64 has nothing wider than itself
+            continue
         if _inside(error, error_bound(reduction, tier, arithmetic)):
             return level
     return Level.OUT

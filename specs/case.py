@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .accuracy import Reduction
 from .call import Array, Call
@@ -42,11 +42,13 @@ class Elementwise:
 class Limit:
     """`sum` or `mean` whose result is decided by IEEE 754 before any tolerance.
 
-    Values are in {nan, inf, -inf, 0.0}; `allowed` for every subject, `flushed` also for a flushing one.
+    Values are in {nan, inf, -inf, 0}; `allowed` for every subject, `flushed` also for a flushing one. `fragile`:
+    finite terms among the others may overflow in the format's own precision, to an infinity of the other sign.
     """
 
     allowed: frozenset[str]
     flushed: frozenset[str] = frozenset()
+    fragile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +113,3 @@ class Verdict:
 
     clause: str
     status: Status
-    because: str = ""
-    note: str = field(default="", compare=False)

@@ -82,8 +82,9 @@ class Opinion:
 
     `faults`: categories of error, with `poison` (flat, over positions) where the target's data is the only
     fault. `recorded`: the specification only asks to record. `elements`: `none`, flat, one entry a position:
-    the bits, "nan", or None at poisoned ones. `limit`: a set of "nan", "inf", "-inf", "0". `order_dependent`:
-    nothing can be said. Otherwise the exact facts of a reduction.
+    the bits, "nan", or None at poisoned ones. `limit`: a set of "nan", "inf", "-inf", "0", with `overflow` where
+    finite terms or weights may overflow beside the special ones. `order_dependent`: nothing can be said.
+    Otherwise the exact facts of a reduction.
     """
 
     faults: set[str] = field(default_factory=set)
@@ -93,6 +94,7 @@ class Opinion:
     products: list[Fraction | None] = field(default_factory=list)
     outcomes: list[set[str]] = field(default_factory=list)
     limit: set[str] | None = None
+    overflow: bool = False
     order_dependent: bool = False
     n: int = 0
     S: Fraction = Fraction(0)
@@ -253,7 +255,12 @@ def fill_reduction(result: Opinion, call: Any) -> None:
     weights = [1.0 if weight is None else weight for weight, _ in result.selected]
     accumulator = ACCUMULATOR[call.input.dtype.name]
     if not all(isinstance(term, Fraction) for term in terms):
-        result.limit = limit_of_mean(terms, weights, accumulator) if mean else limit_of_sum(terms)
+        tops = limit_of_sum(terms, accumulator)
+        result.limit = limit_of_mean(tops, weights, accumulator) if mean else tops
+        finite = [abs(term) for term in terms if isinstance(term, Fraction)]
+        small_weights = [abs(Fraction(weight)) for weight in weights if math.isfinite(weight)]
+        nearly = largest(accumulator) * Fraction(99, 100)
+        result.overflow = sum_of(finite) > nearly or (mean and sum_of(small_weights) > nearly)
         return
     exact = [term for term in terms if isinstance(term, Fraction)]
     fractions = [Fraction(weight) for weight in weights]
@@ -279,28 +286,35 @@ def zero_normaliser(result: Opinion, terms: list[Fraction], weights: list[float]
         result.limit = {"-inf"} if result.S > 0 else {"inf"}
 
 
-def limit_of_sum(terms: list[Fraction | float]) -> set[str]:
-    """The negated sum of extended reals of which at least one is not finite."""
+def largest(name: str) -> Fraction:
+    """The largest finite number."""
+    return decode(infinity_code(name) - 1, name)
+
+
+def limit_of_sum(terms: list[Fraction | float], accumulator: str) -> set[str]:
+    """The negated sum of extended reals of which at least one is not finite.
+
+    Finite terms of the other sign may overflow to an infinity of the other sign, and the two make NaN.
+    """
     special = {str(term) for term in terms if not isinstance(term, Fraction)}
     if NAN in special or special == {"inf", "-inf"}:
         return {NAN}
-    return {"-inf"} if special == {"inf"} else {"inf"}
+    plus = special == {"inf"}
+    opposed = [abs(term) for term in terms if isinstance(term, Fraction) and (term < 0) == plus]
+    return {"-inf" if plus else "inf"} | ({NAN} if sum_of(opposed) > largest(accumulator) else set())
 
 
-def limit_of_mean(terms: list[Fraction | float], weights: list[float], accumulator: str) -> set[str]:
+def limit_of_mean(tops: set[str], weights: list[float], accumulator: str) -> set[str]:
     """-S/W, S being infinite or NaN."""
-    top = limit_of_sum(terms)
-    if top == {NAN} or any(math.isnan(weight) or math.isinf(weight) for weight in weights):
+    if tops == {NAN} or any(math.isnan(weight) or math.isinf(weight) for weight in weights):
         return {NAN}
     fractions = [Fraction(weight) for weight in weights]
     W, W_abs = sum_of(fractions), sum_of([abs(weight) for weight in fractions])
-    if W_abs > decode(infinity_code(accumulator) - 1, accumulator):
-        return {NAN, "inf", "-inf"}  # W may overflow, and inf/inf is NaN
     sign_is_certain = W != 0 and (abs(W) == W_abs or order_free(fractions, accumulator))
-    if not sign_is_certain:
-        return {"inf", "-inf"}
-    opposite = {"inf": "-inf", "-inf": "inf"}
-    return top if W > 0 else {opposite[name] for name in top}
+    opposite = {"inf": "-inf", "-inf": "inf", NAN: NAN}
+    bottoms = {opposite[name] for name in tops} if W < 0 else tops
+    both = bottoms if sign_is_certain else bottoms | {opposite[name] for name in bottoms}
+    return both | ({NAN} if W_abs > largest(accumulator) else set())  # W may overflow, and inf/inf is NaN
 
 
 def sum_of(values: list[Fraction]) -> Fraction:
@@ -332,15 +346,16 @@ def order_free(values: list[Fraction], accumulator: str) -> bool:
         return True
     quantum = Fraction(2) ** common_quantum(values)
     significant = LAYOUTS[accumulator][1] + 1
-    largest = decode(infinity_code(accumulator) - 1, accumulator)
-    return magnitude <= 2**significant * quantum and quantum >= spacing(accumulator) and magnitude <= largest
+    if quantum < spacing(accumulator) or magnitude > largest(accumulator):
+        return False
+    return magnitude <= 2**significant * quantum
 
 
 # --- flush to zero, by brute force -----------------------------------------------------------------------
 
 
 def flushed_limits(call: Any) -> set[str]:
-    """DENORM for a reduction over at most three kept positions: every limit some order and flushing reaches.
+    """DENORM for a reduction over at most three kept positions: each limit some order and flushing reaches.
 
     Each small operand, product and partial sum is kept or replaced by zero, in every order. A zero W may have
     either sign, unless it is exact: then it is +0. Rounding is not modelled, so use few-bit data without -0. A
@@ -358,7 +373,8 @@ def flushed_limits(call: Any) -> set[str]:
     bottoms = {
         value for choice in itertools.product(*readable) for value in sums_reached(map(wrap, choice), tiny)
     }
-    certain = sums_reached([wrap(1.0 if weight is None else weight) for weight, _ in pairs], Fraction(0)) == {0}
+    unflushed = [wrap(1.0 if weight is None else weight) for weight, _ in pairs]
+    certain = sums_reached(unflushed, Fraction(0)) == {0}
     return {word for top in tops for bottom in bottoms for word in quotients(negated(top), bottom, certain)}
 
 

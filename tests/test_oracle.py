@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -14,12 +15,11 @@ import pytest
 import second_oracle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from second_oracle import Opinion, opinion
-
 from lossparity.specs.accuracy import Reduction
 from lossparity.specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, decode_call, dtype_of
 from lossparity.specs.case import Elementwise, Limit, Raises, Returns, Unjudgeable, Unspecified
 from lossparity.specs.nll_loss import oracle
+from second_oracle import Opinion, opinion
 
 VECTORS = Path(__file__).parent.parent / "specs" / "nll_loss" / "vectors"
 NAN, INF = math.nan, math.inf
@@ -28,9 +28,9 @@ NAN, INF = math.nan, math.inf
 # --- comparison of the two oracles -----------------------------------------------------------------------
 
 
-def disagreement(call: Call) -> str:
+def disagreement(call: Call, theirs: Opinion | None = None) -> str:
     """What `expect` and the second oracle say differently about a call; empty when they agree."""
-    ours, theirs = oracle.expect(call), opinion(call)
+    ours, theirs = oracle.expect(call), theirs or opinion(call)
     match ours:
         case Raises():
             found = _raises(call, ours, theirs)
@@ -53,7 +53,11 @@ def _raises(call: Call, ours: Raises, theirs: Opinion) -> str:
     if ours.poison is None or theirs.poison is None:
         return ""
     if call.reduction != "none":
-        return "" if ours.poison.shape == () and bool(ours.poison) and ours.otherwise is None else "poison of a scalar"
+        return (
+            ""
+            if ours.poison.shape == () and bool(ours.poison) and ours.otherwise is None
+            else "poison of a scalar"
+        )
     if ours.poison.shape != call.target.shape or np.ravel(ours.poison).tolist() != theirs.poison:
         return f"poison mask {ours.poison}"
     return "no other values" if ours.otherwise is None else _elements(call, ours.otherwise, theirs)
@@ -94,7 +98,9 @@ def _masks(name: str, masks: list[bool], call: Call, theirs: Opinion, at: int) -
             return f"exact is {exact} for {product}"
         small = 0 < abs(product) < second_oracle.smallest_normal(name)
         at_border = abs(second_oracle.decode(code, name)) == second_oracle.smallest_normal(name)
-        if loose != (small and call.weight is not None) and not (loose and at_border and call.weight is not None):
+        if loose != (small and call.weight is not None) and not (
+            loose and at_border and call.weight is not None
+        ):
             return f"loose is {loose} for {product}"
     elif loose:
         return "loose without a finite product"
@@ -105,6 +111,9 @@ def _masks(name: str, masks: list[bool], call: Call, theirs: Opinion, at: int) -
 
 def _reduction(call: Call, ours: Reduction | Limit | Unjudgeable | Elementwise, theirs: Opinion) -> str:
     match ours:
+        case Limit(allowed) if theirs.limit is not None and theirs.overflow:
+            # How much overflow beside an infinity frees is tested on its own below.
+            return "" if theirs.limit <= allowed <= {"nan", "inf", "-inf"} else f"limit {set(allowed)}"
         case Limit(allowed):
             return "" if theirs.limit == allowed else f"limit {set(allowed)}, against {theirs.limit}"
         case Unjudgeable():
@@ -135,7 +144,9 @@ def _finite(call: Call, ours: Reduction, theirs: Opinion) -> str:
         }
     else:
         facts["exact"] = (ours.exact, -theirs.S)
-    return ", ".join(f"{name} is {mine}, not {other}" for name, (mine, other) in facts.items() if mine != other)
+    return ", ".join(
+        f"{name} is {mine}, not {other}" for name, (mine, other) in facts.items() if mine != other
+    )
 
 
 # --- generated calls -------------------------------------------------------------------------------------
@@ -289,7 +300,7 @@ def calls(draw: st.DrawFn) -> Call:
     )
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(calls())
 def test_generated_calls_agree(call: Call) -> None:
     assert disagreement(call) == ""
@@ -347,13 +358,17 @@ def test_generated_calls_reach_every_expectation() -> None:
                 seen.add(type(other).__name__)
     assert seen >= {
         "Elementwise", "Reduction", "Unjudgeable", "Raises", "Unspecified",
-        "limit nan", "limit 0", "limit inf", "limit -inf", "limit -inf/inf",
+        "limit nan", "limit 0", "limit inf", "limit -inf",
     }  # fmt: skip
 
 
 # --- illegal calls ---------------------------------------------------------------------------------------
 
-GOOD = {"input": np.ones((4, 3), np.float32), "target": np.array([0, 1, 2, 0]), "weight": np.ones(3, np.float32)}
+GOOD = {
+    "input": np.ones((4, 3), np.float32),
+    "target": np.array([0, 1, 2, 0]),
+    "weight": np.ones(3, np.float32),
+}
 
 ILLEGAL: list[tuple[str, set[str], dict[str, Any]]] = [
     ("0-d input", {"shape"}, {"input": np.float32(1).reshape(()), "target": np.array(0), "weight": None}),
@@ -390,7 +405,9 @@ ILLEGAL: list[tuple[str, set[str], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("categories", "changed"), [row[1:] for row in ILLEGAL], ids=[row[0] for row in ILLEGAL])
+@pytest.mark.parametrize(
+    ("categories", "changed"), [row[1:] for row in ILLEGAL], ids=[row[0] for row in ILLEGAL]
+)
 def test_illegal_calls_name_every_applicable_category(categories: set[str], changed: dict[str, Any]) -> None:
     call = Call(**(GOOD | changed))
     expected = oracle.expect(call)
@@ -402,12 +419,20 @@ def test_illegal_calls_name_every_applicable_category(categories: set[str], chan
 
 def test_legal_neighbours_of_illegal_calls_return() -> None:
     assert isinstance(oracle.expect(Call(**GOOD)), Returns)
-    assert isinstance(oracle.expect(Call(np.ones(3, np.float32), np.array(2), np.ones(3, np.float32))), Returns)
-    assert isinstance(oracle.expect(Call(np.ones((1, 1, 1), np.float32), np.zeros((1, 1), np.uint8))), Returns)
+    assert isinstance(
+        oracle.expect(Call(np.ones(3, np.float32), np.array(2), np.ones(3, np.float32))), Returns
+    )
+    assert isinstance(
+        oracle.expect(Call(np.ones((1, 1, 1), np.float32), np.zeros((1, 1), np.uint8))), Returns
+    )
 
 
-@pytest.mark.parametrize("changed", [{"reduction": "avg"}, {"weight": np.ones(4, np.float32)}, {"weight": np.ones(3)}])
-def test_a_target_out_of_range_beside_another_fault_is_an_applicable_category(changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changed", [{"reduction": "avg"}, {"weight": np.ones(4, np.float32)}, {"weight": np.ones(3)}]
+)
+def test_a_target_out_of_range_beside_another_fault_is_an_applicable_category(
+    changed: dict[str, Any],
+) -> None:
     """A-8: with several errors present, any of the applicable categories may be raised first."""
     first = oracle.expect(Call(**(GOOD | changed)))
     expected = oracle.expect(Call(**(GOOD | {"target": np.array([0, 1, 3, 0])} | changed)))
@@ -514,16 +539,42 @@ LIMITS: list[tuple[str, set[str], Array, Array | None, str]] = [
     ("infinite weight: inf/inf", {"nan"}, f32(1, 2), f32(1, INF), "mean"),
     ("infinite weight on 0", {"nan"}, f32(1, 0), f32(1, INF), "sum"),
     ("NaN weight", {"nan"}, f32(1, 2), f32(1, NAN), "sum"),
+    ("inf over a W whose sign depends on order", {"inf", "-inf"}, f32(INF, 1, 1, 1), f32(1, 2**-30, -1, -(2**-31)),
+     "mean"),
     ("inf over a certified W < 0", {"inf"}, f32(1, INF), f32(-3, 2), "mean"),
-    ("inf over a W that may overflow", {"nan", "inf", "-inf"}, f32(INF, 1), f32(3e38, 3e38), "mean"),
-]
+    ("NaN beside finite terms that may overflow", {"nan"}, f32(NAN, 3e38, 3e38), None, "sum"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("allowed", "x", "w", "reduction"), [row[1:] for row in LIMITS], ids=[r[0] for r in LIMITS])
+@pytest.mark.parametrize(
+    ("allowed", "x", "w", "reduction"), [row[1:] for row in LIMITS], ids=[r[0] for r in LIMITS]
+)
 def test_limits_by_hand(allowed: set[str], x: Array, w: Array | None, reduction: str) -> None:
     call = per_position(x, w, reduction)
     assert limit_of(call).allowed == allowed
     assert disagreement(call) == ""
+
+
+OVERFLOWS: list[tuple[str, set[str], Array, Array | None, str]] = [
+    ("terms of the infinity's sign", {"inf"}, f32(-INF, -3e38, -3e38), None, "sum"),
+    ("the same in a mean", {"inf"}, f32(-INF, -3e38, -3e38), None, "mean"),
+    ("terms of the other sign", {"inf", "nan"}, f32(-INF, 3e38, 3e38), None, "sum"),
+    ("W of one sign", {"nan", "-inf"}, f32(INF, 1), f32(3e38, 3e38), "mean"),
+    ("infinite W", {"nan"}, f32(1, 3e38, 3e38), f32(INF, 1, 1), "mean"),
+]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "x", "w", "reduction"), [row[1:] for row in OVERFLOWS], ids=[row[0] for row in OVERFLOWS]
+)
+def test_overflow_beside_an_infinity_frees_no_more_than_it_can_cause(
+    allowed: set[str], x: Array, w: Array | None, reduction: str
+) -> None:
+    """SPECIAL-1: inf + overflow to -inf is NaN; no order makes the other infinity, or NaN out of one sign."""
+    call = per_position(x, w, reduction)
+    assert opinion(call).limit == allowed
+    assert allowed <= limit_of(call).allowed
+    assert limit_of(call).allowed == allowed
 
 
 def test_a_cancelling_normaliser_that_depends_on_order_is_not_judged() -> None:
@@ -710,7 +761,10 @@ def test_flushing_never_turns_a_special_value_into_zero(x: float, w: float) -> N
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(FLOAT_DTYPES), st.sampled_from(VALUES), st.sampled_from(WEIGHTS), st.integers(0, 2**32 - 1)
+    st.sampled_from(FLOAT_DTYPES),
+    st.sampled_from(VALUES),
+    st.sampled_from(WEIGHTS),
+    st.integers(0, 2**32 - 1),
 )
 def test_what_flushing_can_zero_is_marked(dtype: str, kind: str, weight_kind: str, seed: int) -> None:
     """Completeness, so that no flushing subject is convicted; that it is not too much is tested above."""
@@ -720,7 +774,11 @@ def test_what_flushing_can_zero_is_marked(dtype: str, kind: str, weight_kind: st
         product = theirs.products[at]
         if "zero" in outcomes and product:
             assert bool(element.flushable.flat[at])
-        if "zero" not in outcomes and product is not None and abs(product) > second_oracle.smallest_normal(dtype):
+        if (
+            "zero" not in outcomes
+            and product is not None
+            and abs(product) > second_oracle.smallest_normal(dtype)
+        ):
             assert not bool(element.flushable.flat[at])
 
 
@@ -751,7 +809,9 @@ FAULTS: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 
 
-def _sweep() -> list[Call]:
+@functools.cache
+def _sweep() -> list[tuple[Call, Opinion]]:
+    """A few hundred calls, and what the second oracle makes of them."""
     kinds = [(value, weight) for value in ("mixed", "pool", "bits") for weight in WEIGHTS]
     sweep = [
         make_call(seed, dtype, target, (4, 4, 4), kind, -100, reduction)
@@ -765,26 +825,26 @@ def _sweep() -> list[Call]:
         Call(wide, np.array([156], np.uint8), None, -100, "none"),
         Call(np.arange(8, dtype=np.float32).reshape(2, 4), np.array([1, 3]), None, reduction="none"),
         Call(**(GOOD | {"reduction": "avg"})),
+        Call(np.ones((2, 3, 5), np.float32), np.full((2, 5), 2), np.ones(3, np.float32)),
         per_position(f32(1, 2, 3, 4), f32(1, 2**-30, -1, -(2**-30))),
         per_position(f32(3, 1), f32(1, -1)),
         per_position(f32(INF, 1), f32(3e38, 3e38)),
         per_position(cast([1.5 * 2.0**-64], "bfloat16"), cast([2.0**-70], "bfloat16"), "none"),
     ]
-    return sweep + extra
+    return [(call, opinion(call)) for call in sweep + extra]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison can fail: each fault in the oracle shows on some call of a small sweep."""
     name, wrong = FAULTS[fault]
-    sweep = _sweep()
-    assert not any(disagreement(call) for call in sweep)
+    assert not any(disagreement(*pair) for pair in _sweep())
     monkeypatch.setattr(oracle, name, wrong)
 
-    def shows(call: Call) -> bool:
+    def shows(call: Call, theirs: Opinion) -> bool:
         try:
-            return bool(disagreement(call))
+            return bool(disagreement(call, theirs))
         except (AssertionError, IndexError, KeyError, TypeError, ValueError):
             return True
 
-    assert any(shows(call) for call in sweep)
+    assert any(shows(*pair) for pair in _sweep())

@@ -12,7 +12,6 @@ from ...specs.call import Array, Call
 from ...specs.errors import BridgeError
 from ..base import Backend, Capabilities, Subject, require_type
 
-_WIDE_INTEGERS = (np.dtype("int64"), np.dtype("uint64"))
 _X32 = {"float64": "jax_enable_x64 is off, as it is unless a user switches it on"}
 _COMPILATIONS = [0]  # counted by JAX's own monitoring, which knows no way to unsubscribe
 
@@ -34,7 +33,7 @@ class JaxSubject:
         self._x64 = x64
 
     def prepare(self, call: Call) -> Callable[[], Any]:
-        """Put the arrays on the device; without 64-bit types wide targets stay NumPy's, which the port accepts."""
+        """Put the arrays on the device; without 64-bit types wide ones stay NumPy's, as the port accepts them."""
         options = call.options()
         with self._mode():
             arguments = self._put(call.input), self._put(call.target)
@@ -56,7 +55,7 @@ class JaxSubject:
     def _put(self, array: Array) -> Any:
         import jax
 
-        if not self._x64 and array.dtype in _WIDE_INTEGERS:
+        if not self._x64 and jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
             return array
         put = jax.device_put(array, self._device)
         if put.dtype != array.dtype:

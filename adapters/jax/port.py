@@ -10,7 +10,7 @@ import numpy as np
 REDUCTIONS = ("none", "mean", "sum")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
-# Every target, of whatever dtype, reaches the compiled loss as an int32 class index or one of these two codes.
+# Every target, of whatever dtype, reaches the compiled loss as an int32 class index or one of these codes.
 IGNORED = -1
 INVALID = -2
 
@@ -26,26 +26,26 @@ def nll_loss(
 ) -> jax.Array:
     """Return the weighted negative log-likelihood of `target` under the log-probabilities `input`.
 
-    With `kept` the positions whose target is not `ignore_index`, the formulas of the PyTorch documentation are:
+    With `kept` the positions whose target is not `ignore_index`, PyTorch's documentation defines:
 
         none:  -weight[target[n]] * input[n, target[n]]   where kept, else 0
         sum:   the sum of these
-        mean:  the sum divided by the sum of weight[target[n]] over kept positions (their number without weights)
+        mean:  the sum divided by the sum of weight[target[n]] where kept (without weights: by their number)
 
-    What is not selected, NaN and infinity included, reaches neither value nor gradient. What is selected follows
-    IEEE 754: the mean of nothing is 0/0 = NaN.
+    What is not selected, NaN and infinity included, reaches neither value nor gradient. What is selected
+    follows IEEE 754: the mean of nothing is 0/0 = NaN.
 
-    Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); `target` is `input` without the class axis; `weight` is
-    (C,). `none` returns the shape of `target`, `sum` and `mean` return a 0-d array.
+    Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); `target` is `input` without the class axis;
+    `weight` is (C,). `none` returns the shape of `target`, `sum` and `mean` return a 0-d array.
 
-    Dtypes: `input` is float16, bfloat16, float32 or (with jax_enable_x64) float64; `weight` and the result have the
-    same dtype. Half precision is multiplied and summed in float32 and rounded once. `target` is of any integer
-    dtype; an `ignore_index` that its dtype cannot hold ignores nothing.
+    Dtypes: `input` is float16, bfloat16, float32 or (with jax_enable_x64) float64; `weight` and the result
+    have the same dtype. Half precision is multiplied and summed in float32 and rounded once. `target` is of
+    any integer dtype; an `ignore_index` that its dtype cannot hold ignores nothing.
 
-    Works under jit, grad, jvp and vmap; `reduction` must be static, `ignore_index` may be traced. Compiled code
-    cannot raise on values: where `target` is traced, a class outside [0, C) that is not ignored makes the result
-    NaN, under `none` at its position. Without jax_enable_x64, jit itself truncates 64-bit targets passed to it; pass
-    int32. Outside of jit, 64-bit NumPy targets are compared and checked at full width.
+    Works under jit, grad, jvp and vmap; `reduction` must be static, `ignore_index` may be traced. Compiled
+    code cannot raise on values: where `target` is traced, a class outside [0, C) that is not ignored makes
+    the result NaN, under `none` at its position. Without jax_enable_x64, jit itself truncates 64-bit targets
+    passed to it; pass int32. Outside of jit, 64-bit NumPy targets are compared and checked at full width.
 
     Raises:
         TypeError: a dtype other than these, or an `ignore_index` that is not an integer.
@@ -65,10 +65,11 @@ def _nll_loss(input: Array, index: Array, weight: Array | None, *, reduction: st
     """The loss itself, given int32 `index` with the codes above: one small program for each signature."""
     axis = min(1, input.ndim - 1)
     kept = index >= 0
-    # Masked before the gather, which must stay in bounds, and after it, so that the gradient is masked too: a
-    # product with 0 would turn NaN and infinity into NaN.
+    # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A product
+    # with 0 would not do: it turns NaN and infinity into NaN.
     safe = jnp.where(kept, index, 0)
-    picked = jnp.take_along_axis(input, jnp.expand_dims(safe, axis), axis, mode="promise_in_bounds").squeeze(axis)
+    picked = jnp.take_along_axis(input, jnp.expand_dims(safe, axis), axis, mode="promise_in_bounds")
+    picked = picked.squeeze(axis)
     accumulator = jnp.promote_types(input.dtype, jnp.float32)
     losses = jnp.where(kept, -picked, 0).astype(accumulator)
     if weight is not None:
@@ -85,17 +86,18 @@ def _nll_loss(input: Array, index: Array, weight: Array | None, *, reduction: st
 
 
 def _encode(target: np.ndarray, ignore_index: int, classes: int) -> np.ndarray:
-    """Return `target` as int32 with IGNORED in place of `ignore_index`; raise IndexError at any other non-class."""
+    """Return `target` as int32, IGNORED in place of `ignore_index`; raise IndexError at other non-classes."""
     ignored = target == ignore_index  # NumPy compares with a Python integer by value: uint8 156 is not -100
     invalid = ((target < 0) | (target >= classes)) & ~ignored
     if invalid.any():
         position = np.argwhere(invalid)[0].tolist()
         value = target[tuple(position)]
         raise IndexError(
-            f"target{position or ''} is {value}, which is neither a class of input, in [0, {classes}), nor ignore_index "
+            f"target{position or ''} is {value}, neither a class, in [0, {classes}), nor ignore_index "
             f"({ignore_index}); correct the target, or pass ignore_index={value} to leave such positions out"
         )
-    return np.where(ignored, np.int32(IGNORED), target.astype(np.int32))  # cast first: uint8 cannot hold IGNORED
+    # Cast first, because unsigned dtypes cannot hold IGNORED.
+    return np.where(ignored, np.int32(IGNORED), target.astype(np.int32))
 
 
 @partial(jax.jit, static_argnames="classes")
@@ -106,11 +108,12 @@ def _encode_traced(target: Array, ignore_index: Array | None, classes: int) -> j
     if ignore_index is None:
         ignored = jnp.zeros(target.shape, bool)
     else:
-        # Operands of two integer dtypes are cast to a common one, which may wrap. This cast may wrap too: then
-        # either casting back gives another number, or the sign has changed.
+        # Operands of two integer dtypes are cast to a common one, which may wrap. This cast may wrap too:
+        # then either casting back gives another number, or the sign has changed.
         sentinel = ignore_index.astype(target.dtype)
-        faithful = (sentinel.astype(ignore_index.dtype) == ignore_index) & ((sentinel < 0) == (ignore_index < 0))
-        ignored = faithful & (target == sentinel)
+        same_bits = sentinel.astype(ignore_index.dtype) == ignore_index
+        same_sign = (sentinel < 0) == (ignore_index < 0)
+        ignored = (target == sentinel) & same_bits & same_sign
     invalid = (target < 0) | (target >= classes)
     return jnp.where(ignored, IGNORED, jnp.where(invalid, INVALID, target.astype(jnp.int32)))
 
@@ -124,7 +127,7 @@ def _class_index(target: Array, ignore_index: int | jax.Array, classes: int) -> 
         narrow = np.asarray(target).astype(jax.dtypes.canonicalize_dtype(target.dtype))
         if (narrow != target).any():
             raise IndexError(
-                "target holds a number beyond 32 bits, which cannot be compared with a traced ignore_index; enable "
+                "target holds a number beyond 32 bits, which a traced ignore_index cannot match; enable "
                 "jax_enable_x64, or make ignore_index a static argument"
             )
     if traced:
@@ -143,7 +146,7 @@ def _checked_ignore_index(ignore_index: int | jax.Array) -> int | jax.Array:
             return ignore_index
     except TypeError:
         pass
-    raise TypeError(f"ignore_index is {ignore_index!r}; pass an integer or a traced integer scalar, for instance -100")
+    raise TypeError(f"ignore_index is {ignore_index!r}; pass an integer or a traced integer scalar")
 
 
 def _check(input: Array, target: Array, weight: Array | None, reduction: str) -> None:
@@ -157,17 +160,17 @@ def _check(input: Array, target: Array, weight: Array | None, reduction: str) ->
         raise TypeError(f"input has dtype {input.dtype}; convert it to one of {', '.join(DTYPES)}")
     if jax.dtypes.canonicalize_dtype(input.dtype) != input.dtype:
         raise TypeError(
-            "input has dtype float64, which JAX would silently truncate to float32; enable jax_enable_x64 or convert "
+            "input has dtype float64, which JAX would truncate to float32; enable jax_enable_x64 or convert "
             "it to float32"
         )
     if target.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {target.dtype}; class indices must have an integer dtype, such as int32")
+        raise TypeError(f"target has dtype {target.dtype}; use an integer dtype, such as int32")
     if input.ndim == 0:
         raise ValueError("input is 0-d; it needs a class axis: (C,), (N, C) or (N, C, d1, ..., dK)")
     expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
     if target.shape != expected:
         raise ValueError(
-            f"target has shape {target.shape}; input of shape {input.shape} needs a target of shape {expected}"
+            f"target has shape {target.shape}; input of shape {input.shape} needs a target of {expected}"
         )
     classes = input.shape[min(1, input.ndim - 1)]
     if classes > jnp.iinfo(jnp.int32).max:
@@ -175,8 +178,8 @@ def _check(input: Array, target: Array, weight: Array | None, reduction: str) ->
     if weight is None:
         return
     if weight.dtype != input.dtype:
-        raise TypeError(f"weight has dtype {weight.dtype} and input {input.dtype}; convert weight to {input.dtype}")
+        raise TypeError(f"weight has dtype {weight.dtype} and input {input.dtype}; they must be equal")
     if weight.shape != (classes,):
         raise ValueError(
-            f"weight has shape {weight.shape}; input of shape {input.shape} needs one weight per class: ({classes},)"
+            f"weight has shape {weight.shape}; input of shape {input.shape} needs ({classes},), one per class"
         )

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 REDUCTIONS = ("none", "mean", "sum")
 
-# Half precision is summed in float32: a float16 sum of ones stops growing at 2048. Looking types up by name admits
-# `ml_dtypes.bfloat16` without importing it, and rejects integers, bool, complex and long double.
+# Half precision is summed in float32: a float16 sum of ones stops growing at 2048. Looking types up by name
+# admits `ml_dtypes.bfloat16` without importing it, and rejects integers, bool, complex and long double.
 ACCUMULATOR = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64}
 
 
@@ -21,21 +21,21 @@ def nll_loss(
 ) -> np.ndarray | np.generic:
     """Return the weighted negative log-likelihood of `target` under the log-probabilities `input`.
 
-    With `kept` the positions whose target is not `ignore_index`, the formulas of the PyTorch documentation are:
+    With `kept` the positions whose target is not `ignore_index`, PyTorch's documentation defines:
 
         none:  -weight[target[n]] * input[n, target[n]]   where kept, else 0
         sum:   the sum of these
-        mean:  the sum divided by the sum of weight[target[n]] over kept positions (their number without weights)
+        mean:  the sum divided by the sum of weight[target[n]] where kept (without weights: by their number)
 
-    What is not selected is never read, so NaN and infinity there have no effect. What is selected follows IEEE 754,
-    silently: the mean of nothing is 0/0 = NaN.
+    What is not selected is never read, so NaN and infinity there have no effect. What is selected follows
+    IEEE 754, silently: the mean of nothing is 0/0 = NaN.
 
-    Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); `target` is `input` without the class axis; `weight` is (C,).
-    `none` returns the shape of `target`, `sum` and `mean` return a scalar.
+    Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); `target` is `input` without the class axis;
+    `weight` is (C,). `none` returns the shape of `target`, `sum` and `mean` return a scalar.
 
-    Dtypes: `input` is float16, bfloat16, float32 or float64, `weight` and the result have the same dtype. Half precision
-    is multiplied and summed in float32 and rounded once. `target` is of any integer dtype; an `ignore_index` that
-    its dtype cannot hold ignores nothing.
+    Dtypes: `input` is float16, bfloat16, float32 or float64, `weight` and the result have the same dtype.
+    Half precision is multiplied and summed in float32 and rounded once. `target` is of any integer dtype; an
+    `ignore_index` that its dtype cannot hold ignores nothing.
 
     Raises:
         TypeError: a dtype other than these, or an `ignore_index` that is not an integer.
@@ -61,8 +61,8 @@ def nll_loss(
             full = np.zeros(t.shape, dtype)
             full[where] = losses
             return full
-        # `losses` and `scale` are dense, so NumPy adds them pairwise: the error grows with log2(N), not with N.
-        # Widening comes first, because np.sum(dtype=...) widens block by block and adds the blocks one after another.
+        # Both are dense, so NumPy adds them pairwise: the error grows with log2(N), not with N. Widening comes
+        # first, because np.sum(dtype=...) widens block by block and adds the blocks one after another.
         total = np.sum(losses.astype(accumulator, copy=False))
         if reduction == "mean":
             total = total / (accumulator(classes.size) if w is None else np.sum(scale))
@@ -70,7 +70,7 @@ def nll_loss(
 
 
 def _select(t: np.ndarray, classes: int, ignore_index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Return an index of the positions that are not ignored, and their targets, all of them in [0, classes)."""
+    """Return an index of the positions that are not ignored, and their targets, all in [0, classes)."""
     low, high = (t.min(), t.max()) if t.size else (0, -1)
     if low >= 0 and high < classes and not low <= ignore_index <= high:
         return np.indices(t.shape, sparse=True), t  # nothing is ignored: spare the mask and the copy
@@ -80,7 +80,7 @@ def _select(t: np.ndarray, classes: int, ignore_index: int) -> tuple[tuple[np.nd
         position = np.argwhere(kept & ((t < 0) | (t >= classes)))[0].tolist()
         value = t[tuple(position)]
         raise IndexError(
-            f"target{position or ''} is {value}, which is neither a class of input, in [0, {classes}), nor ignore_index "
+            f"target{position or ''} is {value}, neither a class, in [0, {classes}), nor ignore_index "
             f"({ignore_index}); correct the target, or pass ignore_index={value} to leave such positions out"
         )
     return (kept,), chosen
@@ -101,16 +101,18 @@ def _check(x: np.ndarray, t: np.ndarray, w: np.ndarray | None, reduction: str) -
     if x.dtype.name not in ACCUMULATOR:
         raise TypeError(f"input has dtype {x.dtype}; convert it to one of {', '.join(ACCUMULATOR)}")
     if t.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {t.dtype}; class indices must have an integer dtype, for instance int64")
+        raise TypeError(f"target has dtype {t.dtype}; use an integer dtype, for instance int64")
     if x.ndim == 0:
         raise ValueError("input is 0-d; it needs a class axis: (C,), (N, C) or (N, C, d1, ..., dK)")
     expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
     if t.shape != expected:
-        raise ValueError(f"target has shape {t.shape}; input of shape {x.shape} needs a target of shape {expected}")
+        raise ValueError(f"target has shape {t.shape}; input of shape {x.shape} needs a target of {expected}")
     if w is None:
         return
     if w.dtype != x.dtype:
-        raise TypeError(f"weight has dtype {w.dtype} and input {x.dtype}; convert weight to {x.dtype}")
+        raise TypeError(f"weight has dtype {w.dtype} and input {x.dtype}; they must be equal")
     classes = x.shape[min(1, x.ndim - 1)]
     if w.shape != (classes,):
-        raise ValueError(f"weight has shape {w.shape}; input of shape {x.shape} needs one weight per class: ({classes},)")
+        raise ValueError(
+            f"weight has shape {w.shape}; input of shape {x.shape} needs ({classes},), one per class"
+        )

@@ -19,25 +19,26 @@ def nll_loss(
 ) -> tf.Tensor:
     """Return the weighted negative log-likelihood of `target` under the log-probabilities `input`.
 
-    With `kept` the positions whose target is not `ignore_index`, the formulas of the PyTorch documentation are:
+    With `kept` the positions whose target is not `ignore_index`, PyTorch's documentation defines:
 
         none:  -weight[target[n]] * input[n, target[n]]   where kept, else 0
         sum:   the sum of these
-        mean:  the sum divided by the sum of weight[target[n]] over kept positions (their number without weights)
+        mean:  the sum divided by the sum of weight[target[n]] where kept (without weights: by their number)
 
-    What is not selected, NaN and infinity included, reaches neither value nor gradient. What is selected follows
-    IEEE 754: the mean of nothing is 0/0 = NaN.
+    What is not selected, NaN and infinity included, reaches neither value nor gradient. What is selected
+    follows IEEE 754: the mean of nothing is 0/0 = NaN.
 
-    Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); `target` is `input` without the class axis; `weight` is
-    (C,). `none` returns the shape of `target`, `sum` and `mean` return a 0-d tensor.
+    Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); `target` is `input` without the class axis;
+    `weight` is (C,). `none` returns the shape of `target`, `sum` and `mean` return a 0-d tensor.
 
-    Dtypes: `input` is float16, bfloat16, float32 or float64, `weight` and the result have the same dtype; products
-    and sums are formed in float64. `target` is of any integer dtype; an `ignore_index` that its dtype cannot hold
-    ignores nothing.
+    Dtypes: `input` is float16, bfloat16, float32 or float64, `weight` and the result have the same dtype;
+    products and sums are formed in float64. `target` is of any integer dtype; an `ignore_index` that its
+    dtype cannot hold ignores nothing.
 
-    Works eagerly, in tf.function (ranks must be static, sizes need not be) and under XLA. Compiled code cannot raise
-    on values: in a graph, a class outside [0, C) that is not ignored makes the result NaN, under `none` at its
-    position. Sizes that are unknown while a graph is traced are checked when it runs (InvalidArgumentError).
+    Works eagerly, in tf.function (ranks must be static, sizes need not be) and under XLA. Compiled code
+    cannot raise on values: in a graph, a class outside [0, C) that is not ignored makes the result NaN, under
+    `none` at its position. Sizes that are unknown while a graph is traced are checked when it runs
+    (InvalidArgumentError).
 
     Raises:
         TypeError: a dtype other than these, or an `ignore_index` that is not an integer.
@@ -48,53 +49,69 @@ def nll_loss(
     w = None if weight is None else tf.convert_to_tensor(weight)
     _check(x, t, w, reduction)
     axis = min(1, x.shape.rank - 1)
-    classes = tf.shape(x, out_type=tf.int64)[axis]
-    if w is not None:
-        # Lengths that were unknown while tracing: XLA drops the assertion, and graphs without XLA the reshape.
-        tf.debugging.assert_equal(tf.size(w, tf.int64), classes, "weight must hold one number per class of input")
+    sizes = _sizes(x)
+    classes = sizes[axis]
+    if w is not None and None in (w.shape[0], x.shape[axis]):
+        # Unknown until the graph runs. XLA drops the assertion, graphs without XLA drop the reshape.
+        tf.debugging.assert_equal(
+            tf.size(w, tf.int64), classes, "weight must hold one number per class of input"
+        )
         w = tf.reshape(w, [classes])
     if x.shape[axis] == 0:
-        # No position can be kept, but something must be there to gather from.
+        # No position can be kept, but the gather needs something to gather from.
         x, w = tf.pad(x, [[0, int(i == axis)] for i in range(x.shape.rank)]), None
 
     ignored = _ignored(t, ignore_index)
     index = tf.cast(t, tf.int64)  # uint64 beyond int64 becomes negative, hence invalid
     invalid = ((index < 0) | (index >= classes)) & ~ignored
-    if not tf.is_symbolic_tensor(invalid):
-        _raise_if_any(invalid.numpy(), t, int(classes), ignore_index)
+    symbolic = tf.is_symbolic_tensor(invalid)
+    if not symbolic and invalid.numpy().any():
+        raise _out_of_range(invalid.numpy(), t, classes, ignore_index)
     kept = ~(ignored | invalid)
 
-    # Masked before the gather, which must stay in bounds, and after it, so that the gradient is masked too: a product
-    # with 0 would turn NaN and infinity into NaN.
+    # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A product
+    # with 0 would not do: it turns NaN and infinity into NaN.
     safe = tf.where(kept, index, 0)
-    picked = _gather_classes(x, safe)
-    losses = tf.where(kept, -picked, tf.zeros_like(picked))
+    zero = tf.zeros([], x.dtype)
+    losses = tf.where(kept, -_gather_classes(x, safe, sizes), zero)
     if w is not None:
-        scale = tf.gather(w, safe)
-        scale = tf.cast(tf.where(kept, scale, tf.zeros_like(scale)), tf.float64)
+        scale = tf.cast(tf.where(kept, tf.gather(w, safe), zero), tf.float64)
         losses = tf.cast(losses, tf.float64) * scale
-    losses = tf.where(invalid, tf.constant(np.nan, losses.dtype), losses)
+    if symbolic:
+        losses = tf.where(invalid, tf.constant(np.nan, losses.dtype), losses)
     if reduction == "none":
         return tf.cast(losses, x.dtype)
-    # float64 throughout, because reduce_sum may add one number after another: XLA on CPU does, and in float32 a sum of
-    # a million terms would keep only half of its digits.
+    # float64 throughout, because reduce_sum promises no order: XLA on CPU was seen to add tens of thousands of
+    # numbers one after another, which costs float32 three digits. It also counts without rounding.
     total = tf.reduce_sum(tf.cast(losses, tf.float64))
     if reduction == "mean":
         # `/` keeps IEEE's 0/0 = NaN, where tf.math.divide_no_nan would return 0.
-        total /= tf.cast(tf.math.count_nonzero(kept), tf.float64) if w is None else tf.reduce_sum(scale)
+        total /= tf.reduce_sum(tf.cast(kept, tf.float64) if w is None else scale)
     return tf.cast(total, x.dtype)
 
 
-def _gather_classes(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Return x[n, index[n, ...], ...] for each position (n, ...)."""
-    sizes = tf.unstack(tf.shape(x, out_type=tf.int64), num=x.shape.rank)
-    position = tf.meshgrid(*(tf.range(size) for size in sizes[:1] + sizes[2:]), indexing="ij") if len(sizes) > 1 else []
-    # tf.stack does not broadcast: it also rejects targets whose sizes were not known while tracing and do not fit.
+def _sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
+    """Return the length of each axis, as a number where it is known."""
+    if x.shape.is_fully_defined():
+        return x.shape.as_list()
+    dynamic = tf.unstack(tf.shape(x, out_type=tf.int64), num=x.shape.rank)
+    return [run if static is None else static for static, run in zip(x.shape, dynamic, strict=True)]
+
+
+def _gather_classes(x: tf.Tensor, index: tf.Tensor, sizes: list[int | tf.Tensor]) -> tf.Tensor:
+    """Return x[n, index[n, ...], ...] for each position (n, ...); `sizes` are those of x."""
+    sizes = sizes[:1] + sizes[2:] if len(sizes) > 1 else []
+    axes = [
+        tf.reshape(tf.range(tf.cast(n, tf.int64)), [-1] + [1] * (len(sizes) - 1 - i))
+        for i, n in enumerate(sizes)
+    ]
+    position = [tf.broadcast_to(axis, sizes) for axis in axes]
+    # tf.stack does not broadcast: it also rejects sizes that were unknown while tracing and do not fit.
     return tf.gather_nd(x, tf.stack([*position[:1], index, *position[1:]], axis=-1))
 
 
 def _ignored(t: tf.Tensor, ignore_index: int | tf.Tensor) -> tf.Tensor:
-    """Return where `t` equals `ignore_index` by value; an implicit cast would make uint8 156 equal to -100."""
+    """Return where `t` equals `ignore_index` by value: cast to uint8, -100 would equal 156."""
     if isinstance(ignore_index, (tf.Tensor, tf.Variable)):
         if ignore_index.dtype not in INDEX_DTYPES or ignore_index.shape.rank != 0:
             raise TypeError(f"ignore_index is {ignore_index!r}; pass an integer or an integer scalar tensor")
@@ -110,15 +127,16 @@ def _ignored(t: tf.Tensor, ignore_index: int | tf.Tensor) -> tf.Tensor:
     return t == tf.constant(ignore_index, t.dtype)
 
 
-def _raise_if_any(invalid: np.ndarray, t: tf.Tensor, classes: int, ignore_index: int | tf.Tensor) -> None:
-    """Raise IndexError for the first invalid target."""
-    if invalid.any():
-        position = np.argwhere(invalid)[0].tolist()
-        value = t.numpy()[tuple(position)]
-        raise IndexError(
-            f"target{position or ''} is {value}, which is neither a class of input, in [0, {classes}), nor ignore_index "
-            f"({int(ignore_index)}); correct the target, or pass ignore_index={value} to leave such positions out"
-        )
+def _out_of_range(
+    invalid: np.ndarray, t: tf.Tensor, classes: int, ignore_index: int | tf.Tensor
+) -> IndexError:
+    """Return the error for the first invalid target."""
+    position = np.argwhere(invalid)[0].tolist()
+    value = t.numpy()[tuple(position)]
+    return IndexError(
+        f"target{position or ''} is {value}, neither a class, in [0, {classes}), nor ignore_index "
+        f"({int(ignore_index)}); correct the target, or pass ignore_index={value} to leave such positions out"
+    )
 
 
 def _check(x: tf.Tensor, t: tf.Tensor, w: tf.Tensor | None, reduction: str) -> None:
@@ -126,18 +144,24 @@ def _check(x: tf.Tensor, t: tf.Tensor, w: tf.Tensor | None, reduction: str) -> N
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; use one of {', '.join(map(repr, REDUCTIONS))}")
     if x.dtype not in DTYPES:
-        raise TypeError(f"input has dtype {x.dtype.name}; convert it to one of {', '.join(d.name for d in DTYPES)}")
+        raise TypeError(
+            f"input has dtype {x.dtype.name}; convert it to one of {', '.join(d.name for d in DTYPES)}"
+        )
     if t.dtype not in INDEX_DTYPES:
-        raise TypeError(f"target has dtype {t.dtype.name}; class indices must have an integer dtype, such as int64")
+        raise TypeError(f"target has dtype {t.dtype.name}; use an integer dtype, such as int64")
     if not x.shape.rank:
-        raise ValueError(f"input has shape {x.shape}; it must be (C,), (N, C) or (N, C, d1, ..., dK), of known rank")
+        raise ValueError(
+            f"input has shape {x.shape}; it must be (C,), (N, C) or (N, C, d1, ..., dK), of known rank"
+        )
     expected = x.shape[:1] + x.shape[2:] if x.shape.rank > 1 else tf.TensorShape([])
     if t.shape.rank != expected.rank or not t.shape.is_compatible_with(expected):
-        raise ValueError(f"target has shape {t.shape}; input of shape {x.shape} needs a target of shape {expected}")
+        raise ValueError(f"target has shape {t.shape}; input of shape {x.shape} needs a target of {expected}")
     if w is None:
         return
     if w.dtype != x.dtype:
-        raise TypeError(f"weight has dtype {w.dtype.name} and input {x.dtype.name}; convert weight to {x.dtype.name}")
+        raise TypeError(f"weight has dtype {w.dtype.name} and input {x.dtype.name}; they must be equal")
     classes = x.shape[min(1, x.shape.rank - 1)]
     if w.shape.rank != 1 or not w.shape.is_compatible_with([classes]):
-        raise ValueError(f"weight has shape {w.shape}; input of shape {x.shape} needs one weight per class: ({classes},)")
+        raise ValueError(
+            f"weight has shape {w.shape}; input of shape {x.shape} needs ({classes},), one per class"
+        )

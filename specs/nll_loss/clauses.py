@@ -175,8 +175,10 @@ def _by_weights(facts: Facts) -> Iterator[str]:
         yield "WEIGHT-2"
     if (weights < 0).any():
         yield "WEIGHT-3"
-    if facts.reduction == "mean" and facts.finite and 0 < facts.weight_magnitude < 1:
-        yield "WEIGHT-6"
+    if facts.reduction == "mean" and facts.finite:
+        if 0 < facts.weight_magnitude < 1:
+            yield "WEIGHT-6"
+        yield "WEIGHT-5"
 
 
 def _by_accuracy(facts: Facts, value: object) -> Iterator[str]:
@@ -184,6 +186,8 @@ def _by_accuracy(facts: Facts, value: object) -> Iterator[str]:
         yield "DTYPE-3"
     if facts.reduction == "none":
         yield "ACC-1"
+        if min(facts.smallest_input, facts.smallest_product) < float(FORMATS[facts.dtype].smallest_normal):
+            yield "SPECIAL-3"
     if not isinstance(value, Reduction):
         return
     half = value.fmt in HALVES

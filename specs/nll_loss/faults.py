@@ -96,7 +96,7 @@ def _bad_shapes(legal: Call) -> Iterator[Call]:
         yield to(target[..., :1])
         yield to(np.concatenate([target, target], axis=-1))
     yield to(target[..., None])
-    yield dataclasses.replace(legal, input=x.reshape(-1)[0].reshape(()), target=np.array(0), weight=None)
+    yield dataclasses.replace(legal, input=x.reshape(-1)[:1].reshape(()), target=np.array(0), weight=None)
     yield from (dataclasses.replace(legal, weight=weight) for weight in _bad_weights(legal))
 
 

@@ -212,31 +212,33 @@ def _limit(selection: Selection, mean: bool) -> Limit:
     """`sum` or `mean` where some selected value is not finite: its term is not either, and IEEE 754 decides."""
     w, x = selection.weights, selection.inputs
     numerator = _extended_sum(x, w)
-    if np.isnan(numerator) or _finite_terms_may_overflow(selection):
-        # What overflows among the finite terms may be an infinity of the other sign.
-        return Limit(frozenset({"nan"} if np.isnan(numerator) else {"nan", "inf", "-inf"}))
+    required = REQUIRED[selection.format.name]
+    if np.isnan(numerator):
+        return Limit(frozenset({"nan"}))
+    if _finite_terms_may_overflow(selection, required):  # to an infinity of the other sign
+        return Limit(frozenset({"nan", "inf", "-inf"}))
+    fragile = selection.format != required and _finite_terms_may_overflow(selection, selection.format)
     if w is None:
-        return Limit(frozenset({_limit_name(-numerator)}))
+        return Limit(frozenset({_limit_name(-numerator)}), fragile=fragile)
     tiny = float(selection.format.smallest_normal)
     small_weight = np.abs(w.astype(np.float64)) < tiny
     small_input = np.abs(x.astype(np.float64)) < tiny
     flushed = {"nan"} if (small_weight & np.isinf(x) | small_input & np.isinf(w)).any() else set()
     if not mean:
-        return Limit(frozenset({_limit_name(-numerator)}), frozenset(flushed))
+        return Limit(frozenset({_limit_name(-numerator)}), frozenset(flushed), fragile)
     if not np.isfinite(w).all():  # inf/inf or inf/NaN
         return Limit(frozenset({"nan"}))
     if small_weight.any():  # W may be flushed to a zero of either sign
         flushed |= {"inf", "-inf"}
-    return Limit(_infinity_over(selection, numerator), frozenset(flushed))
+    return Limit(_infinity_over(selection, numerator), frozenset(flushed), fragile)
 
 
-def _finite_terms_may_overflow(selection: Selection) -> bool:
+def _finite_terms_may_overflow(selection: Selection, accumulator: Format) -> bool:
     w, x = selection.weights, selection.inputs
     finite = np.isfinite(x) if w is None else np.isfinite(x) & np.isfinite(w)
     terms = exact_sum(x[finite]) if w is None else exact_dot(w[finite], x[finite])
     n = int(finite.sum())
-    reduction = Reduction(selection.format, n, n, w is not None, terms, None)
-    return may_overflow(reduction, REQUIRED[selection.format.name])
+    return may_overflow(Reduction(selection.format, n, n, w is not None, terms, None), accumulator)
 
 
 def _infinity_over(selection: Selection, numerator: float) -> frozenset[str]:

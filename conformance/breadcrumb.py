@@ -1,0 +1,77 @@
+"""Tells the controller what a worker was doing when it died or hung.
+
+Before each call a worker writes the call to a file of its own. A watchdog ends the process when one call takes too
+long, and leaves its traceback beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import pickle
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..specs.call import Call
+
+# The watchdog is a thread that is set up anew each time; often enough is once in a while.
+_REARM_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Crumb:
+    """The last state of a worker: which item, how far, and the call that it was about to run."""
+
+    item: str
+    done: Counter[str]
+    planned: int
+    call: Call | None
+    origin: str
+    timed_out: bool
+
+
+class Trail:
+    """Writes a worker's breadcrumbs; `seconds` is how long a call may take before it is a TIMEOUT."""
+
+    def __init__(self, folder: Path, worker: str, seconds: float) -> None:
+        self._descriptor = os.open(folder / f"{worker}.crumb", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        self._hang = (folder / f"{worker}.hang").open("wb")
+        self._seconds = seconds
+        self._armed = 0.0
+        self._item = ""
+        self._planned = 0
+        self.done: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def item(self, name: str, planned: int) -> Iterator[None]:
+        """Everything within belongs to this item."""
+        self._item, self._planned, self.done, self._armed = name, planned, Counter(), 0.0
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    def drop(self, call: Call, origin: str) -> None:
+        """Say which call comes next."""
+        now = time.monotonic()
+        if now - self._armed > _REARM_SECONDS:
+            faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._hang)
+            self._armed = now
+        content = pickle.dumps((self._item, self.done, self._planned, call, origin), protocol=5)
+        os.pwrite(self._descriptor, len(content).to_bytes(8, "little") + content, 0)
+
+
+def read(folder: Path, worker: str) -> Crumb | None:
+    """What a dead worker left, or None when it died before its first call."""
+    path = folder / f"{worker}.crumb"
+    raw = path.read_bytes() if path.exists() else b""
+    if not raw:
+        return None
+    content: Any = pickle.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    hang = folder / f"{worker}.hang"
+    return Crumb(*content, timed_out=hang.exists() and hang.stat().st_size > 0)

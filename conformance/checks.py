@@ -1,0 +1,90 @@
+"""Checks that need more than one look at a call's result: each returns the aspects that it decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..specs.call import Array, Call, Outcome, Returned
+from ..specs.case import Case, Returns, Status
+from ..specs.accuracy import Reduction
+from ..specs.exact import FORMATS
+from ..specs.nll_loss.generate import judged_calls
+from ..specs.nll_loss.oracle import class_axis, not_ignored
+from .judge import Judgement, Traits, judge
+
+Run = Callable[[Call], Outcome]
+
+_SCALE_EXPONENT = 3
+
+
+def pattern(run: Run, case: Case, judgement: Judgement, traits: Traits) -> Mapping[str, Status]:
+    """IGN-10: is logarithmic depth lost only because of where the ignored positions lie?
+
+    Asked when a call with ignored positions is deeper than logarithmic: the same terms without the ignored
+    positions, in the same number of axes, show whether the pattern is to blame.
+    """
+    if judgement.aspects.get("depth") is not Status.FAIL or "IGN-10" not in case.clauses:
+        return {}
+    (without,) = judged_calls(_compacted(case.call), (case.call.reduction,), case.family, case.tier, case.origin)
+    again = judge(without, run(without.call), traits)
+    blamed = again.aspects.get("depth") is Status.PASS
+    return {"pattern": Status.FAIL if blamed else Status.UNINFORMATIVE}
+
+
+def _compacted(call: Call) -> Call:
+    """The call without its ignored positions: (n, C), or (1, C, n) for inputs with spatial axes."""
+    kept = not_ignored(call.target, call.ignore_index)
+    rows = np.moveaxis(call.input, class_axis(call.input), -1)[kept]
+    target = call.target[kept]
+    if call.input.ndim > 2:
+        return dataclasses.replace(call, input=np.ascontiguousarray(rows.T)[None], target=target[None])
+    return dataclasses.replace(call, input=rows, target=target)
+
+
+def scaling(run: Run, case: Case, outcome: Outcome, traits: Traits) -> Mapping[str, Status]:
+    """WEIGHT-5: scaling all weights by a power of two leaves the mean's bits alone, barring over- and underflow."""
+    if "WEIGHT-5" not in case.clauses or not isinstance(outcome, Returned):
+        return {}
+    if not isinstance(case.expectation, Returns) or not isinstance(case.expectation.value, Reduction):
+        return {}
+    weight: Any = case.call.weight
+    scaled = (weight.astype(np.float64) * 2.0**_SCALE_EXPONENT).astype(weight.dtype)
+    if not _clear_of_edges(case.call, weight, scaled):
+        return {}
+    again = run(dataclasses.replace(case.call, weight=scaled))
+    same = isinstance(again, Returned) and again.value.tobytes() == outcome.value.tobytes()
+    return {"scaling": Status.PASS if same else Status.FAIL}
+
+
+def _clear_of_edges(call: Call, weight: Array, scaled: Array) -> bool:
+    """Whether weights, products and sums stay well inside the normal range, before and after scaling."""
+    fmt = FORMATS[call.dtype]
+    low, high = float(fmt.smallest_normal) * 2.0**fmt.t, float(fmt.largest) / 4
+    for weights in (weight, scaled):
+        sizes = np.abs(weights.astype(np.float64))
+        with np.errstate(all="ignore"):
+            products = np.abs(call.input.astype(np.float64)) * sizes.max(initial=0.0)
+            smallest = np.abs(call.input.astype(np.float64))[call.input != 0].min(initial=1.0) * sizes[sizes > 0].min(
+                initial=1.0
+            )
+        total = float(products.sum()) + float(sizes.max(initial=0.0)) * call.target.size
+        if not (np.isfinite(sizes).all() and total < high and sizes[sizes > 0].min(initial=1.0) > low):
+            return False
+        if smallest <= low:
+            return False
+    return True
+
+
+def unchanged(before: Mapping[str, bytes], call: Call) -> Mapping[str, Status]:
+    """ERR-9: the arguments hold the bytes they held before."""
+    same = all(before[name] == array.tobytes() for name, array in call.arrays())
+    return {"arguments": Status.PASS if same else Status.FAIL}
+
+
+def snapshot(call: Call) -> Mapping[str, bytes]:
+    """The arguments' bytes."""
+    return {name: array.tobytes() for name, array in call.arrays()}

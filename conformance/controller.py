@@ -1,0 +1,329 @@
+"""The controlling side of a run: starts pytest, writes what workers report, adds up, decides the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ..adapters import registry
+from ..adapters.base import Backend, Subject
+from ..reports import records
+from ..reports.records import Finding, Footer, Header, Item, Record, Tally
+from ..specs.call import encode_call
+from ..specs.case import Status
+from ..specs.nll_loss.clauses import clauses
+from . import breadcrumb, heartbeat, machine, plan
+from .plan import Selection
+from .plugin import PROPERTY
+from .runner import VECTORS, ItemSpec, probe
+
+_decode = msgspec.json.Decoder(list[Record]).decode
+
+EXPECTED, UNEXPECTED, INTERRUPTED, ENGINE_ERROR = 0, 1, 2, 3
+
+
+@dataclass
+class Progress:
+    """Told as a run goes on; the command line shows it."""
+
+    started: Callable[[int], None] = lambda total: None
+    finished: Callable[[str, int], None] = lambda item, calls: None
+    said: Callable[[str], None] = lambda message: None
+
+
+@dataclass
+class Listener:
+    """pytest plugin of the controller: writes each item's records as they come."""
+
+    writer: records.Writer
+    progress: Progress
+    trail: Path
+    specs: Mapping[str, ItemSpec]
+    items: list[Item] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # engine errors
+    unexpected: list[str] = field(default_factory=list)
+    _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Take an item's records from its report, or what a dead worker left."""
+        if report.when != "call" and not (report.failed and report.nodeid not in self._crashed):
+            if report.nodeid not in self._crashed:
+                return
+        attached = [text for name, text in report.user_properties if name == PROPERTY]
+        if attached:
+            self._take(_decode(attached[0]))
+            if report.failed:
+                self.unexpected.append(str(report.longrepr).partition(": ")[2])
+        elif report.nodeid in self._crashed:
+            self._take(self._from_crumb(report.nodeid, self._crashed.pop(report.nodeid)))
+        elif report.failed:
+            self.problems.append(f"{report.nodeid.rpartition('::')[2]}: {report.longrepr}")
+
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
+        """Remember whose worker died; the report follows."""
+        self._crashed[crashitem] = report.node.gateway.id
+
+    def pytest_internalerror(self, excrepr: Any) -> None:
+        """Keep what pytest would have printed."""
+        self.problems.append(str(excrepr))
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Keep a failed collection's reason."""
+        if report.failed:
+            self.problems.append(str(report.longrepr))
+
+    def _take(self, found: Sequence[Record]) -> None:
+        for record in found:
+            self.writer.write(record)
+            if isinstance(record, Item):
+                self.items.append(record)
+                self.progress.finished(record.id, record.planned)
+
+    def _from_crumb(self, nodeid: str, worker: str) -> list[Record]:
+        """Records for an item whose worker died: the fatal call, what was done before it, the rest NOT_RUN."""
+        spec = self.specs[nodeid.rpartition("::")[2].partition("@")[0]]
+        crumb = breadcrumb.read(self.trail, worker)
+        if crumb is None or crumb.item != spec.id:
+            self.problems.append(f"{spec.id}: the worker died outside of any call; run it alone with -b {spec.subject}")
+            return []
+        status = Status.TIMEOUT if crumb.timed_out else Status.CRASH
+        statuses = Counter(crumb.done)
+        statuses[status.value] += 1
+        self.unexpected.append(f"{spec.subject}: {status.value} in {spec.id}: {crumb.call and crumb.call.describe()}")
+        item = Item(
+            id=spec.id,
+            subject=spec.subject,
+            family=spec.family,
+            dtype=spec.dtype,
+            planned=sum(statuses.values()),
+            statuses=dict(statuses),
+            unexpected=1,
+            seconds=0.0,
+            framework_seconds=0.0,
+            compilations=0,
+            compile_seconds=0.0,
+        )
+        return [item, *_fatal(spec, crumb, status)]
+
+
+def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Record]:
+    call = crumb.call
+    assert call is not None
+    who = {"subject": spec.subject, "family": spec.family, "dtype": spec.dtype}
+    ids = tuple(id for id in clauses() if id.startswith(spec.family.upper()[:3])) or ("VALUE-1",)
+    because = "The call did not come back." if status is Status.TIMEOUT else "The process died during this call."
+    tallies = [
+        Tally(**who, clause=id, status=status.value, expected=False, divergence=None, count=1) for id in ids[:1]
+    ]
+    finding = Finding(
+        **who,
+        clauses=ids[:1],
+        flags=(),
+        status=status.value,
+        expected=False,
+        divergence=None,
+        because=because,
+        observed=status.value,
+        exact="a result or a Python exception",
+        distance="",
+        call=encode_call(call),
+        summary=call.describe(),
+        digest=call.digest(),
+        origin=crumb.origin,
+    )
+    return [*tallies, finding]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended."""
+
+    file: Path
+    exit_code: int
+    problems: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    footer: Footer
+
+
+def run(
+    selection: Selection, subjects: Mapping[str, tuple[Backend, Subject]], workers: int, out: Path, progress: Progress,
+    command: str,
+) -> Result:
+    """Run a selection and write OUT/records.jsonl; the exit code follows design's table.
+
+    Raises LossparityError for what is wrong before anything ran.
+    """
+    start = time.perf_counter()
+    rows = plan.divergences([backend for backend in _backends(subjects)], selection.ledgers, _all_names(subjects, selection))
+    specs = plan.items(selection.subjects, selection.families)
+    header = _header(selection, subjects, rows, command)
+    file = out / "records.jsonl"
+    writer = records.Writer(file, header)
+    with _trail(selection) as selection:
+        listener = Listener(writer, progress, Path(selection.trail), {spec.id: spec for spec in specs})
+        progress.started(len(specs))
+        code = _pytest(selection, workers, listener)
+    interrupted = code == pytest.ExitCode.INTERRUPTED
+    problems = list(listener.problems)
+    if not interrupted:
+        problems += _engine_problems(listener.items, specs, code)
+    unexpected = sum(item.unexpected for item in listener.items)
+    exit_code = (
+        INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED
+    )
+    statuses = records.count_statuses(listener.items)
+    footer = Footer(
+        ended="interrupted" if interrupted else "complete",
+        exit_code=exit_code,
+        seconds=time.perf_counter() - start,
+        planned=sum(item.planned for item in listener.items),
+        statuses=dict(statuses),
+        unexpected=unexpected,
+    )
+    writer.close(footer)
+    return Result(file, exit_code, tuple(problems), tuple(listener.unexpected), footer)
+
+
+def _pytest(selection: Selection, workers: int, listener: Listener) -> int:
+    """Run pytest in this process as controller of `workers` others, none of the user's plugins loaded."""
+    folder = resources.files("lossparity.specs.nll_loss").joinpath("clauses.toml")
+    arguments = [
+        str(folder),
+        f"--lossparity={selection.encode()}",
+        "-c",
+        str(resources.files("lossparity.conformance").joinpath("run.ini")),
+        f"--rootdir={Path(str(folder)).parent}",
+        *("--noconftest", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:logging"),
+        *("-p", "xdist.plugin", "-p", "lossparity.conformance.plugin"),
+        *("-n", str(workers), "--dist=loadgroup", "--max-worker-restart=1000"),
+    ]
+    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS=""):
+        return int(pytest.main(arguments, plugins=[listener]))
+
+
+def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int) -> list[str]:
+    """What does not add up at the end of a complete run."""
+    problems = []
+    missing = {spec.id for spec in specs} - {item.id for item in items}
+    if missing:
+        shown = ", ".join(sorted(missing)[:3])
+        problems.append(f"{len(missing)} of {len(specs)} items left no record, e.g. {shown}")
+    for item in items:
+        if item.planned != sum(item.statuses.values()):
+            problems.append(f"{item.id}: planned {item.planned} calls, accounted for {sum(item.statuses.values())}")
+    beats: defaultdict[tuple[str, str], int] = defaultdict(int)
+    passed: Counter[tuple[str, str]] = Counter()
+    for item in items:
+        beats[item.subject, item.family] += item.heartbeats
+        passed[item.subject, item.family] += item.statuses.get(Status.PASS.value, 0)
+    for key, count in beats.items():
+        if count < len(heartbeat.PERTURBATIONS) and passed[key] > 0 and key[1] != VECTORS:
+            problems.append(f"no heartbeat of {key[0]} in family {key[1]}: a suite that cannot fail must not pass")
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not problems:
+        problems.append(f"pytest ended with {code}")
+    return problems
+
+
+def _header(
+    selection: Selection, subjects: Mapping[str, tuple[Backend, Subject]], rows: Sequence[Any], command: str
+) -> Header:
+    return Header(
+        format=records.FORMAT,
+        lossparity=metadata.version("lossparity"),
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=command,
+        profile=selection.profile,
+        seed=selection.seed,
+        strict=selection.strict,
+        machine=machine.describe(),
+        subjects=tuple(describe_subject(*pair) for pair in subjects.values()),
+        absent=tuple(absent()),
+        clauses=tuple(
+            records.ClauseInfo(one.id, one.family, one.level, one.statement, one.source) for one in clauses().values()
+        ),
+        divergences=tuple(_divergence(row) for row in rows if set(row.subjects) & set(subjects)),
+    )
+
+
+def describe_subject(backend: Backend, subject: Subject) -> records.SubjectInfo:
+    """A subject and what it can do, subnormals probed by running it."""
+    can = subject.capabilities
+    return records.SubjectInfo(
+        name=subject.name,
+        backend=backend.name,
+        version=backend.version(),
+        device=subject.device,
+        binding=can.binding,
+        style=can.style,
+        dtypes=can.dtypes,
+        target_dtypes=can.target_dtypes,
+        gradual_underflow={dtype: not probe(subject, dtype).arithmetic.flush for dtype in can.dtypes},
+        notes=(*can.notes, *(f"{what}: {why}" for what, why in can.without.items())),
+    )
+
+
+def absent() -> Iterator[records.AbsentBackend]:
+    """Known backends that are not installed."""
+    for name in registry.names():
+        backend = registry.backend(name)
+        if not registry.is_installed(backend):
+            yield records.AbsentBackend(name, backend.install)
+
+
+def _divergence(row: Any) -> records.DivergenceInfo:
+    return records.DivergenceInfo(
+        id=row.id,
+        title=row.title,
+        subjects=row.subjects,
+        clauses=row.clauses,
+        cause=row.cause,
+        explanation=row.explanation,
+        references=row.references,
+        reproducer=row.reproducer,
+        selector=", ".join(f"{fact} {_condition(wanted)}" for fact, wanted in row.selector.items()),
+        vector=row.vector,
+    )
+
+
+def _condition(wanted: Any) -> str:
+    if isinstance(wanted, dict):
+        return " and ".join(f"{sign} {operand}" for sign, operand in wanted.items())
+    return f"in {wanted}" if isinstance(wanted, list) else f"= {wanted}"
+
+
+def _backends(subjects: Mapping[str, tuple[Backend, Subject]]) -> list[Backend]:
+    return list({backend.name: backend for backend, _ in subjects.values()}.values())
+
+
+def _all_names(subjects: Mapping[str, tuple[Backend, Subject]], selection: Selection) -> list[str]:
+    return [subject.name for backend in _backends(subjects) for subject in backend.subjects(selection.device)]
+
+
+@contextlib.contextmanager
+def _trail(selection: Selection) -> Iterator[Selection]:
+    """A temporary folder for breadcrumbs."""
+    with tempfile.TemporaryDirectory(prefix="lossparity-") as folder:
+        yield Selection(**(selection.__dict__ | {"trail": folder}))
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -1,0 +1,124 @@
+"""Puts one judged call into words: observed, exact, how far apart. The only place that does."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..specs.accuracy import Grade, Reduction
+from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
+from ..specs.case import Case, Elementwise, Limit, Raises, Returns, Unjudgeable, Unspecified
+from ..specs.exact import round_to
+from .judge import SYMPTOMS, Judgement
+
+_SHOWN = 8  # elements of an array that are spelt out
+_LONGEST = 300  # characters of an exception's message
+
+
+def because(judgement: Judgement) -> str:
+    """One sentence that says what went wrong."""
+    sentence = SYMPTOMS.get(judgement.symptom, "as specified")
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def observed(outcome: Outcome, judgement: Judgement) -> str:
+    """What the implementation did."""
+    match outcome:
+        case Returned(value):
+            return _value(value, judgement.where)
+        case Raised(kind, message):
+            return f"{kind}: {message[:_LONGEST]}"
+        case Crashed(how):
+            return f"the process died: {how}"
+        case TimedOut(seconds):
+            return f"no answer within {seconds:g} s"
+        case Unsupported(reason):
+            return f"not called: {reason}"
+
+
+def exact(case: Case, judgement: Judgement) -> str:
+    """What the specification demands."""
+    match case.expectation:
+        case Raises(categories, poison):
+            traced = "" if poison is None else " (traced code may return NaN instead)"
+            return f"an error of category {' or '.join(sorted(categories))}{traced}"
+        case Unspecified():
+            return "left open"
+        case Returns(shape, Elementwise() as prescribed):
+            return f"{_value(prescribed.value, judgement.where)} of shape {list(shape)}"
+        case Returns(_, Reduction() as reduction):
+            return _exact_reduction(reduction)
+        case Returns(_, Limit() as limit):
+            return " or ".join(sorted(limit.allowed))
+        case Returns(_, Unjudgeable(why)):
+            return f"anything: {why}"
+
+
+def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
+    """How far apart they are, in units in the last place and in bounds; empty where that makes no sense."""
+    if judgement.grade is not None:
+        return _distance(judgement.grade)
+    match case.expectation, outcome:
+        case Returns(shape, Elementwise() as prescribed), Returned(value) if (
+            value.shape == shape and value.dtype == prescribed.value.dtype and value.size
+        ):
+            return _element_distance(prescribed.value[judgement.where], value[judgement.where])
+        case _:
+            return ""
+
+
+def _distance(grade: Grade) -> str:
+    ratio = f"{grade.utilisation:.3g} of the required bound {grade.bound:.3g}"
+    return f"{grade.ulps:.3g} ulp, {ratio}, class {grade.level}"
+
+
+def _element_distance(expected: Any, got: Any) -> str:
+    if not (np.isfinite(expected).all() and np.isfinite(got).all()) or np.ndim(expected):
+        return ""
+    return f"{float(abs(Fraction(float(got)) - Fraction(float(expected)))):.3g} from the correctly rounded value"
+
+
+def _exact_reduction(reduction: Reduction) -> str:
+    value = reduction.exact
+    rounded = round_to(value, reduction.fmt)
+    return f"{_decimal(value)}, rounds to {rounded!r} ({rounded.hex()}) in {reduction.fmt.name}"
+
+
+def _decimal(value: Fraction) -> str:
+    """Twenty significant digits."""
+    if value == 0:
+        return "0"
+    digits = 20
+    exponent = math.floor(_log10(abs(value)))
+    scaled = round(value * Fraction(10) ** (digits - 1 - exponent))
+    text = str(abs(scaled))
+    sign = "-" if value < 0 else ""
+    return f"{sign}{text[0]}.{text[1:].rstrip('0') or '0'}e{exponent + len(text) - digits}"
+
+
+def _log10(value: Fraction) -> float:
+    """log10 of a positive Fraction of any size."""
+    shift = value.numerator.bit_length() - value.denominator.bit_length()
+    return math.log10(float(value / Fraction(2) ** shift)) + shift * math.log10(2)
+
+
+def _value(value: Array, where: tuple[int, ...]) -> str:
+    """A value with its dtype: scalars also in hexadecimal, arrays at the element in question or from the start."""
+    if value.ndim == 0:
+        return f"{value.dtype.name} {_scalar(value)}"
+    head = f"{value.dtype.name}{list(value.shape)}"
+    if where and len(where) == value.ndim and all(i < n for i, n in zip(where, value.shape, strict=True)):
+        return f"{head}, element {list(where)} = {_scalar(value[where])}"
+    flat = value.reshape(-1)[:_SHOWN]
+    more = ", ..." if value.size > _SHOWN else ""
+    return f"{head} [{', '.join(str(element) for element in flat.tolist())}{more}]"
+
+
+def _scalar(value: Any) -> str:
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, float) and math.isfinite(number):
+        return f"{number!r} ({number.hex()})"
+    return str(number)

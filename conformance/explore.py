@@ -1,0 +1,108 @@
+"""Exploration: Hypothesis draws structures, and shrinks the first that comes out unexpectedly."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+from hypothesis import strategies as st
+
+from ..specs.call import REDUCTIONS
+from ..specs.case import Case
+from ..specs.nll_loss import generate
+from ..specs.nll_loss.generate import CORE, PROFILES, RANKS, Structure
+from .judge import Judgement
+
+if TYPE_CHECKING:
+    from .runner import Plan, Work
+
+_LARGEST_EDIT = 64  # arrays up to this size have single elements drawn, and shrunk, one by one
+
+
+class _Unexpected(Exception):
+    """Tells Hypothesis to shrink."""
+
+
+def explore(work: Work, family: str, dtype: str, plan: Plan, tier: int) -> None:
+    """Draw structures of a family; every call is noted until one is unexpected, then the smallest such one is."""
+    count = PROFILES[plan.profile].explored if plan.explored is None else plan.explored
+    if not count:
+        return
+    found: list[tuple[Case, Any]] = []
+
+    def examine(structure: Structure) -> None:
+        for case in generate.cases(structure, family, tier, origin="exploration"):
+            tried = work.try_out(case)
+            # Once something is found Hypothesis shrinks it: those calls are not counted.
+            expected = work.is_expected(case, *tried) if found else work.record(case, *tried)
+            if not expected:
+                found.append((case, tried))
+                raise _Unexpected
+            _aim(plan, tried[1])
+
+    test = _settings(plan, count)(hypothesis.given(structures(family, dtype, tier))(examine))
+    if plan.profile == "nightly":
+        test = hypothesis.seed(plan.seed)(test)
+    try:
+        test()
+    except _Unexpected:
+        case, tried = found[-1]
+        work.record(case, *tried)
+
+
+def _settings(plan: Plan, count: int) -> hypothesis.settings:
+    """The same examples each time, but at night, when new ones are wanted and old finds are tried again."""
+    nightly = plan.profile == "nightly"
+    return hypothesis.settings(
+        max_examples=count,
+        derandomize=not nightly,
+        database=hypothesis.database.DirectoryBasedExampleDatabase(".hypothesis/examples") if nightly else None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
+        verbosity=hypothesis.Verbosity.quiet,
+        report_multiple_bugs=False,
+    )
+
+
+def _aim(plan: Plan, judgement: Judgement | str) -> None:
+    """Drive the nightly profile towards larger errors."""
+    if plan.profile == "nightly" and isinstance(judgement, Judgement) and judgement.grade is not None:
+        hypothesis.target(min(judgement.grade.utilisation, 1e9), label="share of the bound used")
+
+
+@st.composite
+def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure:
+    """Structures of a family, in signatures that a subject of this tier can afford; small ones first."""
+    shapes = {1: CORE, 2: CORE + RANKS}.get(tier)
+    shape = draw(st.sampled_from(shapes) if shapes else _shapes())
+    fields = {name: draw(st.sampled_from(options)) for name, options in generate.axes(family, tier).items()}
+    if shapes:
+        weighted, fields["target_dtype"] = generate.signature_of(shape)
+        if not weighted:
+            fields["weights"] = "none"
+        elif fields.get("weights", "none") == "none":
+            fields["weights"] = "random"
+    reductions = ("mean",) if "reduction" in fields.get("omitted", ()) else REDUCTIONS
+    structure = Structure(shape, dtype, **fields, reductions=reductions, seed=draw(st.integers(0, 2**32)))
+    if math.prod(structure.shape) > _LARGEST_EDIT:
+        return structure
+    return _edited(draw, structure)
+
+
+def _shapes() -> st.SearchStrategy[tuple[int, ...]]:
+    """Any rank from 1 to 7, small; sizes around block edges for ranks 2 and 3."""
+    small = st.lists(st.integers(1, 5), min_size=1, max_size=7).map(tuple)
+    edges = st.tuples(st.sampled_from(sorted(generate.EDGES)[:22]), st.integers(1, 9))
+    return st.one_of(small, edges)
+
+
+def _edited(draw: st.DrawFn, structure: Structure) -> Structure:
+    """Overwrite a few elements with numbers that Hypothesis likes, so that it can shrink them."""
+    width = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}[structure.dtype]
+    numbers = st.floats(width=width, allow_nan=False, allow_infinity=False)
+    edit = st.tuples(st.sampled_from(("input", "weight")), st.integers(0, 63), numbers)
+    edits = tuple(draw(st.lists(edit, max_size=3)))
+    return dataclasses.replace(structure, edits=edits)

@@ -1,0 +1,230 @@
+"""Collects what one item's calls came to, and turns it into records."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..reports.records import Accuracy, Finding, Observation, Record, Tally
+from ..specs.accuracy import Grade, Level, Reduction
+from ..specs.call import Call, Outcome, Raised, Returned, encode_call
+from ..specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified
+from ..specs.exact import round_to
+from . import explain
+from .judge import Judgement
+from .ledger import Resolved
+
+# Findings kept of each kind (clauses, symptom, expected or not) in an item; tallies count them all.
+_KEPT = 2
+_KEPT_UNEXPECTED = 5
+_UNREMARKABLE = (Status.PASS, Status.UNINFORMATIVE, Status.UNSUPPORTED)
+
+
+@dataclass
+class _Accuracy:
+    """Running accuracy of one reduction in one decade of size."""
+
+    judged: int = 0
+    uninformative: int = 0
+    rounded: int = 0
+    ulps: Counter[str] = field(default_factory=Counter)
+    levels: Counter[str] = field(default_factory=Counter)
+    utilisation: float = 0.0
+    depth: int = 0
+    worst: tuple[float, Call, str, str] | None = None
+
+
+class Notebook:
+    """What the calls of one item, of one subject, family and dtype, came to."""
+
+    def __init__(self, subject: str, family: str, dtype: str) -> None:
+        self.subject, self.family, self.dtype = subject, family, dtype
+        self.statuses: Counter[str] = Counter()
+        self.unexpected = 0
+        self.first_unexpected = ""
+        self._tallies: Counter[tuple[str, str, bool, str | None]] = Counter()
+        self._findings: list[Finding] = []
+        self._kept: Counter[tuple[Any, ...]] = Counter()
+        self._accuracy: defaultdict[tuple[str, int], _Accuracy] = defaultdict(_Accuracy)
+        self._observations: Counter[tuple[str, str]] = Counter()
+
+    def enter(self, case: Case, outcome: Outcome, judgement: Judgement, resolved: list[Resolved]) -> bool:
+        """Note one judged call; returns whether everything about it was expected."""
+        self.statuses[judgement.status.value] += 1
+        for one in resolved:
+            self._tallies[one.verdict.clause, one.verdict.status.value, one.expected, one.divergence] += 1
+        surprising = [one for one in resolved if not one.expected]
+        self.unexpected += bool(surprising)
+        self._find(case, outcome, judgement, surprising, expected=False)
+        departed = [one for one in resolved if one.expected and one.verdict.status not in _UNREMARKABLE]
+        self._find(case, outcome, judgement, departed, expected=True)
+        self._measure(case, outcome, judgement)
+        self._observe(case, outcome)
+        return not surprising
+
+    def lose(self, case: Case, message: str) -> None:
+        """Note a call that our own bridge could not carry: ERROR, ours."""
+        self.statuses[Status.ERROR.value] += 1
+        self.unexpected += 1
+        for clause in case.clauses:
+            self._tallies[clause, Status.ERROR.value, False, None] += 1
+        self._keep(case, "error", case.clauses, Status.ERROR, False, None, (message, "", "", ""))
+
+    def records(self) -> list[Record]:
+        """Everything noted, as records."""
+        who = {"subject": self.subject, "dtype": self.dtype}
+        tallies: list[Record] = [
+            Tally(
+                **who, family=self.family, clause=clause, status=status, expected=expected, divergence=row, count=count
+            )
+            for (clause, status, expected, row), count in sorted(self._tallies.items(), key=repr)
+        ]
+        observations = [
+            Observation(**who, clause=clause, what=what, count=count)
+            for (clause, what), count in sorted(self._observations.items())
+        ]
+        accuracy = [self._accuracy_record(*key, entry) for key, entry in sorted(self._accuracy.items())]
+        return [*tallies, *self._findings, *accuracy, *observations]
+
+    def _find(
+        self, case: Case, outcome: Outcome, judgement: Judgement, resolved: list[Resolved], expected: bool
+    ) -> None:
+        if not resolved:
+            return
+        ids = tuple(one.verdict.clause for one in resolved)
+        row = next((one.divergence for one in resolved if one.divergence), None)
+        status = resolved[0].verdict.status
+        kind = (ids, judgement.symptom, expected, row)
+        if self._kept[kind] >= (_KEPT if expected else _KEPT_UNEXPECTED):
+            return
+        self._kept[kind] += 1
+        said = explain.because(judgement)
+        if not expected and status is Status.PASS:
+            said = f"Passes, although the known divergence {row} says that it always fails: is it fixed?"
+        words = (
+            said,
+            explain.observed(outcome, judgement),
+            explain.exact(case, judgement),
+            explain.distance(judgement, case, outcome),
+        )
+        self._keep(case, judgement.symptom, ids, status, expected, row, words)
+
+    def _keep(
+        self,
+        case: Case,
+        symptom: str,
+        ids: tuple[str, ...],
+        status: Status,
+        expected: bool,
+        row: str | None,
+        words: tuple[str, str, str, str],
+    ) -> None:
+        said, observed, exact, distance = words
+        finding = Finding(
+            subject=self.subject,
+            family=self.family,
+            dtype=self.dtype,
+            clauses=ids,
+            flags=case.flags,
+            status=status.value,
+            expected=expected,
+            divergence=row,
+            because=said,
+            observed=observed,
+            exact=exact,
+            distance=distance,
+            call=encode_call(case.call),
+            summary=case.call.describe(),
+            digest=case.call.digest(),
+            origin=case.origin,
+        )
+        self._findings.append(finding)
+        if not expected and not self.first_unexpected:
+            self.first_unexpected = (
+                f"{self.subject} {', '.join(ids)}: {said} ({symptom})\n  call     {finding.summary}\n"
+                f"  observed {observed}\n  exact    {exact}\n  distance {distance or '-'}\n"
+                f"  origin   {case.origin}, digest {finding.digest}"
+            )
+
+    def _measure(self, case: Case, outcome: Outcome, judgement: Judgement) -> None:
+        """Accuracy of a returned result of finite terms (ACC-6)."""
+        if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned):
+            return
+        value, reduction = case.expectation.value, str(case.call.reduction)
+        entry = self._accuracy[reduction, _decade(case.call.target.size)]
+        match value:
+            case Reduction() if judgement.grade is not None:
+                self._measure_reduction(entry, case, outcome, judgement.grade, value)
+            case Elementwise() if judgement.aspects:
+                entry.judged += 1
+                right = judgement.aspects.get("accuracy") is Status.PASS
+                entry.rounded += right
+                entry.levels[str(Level.CORRECTLY_ROUNDED if right else Level.OUT)] += 1
+            case Reduction():
+                entry.uninformative += judgement.status is Status.UNINFORMATIVE
+
+    def _measure_reduction(
+        self, entry: _Accuracy, case: Case, outcome: Returned, grade: Grade, value: Reduction
+    ) -> None:
+        if grade.within_required is None:
+            entry.uninformative += 1
+            return
+        entry.judged += 1
+        entry.rounded += grade.level <= Level.CORRECTLY_ROUNDED
+        entry.ulps[f"{grade.ulps:.2g}"] += 1
+        entry.levels[str(grade.level)] += 1
+        if math.isfinite(grade.utilisation):
+            entry.utilisation = max(entry.utilisation, grade.utilisation)
+        entry.depth = max(entry.depth, grade.depth)
+        if entry.worst is None or grade.ulps > entry.worst[0]:
+            rounded = round_to(value.exact, value.fmt)
+            entry.worst = (grade.ulps, case.call, repr(float(outcome.value)), repr(rounded))
+
+    def _accuracy_record(self, reduction: str, decade: int, entry: _Accuracy) -> Accuracy:
+        worst_ulps, call, observed, exact = entry.worst or (0.0, None, "", "")
+        return Accuracy(
+            subject=self.subject,
+            dtype=self.dtype,
+            reduction=reduction,
+            decade=decade,
+            judged=entry.judged,
+            uninformative=entry.uninformative,
+            correctly_rounded=entry.rounded,
+            ulps=dict(entry.ulps),
+            levels=dict(entry.levels),
+            worst_ulps=worst_ulps,
+            worst_utilisation=entry.utilisation,
+            worst_depth=entry.depth,
+            worst_call=None if call is None else encode_call(call),
+            worst_observed=observed,
+            worst_exact=exact,
+        )
+
+    def _observe(self, case: Case, outcome: Outcome) -> None:
+        """What happened under clauses that are recorded and never judged."""
+        match case.expectation, outcome:
+            case Unspecified(clause), Returned(value):
+                what = f"{case.call.reduction} returns {value.reshape(-1)[:4].tolist()} of shape {list(value.shape)}"
+                self._observations[clause, what] += 1
+            case Unspecified(clause), Raised(kind):
+                self._observations[clause, f"{case.call.reduction} raises {kind}"] += 1
+            case Raises(categories), Raised(kind, message):
+                first = message.strip().splitlines()[0][:120] if message.strip() else ""
+                what = f"{'+'.join(sorted(categories))}: {kind}: {_without_numbers(first)}"
+                self._observations["ERR-10", what] += 1
+            case Returns(shape, _), Returned(value) if not shape and value.shape == () and value == 0:
+                sign = "-0" if np.signbit(value) else "+0"
+                self._observations["SPECIAL-4", f"{case.call.reduction} gives {sign}"] += 1
+
+
+def _decade(size: int) -> int:
+    return len(str(max(size, 1))) - 1
+
+
+def _without_numbers(text: str) -> str:
+    """A message with its numbers replaced, so that like messages count as one."""
+    return "".join("#" if c.isdigit() else c for c in text).replace("##", "#").replace("##", "#")

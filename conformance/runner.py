@@ -1,0 +1,246 @@
+"""Runs one item: one family of cases on one subject in one dtype, from the corpus and by exploration."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..adapters.base import Subject, execute
+from ..reports.records import Item, Record
+from ..specs.accuracy import Arithmetic
+from ..specs.call import Call, Outcome, Raised
+from ..specs.case import Case, Raises, Returns, Status
+from ..specs.errors import BridgeError, EngineError
+from ..specs.exact import keeps_subnormals
+from ..specs.nll_loss import generate
+from ..specs.nll_loss.facts import Facts
+from ..specs.nll_loss.oracle import select, structural_faults
+from . import checks, explore, heartbeat
+from .breadcrumb import Trail
+from .isolation import Isolation
+from .judge import Judgement, Traits, judge, with_aspects
+from .ledger import Ledger, Resolved
+from .notebook import Notebook
+from ..specs.nll_loss.frozen import vector_cases
+
+VECTORS = "vectors"  # the family of pinned cases
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run was asked for, as every worker has to know it."""
+
+    profile: str
+    seed: int
+    strict: bool
+    device: str
+    heartbeat: bool = True
+    explored: int | None = None  # None: what the profile says
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSpec:
+    """Names one item."""
+
+    subject: str
+    family: str
+    dtype: str
+
+    @property
+    def id(self) -> str:
+        """The item's name, as pytest shows it."""
+        return f"{self.family}[{self.subject}-{self.dtype}]"
+
+
+@dataclass
+class Executor:
+    """Executes calls of one subject in one dtype, keeping count of the time spent inside it."""
+
+    subject: Subject
+    traits: Traits
+    isolation: Isolation
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+    def __call__(self, call: Call) -> Outcome:
+        """Run a call where it may run: in this process."""
+        before = self.subject.compilations()
+        outcome, seconds = execute(self.subject, call)
+        self.seconds += seconds
+        if self.subject.compilations() != before:
+            self.compile_seconds += seconds
+        return outcome
+
+    def run(self, case: Case) -> Outcome:
+        """Run a case: in a child process where it may take the process down."""
+        dangerous = isinstance(case.expectation, Raises) and case.expectation.poison is not None
+        if dangerous and self.subject.capabilities.isolate and not self.subject.capabilities.refuses(case.call):
+            start = time.perf_counter()
+            outcome = self.isolation.run(self.subject, case.call)
+            self.seconds += time.perf_counter() - start
+            return outcome
+        return self(case.call)
+
+
+def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> Iterator[Case]:
+    """The corpus of one item: what of the family's cases is meant for a subject of this cost."""
+    cases = vector_cases(spec.dtype) if spec.family == VECTORS else generate.corpus(spec.family, spec.dtype, plan.profile, plan.seed)
+    return (case for case in cases if case.tier <= subject.capabilities.tier)
+
+
+def run_item(
+    spec: ItemSpec, plan: Plan, subject: Subject, traits: Traits, ledger: Ledger, trail: Trail, isolation: Isolation
+) -> tuple[list[Record], str]:
+    """Run an item; returns its records, and the first unexpected result in words (empty when there is none).
+
+    Raises EngineError when a heartbeat does not beat.
+    """
+    if not keeps_subnormals():
+        raise EngineError(
+            f"{spec.id}: subnormal numbers are flushed to zero in this thread, so no exact answer can be trusted; "
+            "something in this process switched flush-to-zero on: run the backends in separate processes"
+        )
+    work = Work(spec, plan, Executor(subject, traits, isolation), ledger, trail)
+    start, compiled = time.perf_counter(), subject.compilations()
+    planned = sum(1 for _ in planned_cases(spec, plan, subject)) if spec.family in (VECTORS, "error") else 0
+    with trail.item(spec.id, planned):
+        for case in planned_cases(spec, plan, subject):
+            work.do(case)
+        if spec.family not in (VECTORS, "error") and spec.dtype in subject.capabilities.dtypes:
+            explore.explore(work, spec.family, spec.dtype, plan, subject.capabilities.tier)
+    work.check_heart()
+    item = Item(
+        id=spec.id,
+        subject=spec.subject,
+        family=spec.family,
+        dtype=spec.dtype,
+        planned=work.drawn,
+        statuses=dict(work.notebook.statuses),
+        unexpected=work.notebook.unexpected,
+        seconds=time.perf_counter() - start,
+        framework_seconds=work.executor.seconds,
+        compilations=subject.compilations() - compiled,
+        compile_seconds=work.executor.compile_seconds,
+        heartbeats=work.beats,
+    )
+    return [item, *work.notebook.records()], work.notebook.first_unexpected
+
+
+class Work:
+    """One item under way."""
+
+    def __init__(self, spec: ItemSpec, plan: Plan, executor: Executor, ledger: Ledger, trail: Trail) -> None:
+        self.spec, self.plan, self.executor, self.ledger, self.trail = spec, plan, executor, ledger, trail
+        self.notebook = Notebook(spec.subject, spec.family, spec.dtype)
+        self.drawn = 0
+        self.beats = 0
+        self._suited = False
+
+    def do(self, case: Case) -> bool:
+        """Run, judge and note a case; returns whether it came out as expected."""
+        return self.record(case, *self.try_out(case))
+
+    def try_out(self, case: Case) -> tuple[Outcome, Judgement] | tuple[None, str]:
+        """Run and judge a case without noting it; (None, reason) when our bridge failed."""
+        self.trail.drop(case.call, case.origin)
+        before = checks.snapshot(case.call) if case.family == "error" else None
+        try:
+            outcome = self.executor.run(case)
+            judgement = judge(case, outcome, self.executor.traits)
+            judgement = self._look_again(case, outcome, judgement, before)
+        except BridgeError as error:
+            return None, str(error)
+        return outcome, judgement
+
+    def record(self, case: Case, outcome: Outcome | None, judgement: Judgement | str) -> bool:
+        """Note a case that was tried out; returns whether it came out as expected."""
+        self.drawn += 1
+        if outcome is None or isinstance(judgement, str):
+            self.notebook.lose(case, str(judgement))
+            self.trail.done[Status.ERROR.value] += 1
+            return False
+        resolved = self._resolve(case, judgement)
+        self.trail.done[judgement.status.value] += 1
+        if self.plan.heartbeat and not self._suited:
+            self._beat(case, outcome, judgement)
+        return self.notebook.enter(case, outcome, judgement, resolved)
+
+    def is_expected(self, case: Case, outcome: Outcome | None, judgement: Judgement | str) -> bool:
+        """Whether a case that was tried out came out as expected, without noting it."""
+        if outcome is None or isinstance(judgement, str):
+            return False
+        return all(one.expected for one in self._resolve(case, judgement))
+
+    def _resolve(self, case: Case, judgement: Judgement) -> list[Resolved]:
+        return self.ledger.resolve(case, judgement, _facts(case.call), self.plan.strict)
+
+    def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
+        """Decide the aspects that need another call or the arguments' bytes."""
+        more = dict(checks.pattern(self.executor, case, judgement, self.executor.traits))
+        if judgement.status is Status.PASS:
+            more |= checks.scaling(self.executor, case, outcome, self.executor.traits)
+        if before is not None and isinstance(outcome, Raised):
+            more |= checks.unchanged(before, case.call)
+        if not more:
+            return judgement
+        if more.get("arguments") is Status.FAIL:
+            case = dataclasses.replace(case, clauses=(*case.clauses, "ERR-9"))
+        failed = next((aspect for aspect, status in more.items() if status is Status.FAIL), "")
+        return with_aspects(
+            case, {**judgement.aspects, **more}, failed or judgement.symptom, judgement.grade, judgement.where
+        )
+
+    def _beat(self, case: Case, outcome: Outcome, judgement: Judgement) -> None:
+        traits = self.executor.traits
+        if isinstance(case.expectation, Raises) and isinstance(outcome, Raised):
+            alive = not heartbeat.survives_an_error_case(case, self.spec.dtype, traits)
+            self.beats += alive
+            self._suited = alive and self.beats >= len(heartbeat.PERTURBATIONS)
+            return
+        if heartbeat.suits(case, outcome, judgement):
+            if blind := heartbeat.survivors(case, outcome, traits):
+                raise EngineError(
+                    f"{self.spec.id}: a wrong outcome ({', '.join(blind)}) was not judged FAIL for {case.call.describe()}"
+                )
+            self.beats += len(heartbeat.PERTURBATIONS)
+            self._suited = True
+
+    def check_heart(self) -> None:
+        """Raise EngineError when this item judged calls and never showed that it can fail."""
+        passed = self.notebook.statuses[Status.PASS.value]
+        if passed > 20 and not self._suited and self.spec.family != VECTORS:
+            raise EngineError(
+                f"{self.spec.id}: no heartbeat: {passed} calls passed and none was perturbed; a suite that cannot fail "
+                "must not pass"
+            )
+
+
+def _facts(call: Call) -> Facts:
+    return Facts(call, None if structural_faults(call) else select(call))
+
+
+def probe(subject: Subject, dtype: str) -> Traits:
+    """Find out whether a subject keeps subnormal numbers in one dtype (DENORM): probed, never declared."""
+    per_term = subject.capabilities.per_term
+    flush = any(_flushes(subject, case) for case in _probes(dtype))
+    return Traits(Arithmetic(flush=flush, per_term=per_term), subject.capabilities.traced)
+
+
+def _probes(dtype: str) -> Iterator[Case]:
+    """Calls on subnormal numbers, in signatures that the corpus uses too."""
+    for shape, weights in zip(generate.CORE, ("none", "dyadic"), strict=True):
+        for seed in range(3):
+            structure = generate.Structure(shape, dtype, weights=weights, inputs="subnormal", mask="no", seed=seed)
+            yield from generate.cases(structure, "special", tier=1, origin="probe")
+
+
+def _flushes(subject: Subject, case: Case) -> bool:
+    """Whether an outcome is right only if flushing is allowed."""
+    outcome, _ = execute(subject, case.call)
+    if not isinstance(case.expectation, Returns):
+        return False
+    strict, lenient = (judge(case, outcome, Traits(Arithmetic(flush=flush))) for flush in (False, True))
+    return strict.status is Status.FAIL and lenient.status is not Status.FAIL

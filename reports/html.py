@@ -1,0 +1,251 @@
+"""The HTML report: one file that needs no network, built from the cell model, the tolerance table and findings."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import markupsafe
+
+from . import charts, findings, markdown, tolerance
+from .effort import efforts
+from .matrix import Cell, FamilyCell, Matrix, State, cells, family_table
+from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
+from .verdict import listed, plural, summarise
+
+_SITE = "lossparity.reports.site"
+# Findings shown in a cell that does not pass, and in one that does; the others are in records.jsonl.
+_PER_CELL, _PER_PASS = 4, 1
+_UNEXPECTED = 40  # findings shown at the top of the page
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """A finding as the page shows it. `anchor` is set where it is shown in full, else `elsewhere` points there."""
+
+    finding: Finding
+    clauses: tuple[ClauseInfo, ...]
+    divergence: DivergenceInfo | None
+    arrays: list[findings.ArrayText]
+    snippet: str | None
+    anchor: str | None
+    elsewhere: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """What a cell of the matrix opens to."""
+
+    cell: Cell
+    anchor: str
+    subject: SubjectInfo
+    divergences: tuple[DivergenceInfo, ...]
+    findings: tuple[FindingView, ...]
+    more: int
+    observations: tuple[tuple[str, int], ...]
+
+
+def write_site(runs: Sequence[Run], out: Path) -> Path:
+    """Write `index.html` and `summary.md` into `out` and return the path of the former.
+
+    Several runs are merged, each subject's results from the newest run that has it.
+    """
+    matrix = cells(runs)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.md").write_text(markdown.summary(matrix), encoding="utf-8")
+    index = out / "index.html"
+    index.write_text(render(matrix), encoding="utf-8")
+    return index
+
+
+def render(matrix: Matrix) -> str:
+    """The page as a string."""
+    views = _Views(matrix)
+    subjects = [subject.name for subject in matrix.subjects]
+    groups = tolerance.table(matrix.merged.of(Accuracy), subjects)
+    styled = charts.styles([(subject.name, subject.backend) for subject in matrix.subjects])
+    return (
+        _environment()
+        .get_template("index.html")
+        .render(
+            summary=summarise(matrix),
+            matrix=matrix,
+            merged=matrix.merged,
+            families=family_table(matrix),
+            unexpected=views.unexpected(),
+            panels=views.panels(),
+            divergences=views.divergences(),
+            tolerance=groups,
+            ladder=tolerance.LADDER,
+            infinite=[row for group in groups for row in group.rows if row.worst_ulps == float("inf")],
+            largest=_largest(groups, "float32"),
+            bar=tolerance.bars(groups),
+            styled=styled,
+            chart_size=_svg(charts.error_by_size(groups, styled)),
+            chart_spread=_svg(charts.error_distribution(groups, subjects)),
+            observations=_observations(matrix),
+            efforts=efforts(matrix.merged.of(Item), subjects),
+            states=_legend(matrix),
+            stylesheet=_asset("style.css"),
+            script=_asset("page.js"),
+        )
+    )
+
+
+def _largest(groups: Sequence[tolerance.Group], dtype: str) -> dict[str, float]:
+    """The largest error found in reductions of one dtype, by subject."""
+    found: dict[str, float] = {}
+    for row in (
+        row for group in groups if group.dtype == dtype and group.reduction != "none" for row in group.rows
+    ):
+        if row.judged:
+            found[row.subject] = max(row.worst_ulps, found.get(row.subject, 0.0))
+    return found
+
+
+def anchor(*parts: str) -> str:
+    """An id for an element, safe in an address: `VALUE-3/torch:compile`."""
+    return "/".join(re.sub(r"[^A-Za-z0-9_.:-]+", "_", part) for part in parts)
+
+
+class _Views:
+    """Builds what cells open to, and remembers which finding was shown where, so that a call is printed once."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self.matrix = matrix
+        self.clauses = {clause.id: clause for clause in matrix.merged.clauses}
+        self.known = {divergence.id: divergence for divergence in matrix.merged.divergences}
+        self.found = findings.by_cell(matrix.merged.of(Finding))
+        self.shown: dict[int, str] = {}
+
+    def unexpected(self) -> tuple[list[FindingView], int]:
+        """Unexpected findings in full, and how many recorded ones are left out."""
+        wrong = [finding for finding in self.matrix.merged.of(Finding) if not finding.expected]
+        chosen = findings.varied(wrong, _UNEXPECTED)
+        return [self.finding(finding) for finding in chosen], len(wrong) - len(chosen)
+
+    def panels(self) -> dict[str, list[CellView]]:
+        """For each clause, what its cells open to."""
+        return {
+            clause: [
+                self.cell(cell, subject)
+                for cell, subject in zip(self.matrix.row(clause), self.matrix.subjects)
+            ]
+            for clause in self.clauses
+        }
+
+    def cell(self, cell: Cell, subject: SubjectInfo) -> CellView:
+        """One cell."""
+        recorded = self.found.get((cell.clause.id, cell.subject), [])
+        chosen = findings.varied(recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS)
+        return CellView(
+            cell,
+            anchor(cell.clause.id, cell.subject),
+            subject,
+            tuple(self.known[name] for name in cell.divergences if name in self.known),
+            tuple(self.finding(finding) for finding in chosen),
+            len(recorded) - len(chosen),
+            tuple(_observed(self.matrix, cell)),
+        )
+
+    def finding(self, finding: Finding) -> FindingView:
+        """One finding; its call is printed only where it is shown first."""
+        elsewhere = self.shown.get(id(finding))
+        here = None if elsewhere else f"finding-{len(self.shown) + 1}"
+        if here:
+            self.shown[id(finding)] = here
+        return FindingView(
+            finding,
+            tuple(self.clauses[name] for name in finding.clauses if name in self.clauses),
+            self.known.get(finding.divergence or ""),
+            findings.arrays_of(finding.call),
+            findings.snippet(finding.call) if here else None,
+            here,
+            elsewhere,
+        )
+
+    def divergences(self) -> list[tuple[DivergenceInfo, int]]:
+        """Known divergences with how often each showed."""
+        shown = summarise(self.matrix).divergences
+        return [(divergence, shown[name]) for name, divergence in self.known.items()]
+
+
+def _observed(matrix: Matrix, cell: Cell) -> list[tuple[str, int]]:
+    if not cell.observations:
+        return []
+    seen = Counter[str]()
+    for record in matrix.merged.of(Observation):
+        if (record.clause, record.subject) == (cell.clause.id, cell.subject):
+            seen[record.what] += record.count
+    return seen.most_common()
+
+
+def _observations(matrix: Matrix) -> list[tuple[ClauseInfo, dict[str, Counter[str]]]]:
+    """For each recorded clause, what was observed: counts by subject."""
+    table: dict[str, dict[str, Counter[str]]] = {}
+    for record in matrix.merged.of(Observation):
+        table.setdefault(record.clause, {}).setdefault(record.what, Counter())[record.subject] += record.count
+    known = {clause.id: clause for clause in matrix.merged.clauses}
+    ordered = sorted(table, key=lambda name: list(known).index(name) if name in known else len(known))
+    return [(known.get(name) or ClauseInfo(name, "", "RECORD", "", ""), table[name]) for name in ordered]
+
+
+def _legend(matrix: Matrix) -> list[tuple[State, int]]:
+    """Every state that occurs, with the number of its cells."""
+    numbers = Counter(cell.state for cell in matrix.cells.values())
+    return [(state, numbers[state]) for state in State if numbers[state] and state is not State.UNKNOWN]
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(_SITE, ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "thousands": lambda number: f"{number:,}",
+        "ulps": tolerance.in_ulps,
+        "percent": lambda share: f"{100 * share:.3g}%",
+        "variant": _variant,
+        "code": _code,
+        "link": findings.link,
+        "snippet": findings.snippet,
+        "listed": lambda words: listed(list(words)),
+        "plural": plural,
+        "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
+    }
+    environment.globals |= {"anchor": anchor, "State": State, "family_states": _family_states}
+    return environment
+
+
+def _code(words: str) -> markupsafe.Markup:
+    """Plain words with what stands between backticks set as code; everything is escaped."""
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(words))))
+
+
+def _variant(subject: SubjectInfo) -> str:
+    """A subject's name under its backend's heading: `compile` for `torch:compile`, its style for `torch` itself."""
+    if subject.name == subject.backend:
+        return subject.style
+    return subject.name.removeprefix(f"{subject.backend}:")
+
+
+def _family_states(families: dict[str, dict[str, FamilyCell]], family: str) -> list[FamilyCell]:
+    return [row[family] for row in families.values()]
+
+
+def _asset(name: str) -> markupsafe.Markup:
+    """A style sheet or script of ours, to be inlined as it is."""
+    return markupsafe.Markup(importlib.resources.files(_SITE).joinpath(name).read_text(encoding="utf-8"))
+
+
+def _svg(picture: str | None) -> markupsafe.Markup | None:
+    """A chart, already escaped by the library that drew it."""
+    return None if picture is None else markupsafe.Markup(picture)

@@ -1,0 +1,171 @@
+"""The Markdown summary a maintainer reads in the morning: the verdict, what is unexpected, and the short tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from . import tolerance
+from .matrix import Matrix, State, family_table
+from .records import Accuracy, Finding
+from .verdict import Outlook, Summary, summarise
+
+_UNEXPECTED = 20
+_SYMBOLS = {
+    Outlook.BROKEN: "🛑",
+    Outlook.UNEXPECTED: "❌",
+    Outlook.EMPTY: "⚪",
+    Outlook.INCOMPLETE: "⚠️",
+    Outlook.EXPECTED: "✅",
+}
+
+
+def summary(matrix: Matrix) -> str:
+    """The whole summary, as GitHub renders it."""
+    verdict = summarise(matrix)
+    sections = [
+        _opening(matrix, verdict),
+        _unexpected(matrix, verdict),
+        _divergences(matrix, verdict),
+        _families(matrix),
+        _accuracy(matrix),
+        _environment(matrix),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _opening(matrix: Matrix, verdict: Summary) -> str:
+    lines = [f"# {_SYMBOLS[verdict.outlook]} {verdict.headline}", "", _text(verdict.sentence)]
+    lines += [f"\n> **Warning.** {_text(warning)}" for warning in verdict.warnings]
+    lines += [f"\n> {_text(note)}" for note in matrix.merged.notes]
+    total = sum(verdict.statuses.values())
+    counts = " + ".join(
+        f"{number:,} {status.replace('_', ' ')}" for status, number in verdict.statuses.items() if number
+    )
+    sign = "=" if total == verdict.planned else "≠"
+    return "\n".join([*lines, "", f"{verdict.planned:,} calls planned {sign} {counts or '0'}."])
+
+
+def _unexpected(matrix: Matrix, verdict: Summary) -> str:
+    wrong = [finding for finding in matrix.merged.of(Finding) if not finding.expected]
+    if not wrong and not verdict.unexpected:
+        return ""
+    lines = ["## Unexpected", ""]
+    lines += [line for finding in wrong[:_UNEXPECTED] for line in _finding(finding)]
+    if len(wrong) > _UNEXPECTED:
+        lines.append(f"\n{len(wrong) - _UNEXPECTED:,} more are in `records.jsonl` and in `index.html`.")
+    return "\n".join(lines)
+
+
+def _finding(finding: Finding) -> list[str]:
+    facts = {"observed": finding.observed, "exact": finding.exact, "distance": finding.distance}
+    return [
+        f"- **{_text(finding.subject)}** {_text(finding.dtype)}, {', '.join(finding.clauses)}: {finding.status}",
+        f"  - {_text(finding.because)}",
+        f"  - call {_code(finding.summary)}, digest {_code(finding.digest)}",
+        *(f"  - {name} {_code(value)}" for name, value in facts.items() if value),
+    ]
+
+
+def _divergences(matrix: Matrix, verdict: Summary) -> str:
+    rows = [
+        [
+            _code(d.id),
+            _text(d.title),
+            ", ".join(d.subjects),
+            ", ".join(d.clauses),
+            d.cause.replace("_", " "),
+            f"{shown:,}",
+        ]
+        for d in matrix.merged.divergences
+        if (shown := verdict.divergences.get(d.id, 0))
+    ]
+    silent = [d.id for d in matrix.merged.divergences if not verdict.divergences.get(d.id)]
+    if not rows and not silent:
+        return ""
+    lines = ["## Known divergences", ""]
+    lines += (
+        _table(["id", "what", "subjects", "clauses", "cause", "observed"], rows, numbers=1) if rows else []
+    )
+    if silent:
+        lines += ["", f"Known, and not seen in this run: {', '.join(map(_code, silent))}."]
+    return "\n".join(lines)
+
+
+def _families(matrix: Matrix) -> str:
+    table = family_table(matrix)
+    families = list(matrix.families())
+    rows = [[name, *(row[family].text for family in families)] for name, row in table.items()]
+    used = {cell.state for row in table.values() for cell in row.values()}
+    legend = ", ".join(f"{state.symbol} {state.label}" for state in State if state in used)
+    return "\n".join(
+        [
+            "## Subjects by clause family",
+            "",
+            f"The worst state of each family and how many of its clauses are in it: {legend}.",
+            "",
+            *_table(["subject", *families], rows),
+        ]
+    )
+
+
+def _accuracy(matrix: Matrix) -> str:
+    groups = [g for g in tolerance.table(matrix.merged.of(Accuracy), [s.name for s in matrix.subjects])]
+    if not groups:
+        return ""
+    found = {(row.subject, group.dtype, group.reduction): row for group in groups for row in group.rows}
+    heads = [f"{group.dtype} {group.reduction}" for group in groups]
+    rows = [
+        [subject.name, *(_worst(found.get((subject.name, group.dtype, group.reduction))) for group in groups)]
+        for subject in matrix.subjects
+    ]
+    return "\n".join(
+        [
+            "## Largest error found, in ulp",
+            "",
+            "0.5 and less is correctly rounded. In brackets: the share of the error bound that the worst call used.",
+            "",
+            *_table(["subject", *heads], rows, numbers=len(heads)),
+        ]
+    )
+
+
+def _worst(row: tolerance.Row | None) -> str:
+    if row is None or not row.judged:
+        return "–"
+    return tolerance.in_ulps(row.worst_ulps) + (
+        f" ({row.worst_utilisation:.0%})" if row.worst_utilisation else ""
+    )
+
+
+def _environment(matrix: Matrix) -> str:
+    lines = ["## What ran", ""]
+    for run in matrix.merged.runs:
+        header, footer = run.header, run.footer
+        ended = f"{footer.ended} after {footer.seconds:,.0f} s" if footer else "cut off"
+        lines.append(
+            f"- {header.started}, {ended}: profile {header.profile}, seed {header.seed}, "
+            f"{', '.join(f'{s.name} {s.version}' for s in header.subjects)}; {_code(header.command)}, "
+            f"lossparity {header.lossparity}"
+        )
+    lines += [
+        f"- not installed: {backend.name} ({_code(backend.install)})" for backend in matrix.merged.absent
+    ]
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> list[str]:
+    """A table whose last `numbers` columns are set to the right."""
+    rule = ["---"] * (len(head) - numbers) + ["---:"] * numbers
+    return ["| " + " | ".join(cells) + " |" for cells in (list(map(_text, head)), rule, *rows)]
+
+
+def _text(words: str) -> str:
+    """Plain words that Markdown must not read as markup."""
+    for mark in "\\`*_<>|[]":
+        words = words.replace(mark, f"\\{mark}")
+    return " ".join(words.split())
+
+
+def _code(words: str) -> str:
+    """Code on one line; a pipe would end the table's cell, a backtick the code."""
+    return "`" + " ".join(words.split()).replace("`", "'").replace("|", "\\|") + "`"

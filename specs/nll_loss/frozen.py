@@ -1,0 +1,121 @@
+"""Vectors: frozen, bit-exact, language-neutral cases in JSON, each saying what it is for and what must come of it.
+
+specs/INTERPRETING.md explains the format to readers in other languages; specs/vectors.schema.json is its schema.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from ..accuracy import Reduction
+from ..call import FLOAT_DTYPES, decode_call
+from ..case import Case, Elementwise, Expectation, Limit, Raises, Returns
+from ..errors import VectorError
+from ..exact import round_to
+from .clauses import clauses, flags
+from .generate import judged_calls
+
+FORMAT = 1
+
+
+class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One frozen case. `expect` repeats the oracle's answer for readers without an oracle; lint compares them."""
+
+    id: str
+    comment: str
+    clauses: tuple[str, ...]
+    flags: tuple[str, ...]
+    call: dict[str, Any]
+    expect: dict[str, Any]
+    tier: int = 1
+
+
+class VectorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of vectors."""
+
+    format: int
+    loss: str
+    vectors: tuple[Vector, ...]
+
+
+@functools.cache
+def vectors() -> Mapping[str, Vector]:
+    """All vectors by id; raises VectorError naming file, vector and reason."""
+    found: dict[str, Vector] = {}
+    folder = resources.files(__package__ or "").joinpath("vectors")
+    for file in sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name):
+        for vector in parse(file.read_text(encoding="utf-8"), file.name):
+            if vector.id in found:
+                raise VectorError(f"{file.name}: vector {vector.id} stands twice; every vector needs an id of its own")
+            found[vector.id] = vector
+    return found
+
+
+def parse(text: str, where: str) -> tuple[Vector, ...]:
+    """The vectors of one file's text; raises VectorError for anything that is wrong with it."""
+    try:
+        file = msgspec.convert(json.loads(text), VectorFile)
+    except (json.JSONDecodeError, msgspec.ValidationError) as error:
+        raise VectorError(f"{where}: {error}") from error
+    if file.format > FORMAT:
+        raise VectorError(f"{where}: format {file.format}, this lossparity reads up to {FORMAT}; upgrade lossparity")
+    for vector in file.vectors:
+        unknown = [*(set(vector.clauses) - set(clauses())), *(set(vector.flags) - set(flags()))]
+        if unknown:
+            raise VectorError(f"{where}: vector {vector.id}: no clause or flag {unknown[0]!r}")
+        decode_call(vector.call, f"{where}: vector {vector.id}")
+    return file.vectors
+
+
+def case_of(vector: Vector) -> Case:
+    """The case that a vector freezes, with the oracle's expectation."""
+    call = decode_call(vector.call, f"vector {vector.id}")
+    (case,) = judged_calls(call, (call.reduction,), "vectors", vector.tier, f"vector {vector.id}", vector.clauses)
+    return case
+
+
+def vector_cases(dtype: str) -> Iterator[Case]:
+    """The vectors whose input has this dtype; those of no floating-point dtype run with float32."""
+    for vector in vectors().values():
+        own = vector.call["input"]["dtype"]
+        if dtype == (own if own in FLOAT_DTYPES else "float32"):
+            yield case_of(vector)
+
+
+def describe(expectation: Expectation) -> dict[str, Any]:
+    """An expectation as a vector's `expect`: exact as a fraction, rounded in hexadecimal."""
+    match expectation:
+        case Raises(categories, poison):
+            return {"raises": sorted(categories), "traced_may_return_nan": poison is not None}
+        case Returns(shape, Elementwise() as prescribed):
+            flat = prescribed.value.reshape(-1).astype(float).tolist()
+            shortest = flat[:1] if len(set(map(repr, flat))) == 1 else flat
+            return {"shape": list(shape), "values": [_number(value) for value in shortest]}
+        case Returns(shape, Reduction() as reduction):
+            exact = reduction.exact
+            rounded = _number(round_to(exact, reduction.fmt))
+            return {"shape": list(shape), "exact": f"{exact.numerator}/{exact.denominator}", "rounded": rounded}
+        case Returns(shape, Limit() as limit):
+            return {"shape": list(shape), "one_of": sorted(limit.allowed)}
+        case _:
+            return {"unspecified": True}
+
+
+def problems(vector: Vector) -> Iterator[str]:
+    """What lint has to say about a vector."""
+    case = case_of(vector)
+    if describe(case.expectation) != vector.expect:
+        yield f"vector {vector.id}: the oracle expects {describe(case.expectation)}, the file says {vector.expect}"
+    if not vector.clauses or not vector.flags:
+        yield f"vector {vector.id}: names no clause or no flag"
+
+
+def _number(value: float) -> str:
+    return value.hex() if math.isfinite(value) else repr(value)
