@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
-import os
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -17,17 +17,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from ..adapters import registry
-from ..adapters.base import Backend, Subject
 from ..reports import records
 from ..reports.records import Finding, Footer, Header, Item, Record, Tally
 from ..specs.call import encode_call
 from ..specs.case import Status
 from ..specs.nll_loss.clauses import clauses
 from . import breadcrumb, heartbeat, machine, plan
+from .isolation import environment
+from .ledger import Divergence
 from .plan import Selection
 from .plugin import PROPERTY
-from .runner import VECTORS, ItemSpec, probe
+from .runner import VECTORS, ItemSpec
+from .survey import Survey
 
 _decode = msgspec.json.Decoder(list[Record]).decode
 
@@ -158,17 +159,16 @@ class Result:
 
 
 def run(
-    selection: Selection, subjects: Mapping[str, tuple[Backend, Subject]], workers: int, out: Path, progress: Progress,
-    command: str,
+    selection: Selection, survey: Survey, workers: int, out: Path, progress: Progress, command: str
 ) -> Result:
     """Run a selection and write OUT/records.jsonl; the exit code follows design's table.
 
     Raises LossparityError for what is wrong before anything ran.
     """
     start = time.perf_counter()
-    rows = plan.divergences([backend for backend in _backends(subjects)], selection.ledgers, _all_names(subjects, selection))
+    rows = plan.divergences(survey.backends, selection.ledgers, [subject.name for subject in survey.subjects])
     specs = plan.items(selection.subjects, selection.families)
-    header = _header(selection, subjects, rows, command)
+    header = _header(selection, survey, rows, command)
     file = out / "records.jsonl"
     writer = records.Writer(file, header)
     with _trail(selection) as selection:
@@ -209,7 +209,7 @@ def _pytest(selection: Selection, workers: int, listener: Listener) -> int:
         *("-p", "xdist.plugin", "-p", "lossparity.conformance.plugin"),
         *("-n", str(workers), "--dist=loadgroup", "--max-worker-restart=1000"),
     ]
-    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS=""):
+    with environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS=""):
         return int(pytest.main(arguments, plugins=[listener]))
 
 
@@ -236,9 +236,7 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
     return problems
 
 
-def _header(
-    selection: Selection, subjects: Mapping[str, tuple[Backend, Subject]], rows: Sequence[Any], command: str
-) -> Header:
+def _header(selection: Selection, survey: Survey, rows: Sequence[Divergence], command: str) -> Header:
     return Header(
         format=records.FORMAT,
         lossparity=metadata.version("lossparity"),
@@ -248,41 +246,16 @@ def _header(
         seed=selection.seed,
         strict=selection.strict,
         machine=machine.describe(),
-        subjects=tuple(describe_subject(*pair) for pair in subjects.values()),
-        absent=tuple(absent()),
+        subjects=tuple(subject for subject in survey.subjects if subject.name in selection.subjects),
+        absent=survey.absent,
         clauses=tuple(
             records.ClauseInfo(one.id, one.family, one.level, one.statement, one.source) for one in clauses().values()
         ),
-        divergences=tuple(_divergence(row) for row in rows if set(row.subjects) & set(subjects)),
+        divergences=tuple(_divergence(row) for row in rows if set(row.subjects) & set(selection.subjects)),
     )
 
 
-def describe_subject(backend: Backend, subject: Subject) -> records.SubjectInfo:
-    """A subject and what it can do, subnormals probed by running it."""
-    can = subject.capabilities
-    return records.SubjectInfo(
-        name=subject.name,
-        backend=backend.name,
-        version=backend.version(),
-        device=subject.device,
-        binding=can.binding,
-        style=can.style,
-        dtypes=can.dtypes,
-        target_dtypes=can.target_dtypes,
-        gradual_underflow={dtype: not probe(subject, dtype).arithmetic.flush for dtype in can.dtypes},
-        notes=(*can.notes, *(f"{what}: {why}" for what, why in can.without.items())),
-    )
-
-
-def absent() -> Iterator[records.AbsentBackend]:
-    """Known backends that are not installed."""
-    for name in registry.names():
-        backend = registry.backend(name)
-        if not registry.is_installed(backend):
-            yield records.AbsentBackend(name, backend.install)
-
-
-def _divergence(row: Any) -> records.DivergenceInfo:
+def _divergence(row: Divergence) -> records.DivergenceInfo:
     return records.DivergenceInfo(
         id=row.id,
         title=row.title,
@@ -303,27 +276,8 @@ def _condition(wanted: Any) -> str:
     return f"in {wanted}" if isinstance(wanted, list) else f"= {wanted}"
 
 
-def _backends(subjects: Mapping[str, tuple[Backend, Subject]]) -> list[Backend]:
-    return list({backend.name: backend for backend, _ in subjects.values()}.values())
-
-
-def _all_names(subjects: Mapping[str, tuple[Backend, Subject]], selection: Selection) -> list[str]:
-    return [subject.name for backend in _backends(subjects) for subject in backend.subjects(selection.device)]
-
-
 @contextlib.contextmanager
 def _trail(selection: Selection) -> Iterator[Selection]:
     """A temporary folder for breadcrumbs."""
     with tempfile.TemporaryDirectory(prefix="lossparity-") as folder:
-        yield Selection(**(selection.__dict__ | {"trail": folder}))
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        yield dataclasses.replace(selection, trail=folder)

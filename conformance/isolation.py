@@ -68,7 +68,7 @@ class Isolation:
             context = multiprocessing.get_context("spawn")
             arguments = (theirs, self._backend, self._device)
             process = context.Process(target=_serve, args=arguments, daemon=True)
-            with _environment(OMP_NUM_THREADS=str(threads)):
+            with environment(OMP_NUM_THREADS=str(threads)):
                 process.start()
             theirs.close()
             self._children[threads] = process, ours
@@ -82,7 +82,8 @@ class Isolation:
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for a while; processes started meanwhile inherit them."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ..adapters import registry
 from ..adapters.base import Backend, Subject
@@ -24,8 +26,9 @@ DEFAULT_PROFILE = "quick"
 class Selection:
     """The run that was asked for, in a form that crosses process boundaries as JSON."""
 
-    backends: tuple[str, ...]
-    subjects: tuple[str, ...]  # empty: all of the backends'
+    backends: tuple[str, ...]  # as -b named them; empty: all that are installed
+    subjects: tuple[str, ...]  # that run
+    owners: dict[str, tuple[str, ...]]  # backend -> all its subjects, also those that do not run
     profile: str
     seed: int
     strict: bool
@@ -38,13 +41,12 @@ class Selection:
 
     def encode(self) -> str:
         """The selection as JSON."""
-        return json.dumps(self.__dict__)
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def decode(cls, text: str) -> Selection:
         """The selection that `encode` wrote."""
-        data = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
-        return cls(**data)
+        return msgspec.json.decode(text, type=cls)
 
     @property
     def plan(self) -> Plan:
@@ -59,60 +61,57 @@ def check_profile(name: str) -> str:
     return name
 
 
-def choose_backends(names: Sequence[str]) -> tuple[list[str], list[Backend]]:
-    """(backend or subject names as given, backends to run), torch first; without names all that are installed.
+def choose_seed(profile: str, seed: int | None) -> int:
+    """The seed asked for; otherwise 0, and a fresh one each night."""
+    if seed is not None:
+        return seed
+    return secrets.randbelow(2**31) if profile == "nightly" else 0
 
-    Raises UsageError for unknown names and AdapterUnavailable for backends that were asked for and are absent.
+
+def choose_backends(names: Sequence[str]) -> list[Backend]:
+    """The backends that `-b` names (or whose subjects it names), torch first; without names all installed ones.
+
+    Raises UsageError for unknown names, AdapterUnavailable for backends that were asked for and are absent.
     """
     if not names:
         known = [registry.backend(name) for name in registry.names()]
-        return [], _in_import_order([found for found in known if registry.is_installed(found)])
-    chosen: dict[str, Backend] = {}
-    subjects: list[str] = []
-    for name in names:
-        backend, is_subject = _split(name)
-        found = registry.backend(backend)
+        return _in_import_order(found for found in known if registry.is_installed(found))
+    chosen = {found.name: found for found in (registry.backend(_backend_of(name)) for name in names)}
+    for found in chosen.values():
         if not registry.is_installed(found):
-            raise AdapterUnavailable(f"backend {backend} is not installed; install it with: {found.install}")
-        chosen[found.name] = found
-        subjects += [name] if is_subject else []
-        if not is_subject and name in registry.BUILT_IN:
-            subjects.append(f"{name}*")
-    return subjects, _in_import_order(list(chosen.values()))
+            raise AdapterUnavailable(f"backend {found.name} is not installed; install it with: {found.install}")
+    return _in_import_order(chosen.values())
 
 
-def _split(name: str) -> tuple[str, bool]:
-    """A name given to -b as (backend, whether it names one subject such as torch:compile)."""
+def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
+    """The subjects that `-b` names, dear ones as `known` (subject -> backend) orders them.
+
+    A backend's name stands for all its subjects; raises UsageError for a subject that does not exist.
+    """
+    for name in names:
+        if name not in known and _backend_of(name) != name:
+            raise UsageError(f"no subject {name!r}; {nearest(name, known)}")
+    return tuple(subject for subject, backend in known.items() if not names or {subject, backend} & set(names))
+
+
+def _backend_of(name: str) -> str:
+    """torch for torch:compile; package.module:object and plain names as they are."""
     backend, colon, _ = name.partition(":")
-    return (backend, True) if colon and backend in registry.BUILT_IN else (name, False)
+    return backend if colon and backend in registry.BUILT_IN else name
 
 
-def _in_import_order(backends: list[Backend]) -> list[Backend]:
+def _in_import_order(backends: Iterable[Backend]) -> list[Backend]:
     order = {name: number for number, name in enumerate(registry.BUILT_IN)}
     return sorted(backends, key=lambda backend: order.get(backend.name, len(order)))
 
 
-def start(backends: Iterable[Backend], device: str, wanted: Sequence[str] = ()) -> dict[str, tuple[Backend, Subject]]:
-    """Import the backends and make their subjects, by name.
-
-    `wanted` holds subject names and `backend*` patterns, as `choose_backends` gives them; empty is all. Raises
-    AdapterUnavailable for a backend or device that cannot start, UsageError for a subject that does not exist.
-    """
-    found: dict[str, tuple[Backend, Subject]] = {}
-    for backend in backends:
-        registry.start(backend)
-        try:
-            subjects = backend.subjects(device)
-        except BridgeError as error:
-            raise AdapterUnavailable(f"{error}; choose another with --device") from error
-        found |= {subject.name: (backend, subject) for subject in subjects}
-    for name in wanted:
-        if not name.endswith("*") and name not in found:
-            raise UsageError(f"no subject {name!r}; {nearest(name, found)}")
-    whole = {name[:-1] for name in wanted if name.endswith("*")}
-    return {
-        name: pair for name, pair in found.items() if not wanted or name in wanted or pair[0].name in whole
-    }
+def start(backend: Backend, device: str) -> list[Subject]:
+    """Import a backend and make its subjects; raises AdapterUnavailable when it or the device cannot start."""
+    registry.start(backend)
+    try:
+        return backend.subjects(device)
+    except BridgeError as error:
+        raise AdapterUnavailable(f"{error}; choose another with --device") from error
 
 
 def divergences(backends: Iterable[Backend], files: Iterable[str], subjects: Iterable[str]) -> list[Divergence]:

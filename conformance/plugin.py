@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ..adapters.base import Backend, Subject
 from ..reports.records import Record
 from ..specs.errors import LossparityError
 from . import ledger, plan
@@ -58,29 +59,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 class Workshop:
-    """What the items of one process share: subjects, traits, ledgers; made when first needed."""
+    """What the items of one process share: subjects, traits, ledgers; each made when first needed."""
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
+        self._subjects: dict[str, tuple[Backend, Subject]] = {}
         self._traits: dict[tuple[str, str], Traits] = {}
         self._isolations: dict[str, Isolation] = {}
 
-    @cached_property
-    def backends(self) -> list[Any]:
-        """The backends that run here."""
-        return plan.choose_backends(self.selection.backends)[1]
-
-    @cached_property
-    def subjects(self) -> dict[str, Any]:
-        """(backend, subject) by subject name, their frameworks imported."""
-        found = plan.start(self.backends, self.selection.device)
-        return {name: found[name] for name in self.selection.subjects}
+    def subject(self, name: str) -> tuple[Backend, Subject]:
+        """A subject with its backend, which is imported now; torch always before any other."""
+        for backend in plan.choose_backends(self.selection.backends):
+            owns = name in self.selection.owners.get(backend.name, ())
+            if name not in self._subjects and (owns or backend.name == "torch"):
+                self._subjects |= {s.name: (backend, s) for s in plan.start(backend, self.selection.device)}
+        return self._subjects[name]
 
     @cached_property
     def rows(self) -> list[ledger.Divergence]:
-        """All known divergences."""
-        names = [s.name for backend in self.backends for s in backend.subjects(self.selection.device)]
-        return plan.divergences(self.backends, self.selection.ledgers, names)
+        """All known divergences of the backends that run."""
+        names = [name for owned in self.selection.owners.values() for name in owned]
+        return plan.divergences(plan.choose_backends(self.selection.backends), self.selection.ledgers, names)
 
     @cached_property
     def trail(self) -> Trail:
@@ -88,23 +87,28 @@ class Workshop:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         return Trail(Path(self.selection.trail), worker, self.selection.seconds)
 
-    def traits(self, subject: str, dtype: str) -> Traits:
+    def traits(self, subject: Subject, dtype: str) -> Traits:
         """Probed once in each process."""
-        key = subject, dtype
+        key = subject.name, dtype
         if key not in self._traits:
-            found = self.subjects[subject][1]
-            self._traits[key] = probe(found, dtype) if dtype in found.capabilities.dtypes else Traits()
+            self._traits[key] = probe(subject, dtype) if dtype in subject.capabilities.dtypes else Traits()
         return self._traits[key]
 
     def run(self, spec: ItemSpec) -> tuple[list[Record], str]:
         """Run one item."""
-        backend, subject = self.subjects[spec.subject]
-        rows = ledger.for_subject(self.rows, spec.subject, backend.version())
-        traits = self.traits(spec.subject, spec.dtype)
+        backend, subject = self.subject(spec.subject)
         isolation = self._isolations.setdefault(
             backend.name, Isolation(backend.name, self.selection.device, self.selection.seconds)
         )
-        return run_item(spec, self.selection.plan, subject, traits, rows, self.trail, isolation)
+        return run_item(
+            spec,
+            self.selection.plan,
+            subject,
+            self.traits(subject, spec.dtype),
+            ledger.for_subject(self.rows, spec.subject, backend.version()),
+            self.trail,
+            isolation,
+        )
 
     def close(self) -> None:
         """End child processes."""
@@ -119,7 +123,7 @@ class Specification(pytest.File):
     """clauses.toml, seen as a test file whose items the plan makes."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item per subject, family and dtype; in a worker the subjects are known by name only, for now."""
+        """One item per subject, family and dtype; subjects are known by name only, and made when they run."""
         selection = self.config.stash[WORKSHOP].selection
         for spec in plan.items(selection.subjects, selection.families):
             item = ConformanceItem.from_parent(self, name=spec.id, spec=spec)

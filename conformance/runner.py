@@ -175,7 +175,7 @@ class Work:
         return all(one.expected for one in self._resolve(case, judgement))
 
     def _resolve(self, case: Case, judgement: Judgement) -> list[Resolved]:
-        return self.ledger.resolve(case, judgement, _facts(case.call), self.plan.strict)
+        return self.ledger.resolve(case, judgement, facts_of(case.call), self.plan.strict)
 
     def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""
@@ -218,7 +218,8 @@ class Work:
             )
 
 
-def _facts(call: Call) -> Facts:
+def facts_of(call: Call) -> Facts:
+    """The call's facts, with what it selects where its structure is legal."""
     return Facts(call, None if structural_faults(call) else select(call))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .tolerance import Group, Row
 
-# Stand-ins for colours, replaced by CSS variables after drawing, so that one picture serves light, dark and print.
+# Stand-ins for colours, replaced by CSS variables after drawing: one picture serves light, dark and print.
 _SERIES = "#0000f{}"
 _INK, _GRID, _MARK, _HEAT = "#0000e1", "#0000e2", "#0000e3", "#0000e4"
 _VARIABLES = {_INK: "var(--ink-2)", _GRID: "var(--line)", _MARK: "var(--ink-3)", _HEAT: "var(--accent)"}
@@ -124,7 +124,8 @@ def _shares(row: Row) -> list[dict[str, Any]]:
         _facet(row)
         | {"subject": row.subject, "bin": place, "label": _bin_label(place), "share": number / total}
         | {
-            "text": f"{row.subject} · {row.dtype} {row.reduction}, up to {_bin_label(place)} ulp: {number:,} ({number / total:.2%})"
+            "text": f"{row.subject} · {row.dtype} {row.reduction}, "
+            f"up to {_bin_label(place)} ulp: {number:,} ({number / total:.2%})",
         }
         for place, number in sorted(by_bin.items())
     ]
@@ -216,7 +217,8 @@ def _draw(chart: Any, label: str) -> str:
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     svg = re.sub(r' aria-label="(?:X|Y)-axis[^"]*"', "", svg)
     return re.sub(
-        r'<path aria-label="([^"·]+)((?: ·)?[^"]*)" role="graphics-symbol" aria-roledescription="[^"]*"([^>]*)/>',
+        r'<path aria-label="([^"·]+)((?: ·)?[^"]*)" role="graphics-symbol"'
+        r' aria-roledescription="[^"]*"([^>]*)/>',
         _titled,
         svg,
     )

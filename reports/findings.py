@@ -1,4 +1,4 @@
-"""Findings made readable: the call's arrays as text, a snippet that loads it, links to what is referred to."""
+"""Findings made readable: arrays as text, a snippet that loads the call, links to what is referred to."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def snippet(call: dict[str, Any]) -> str | None:
 
 
 def link(reference: str) -> str | None:
-    """The address a reference stands for: itself, a GitHub thread for `owner/repo#1`, or None for plain words."""
+    """The address of a reference: itself, a GitHub thread for `owner/repo#1`, None for plain words."""
     if reference.startswith(("https://", "http://")):
         return reference
     thread = _GITHUB.match(reference.strip())
@@ -89,7 +89,7 @@ def by_cell(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]
 
 
 def varied(findings: list[Finding], limit: int) -> list[Finding]:
-    """At most `limit` findings in their order, preferring those that differ in divergence, status or dtype."""
+    """At most `limit` findings, in order, preferring those that differ in divergence, status or dtype."""
     first: dict[tuple[bool, str | None, str, str], Finding] = {}
     for finding in findings:
         first.setdefault((finding.expected, finding.divergence, finding.status, finding.dtype), finding)

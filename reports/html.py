@@ -1,22 +1,23 @@
-"""The HTML report: one file that needs no network, built from the cell model, the tolerance table and findings."""
+"""The HTML report: one file that needs no network, made of cells, tolerance table and findings."""
 
 from __future__ import annotations
 
 import importlib.resources
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import markupsafe
 
 from . import charts, findings, markdown, tolerance
 from .effort import efforts
-from .matrix import Cell, FamilyCell, Matrix, State, cells, family_table
+from .matrix import Cell, Matrix, State, cells, family_table
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
-from .verdict import listed, plural, summarise
+from .verdict import plural, summarise
 
 _SITE = "lossparity.reports.site"
 # Findings shown in a cell that does not pass, and in one that does; the others are in records.jsonl.
@@ -26,7 +27,7 @@ _UNEXPECTED = 40  # findings shown at the top of the page
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """A finding as the page shows it. `anchor` is set where it is shown in full, else `elsewhere` points there."""
+    """A finding as shown: with an `anchor` where its call is printed, else `elsewhere` points there."""
 
     finding: Finding
     clauses: tuple[ClauseInfo, ...]
@@ -114,7 +115,7 @@ def anchor(*parts: str) -> str:
 
 
 class _Views:
-    """Builds what cells open to, and remembers which finding was shown where, so that a call is printed once."""
+    """Builds what cells open to, and remembers which finding was shown where: a call is printed once."""
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
@@ -134,7 +135,7 @@ class _Views:
         return {
             clause: [
                 self.cell(cell, subject)
-                for cell, subject in zip(self.matrix.row(clause), self.matrix.subjects)
+                for cell, subject in zip(self.matrix.row(clause), self.matrix.subjects, strict=True)
             ]
             for clause in self.clauses
         }
@@ -209,19 +210,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "thousands": lambda number: f"{number:,}",
-        "ulps": tolerance.in_ulps,
-        "percent": lambda share: f"{100 * share:.3g}%",
-        "variant": _variant,
-        "code": _code,
-        "link": findings.link,
-        "snippet": findings.snippet,
-        "listed": lambda words: listed(list(words)),
-        "plural": plural,
-        "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
-    }
-    environment.globals |= {"anchor": anchor, "State": State, "family_states": _family_states}
+    environment.filters.update(_FILTERS)
+    environment.globals.update(_GLOBALS)
     return environment
 
 
@@ -231,14 +221,24 @@ def _code(words: str) -> markupsafe.Markup:
 
 
 def _variant(subject: SubjectInfo) -> str:
-    """A subject's name under its backend's heading: `compile` for `torch:compile`, its style for `torch` itself."""
+    """A subject's name under its backend's heading: `compile` for `torch:compile`, `torch`'s own style."""
     if subject.name == subject.backend:
         return subject.style
     return subject.name.removeprefix(f"{subject.backend}:")
 
 
-def _family_states(families: dict[str, dict[str, FamilyCell]], family: str) -> list[FamilyCell]:
-    return [row[family] for row in families.values()]
+_GLOBALS: dict[str, Any] = {"anchor": anchor, "State": State}
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "thousands": lambda number: f"{number:,}",
+    "ulps": tolerance.in_ulps,
+    "percent": lambda share: f"{100 * share:.3g}%",
+    "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
+    "plural": plural,
+    "variant": _variant,
+    "code": _code,
+    "link": findings.link,
+    "snippet": findings.snippet,
+}
 
 
 def _asset(name: str) -> markupsafe.Markup:

@@ -1,4 +1,4 @@
-"""The Markdown summary a maintainer reads in the morning: the verdict, what is unexpected, and the short tables."""
+"""The Markdown summary a maintainer reads in the morning: verdict, what is unexpected, short tables."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _unexpected(matrix: Matrix, verdict: Summary) -> str:
 def _finding(finding: Finding) -> list[str]:
     facts = {"observed": finding.observed, "exact": finding.exact, "distance": finding.distance}
     return [
-        f"- **{_text(finding.subject)}** {_text(finding.dtype)}, {', '.join(finding.clauses)}: {finding.status}",
+        f"- **{_text(finding.subject)}** {finding.dtype}, {', '.join(finding.clauses)}: {finding.status}",
         f"  - {_text(finding.because)}",
         f"  - call {_code(finding.summary)}, digest {_code(finding.digest)}",
         *(f"  - {name} {_code(value)}" for name, value in facts.items() if value),
@@ -122,7 +122,7 @@ def _accuracy(matrix: Matrix) -> str:
         [
             "## Largest error found, in ulp",
             "",
-            "0.5 and less is correctly rounded. In brackets: the share of the error bound that the worst call used.",
+            "0.5 and less is correctly rounded. In brackets: the largest share of a bound used.",
             "",
             *_table(["subject", *heads], rows, numbers=len(heads)),
         ]

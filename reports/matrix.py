@@ -1,4 +1,4 @@
-"""The matrix of clauses and subjects: one cell model for the HTML page, the Markdown summary and the terminal.
+"""The matrix of clauses and subjects: one cell model for the page, the summary and the terminal.
 
 `State` is decided here and nowhere else, from the statuses that were recorded; no outcome is judged again.
 """

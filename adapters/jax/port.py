@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 REDUCTIONS = ("none", "mean", "sum")
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -61,17 +62,18 @@ def nll_loss(
 
 
 @partial(jax.jit, static_argnames="reduction")
-def _nll_loss(input: Array, index: Array, weight: Array | None, *, reduction: str) -> jax.Array:
+def _nll_loss(input: jax.Array, index: jax.Array, weight: jax.Array | None, *, reduction: str) -> jax.Array:
     """The loss itself, given int32 `index` with the codes above: one small program for each signature."""
     axis = min(1, input.ndim - 1)
     kept = index >= 0
-    # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A product
-    # with 0 would not do: it turns NaN and infinity into NaN.
+    # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A
+    # product with 0 would not do: it turns NaN and infinity into NaN.
     safe = jnp.where(kept, index, 0)
     picked = jnp.take_along_axis(input, jnp.expand_dims(safe, axis), axis, mode="promise_in_bounds")
     picked = picked.squeeze(axis)
     accumulator = jnp.promote_types(input.dtype, jnp.float32)
     losses = jnp.where(kept, -picked, 0).astype(accumulator)
+    scale = None
     if weight is not None:
         scale = jnp.where(kept, weight.at[safe].get(mode="promise_in_bounds"), 0).astype(accumulator)
         losses = losses * scale  # exact for half precision: 11 + 11 bits fit into 24
@@ -81,7 +83,7 @@ def _nll_loss(input: Array, index: Array, weight: Array | None, *, reduction: st
     total = losses.sum()
     if reduction == "mean":
         # Counted in integers: float32 cannot count beyond 2^24.
-        total = total / (kept.sum(dtype=jnp.uint32).astype(accumulator) if weight is None else scale.sum())
+        total = total / (kept.sum(dtype=jnp.uint32).astype(accumulator) if scale is None else scale.sum())
     return total.astype(input.dtype)
 
 
@@ -101,7 +103,7 @@ def _encode(target: np.ndarray, ignore_index: int, classes: int) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames="classes")
-def _encode_traced(target: Array, ignore_index: Array | None, classes: int) -> jax.Array:
+def _encode_traced(target: jax.Array, ignore_index: jax.Array | None, classes: int) -> jax.Array:
     """Return `target` as `_encode` does, with INVALID where that raises; None ignores nothing."""
     if target.dtype.itemsize < 4:
         target = target.astype(jnp.int32)  # a dtype that can also hold `classes`
@@ -121,7 +123,7 @@ def _encode_traced(target: Array, ignore_index: Array | None, classes: int) -> j
 def _class_index(target: Array, ignore_index: int | jax.Array, classes: int) -> Array:
     """Return int32 class indices and codes; raise IndexError for invalid targets if they can be seen."""
     traced = isinstance(ignore_index, jax.Array)
-    if not isinstance(target, jax.core.Tracer):
+    if not isinstance(target, Tracer):
         if not traced:
             return _encode(np.asarray(target), ignore_index, classes)
         narrow = np.asarray(target).astype(jax.dtypes.canonicalize_dtype(target.dtype))
@@ -140,9 +142,9 @@ def _class_index(target: Array, ignore_index: int | jax.Array, classes: int) -> 
 def _checked_ignore_index(ignore_index: int | jax.Array) -> int | jax.Array:
     """Return a traced integer scalar as it is, everything else as a Python integer."""
     try:
-        if not isinstance(ignore_index, jax.core.Tracer):
+        if not isinstance(ignore_index, Tracer):
             return operator.index(ignore_index)
-        if jnp.issubdtype(ignore_index.dtype, jnp.integer) and ignore_index.ndim == 0:
+        if ignore_index.dtype.kind in "iu" and ignore_index.ndim == 0:
             return ignore_index
     except TypeError:
         pass

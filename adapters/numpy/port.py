@@ -52,8 +52,8 @@ def nll_loss(
     dtype, accumulator = x.dtype, ACCUMULATOR[x.dtype.name]
     with np.errstate(all="ignore"):  # NaN, inf, x/0 and overflow are answers here, not accidents
         losses = -rows[(*where, classes)]
-        if w is not None:
-            scale = w[classes].astype(accumulator)
+        scale = None if w is None else w[classes].astype(accumulator)
+        if scale is not None:
             losses = losses.astype(accumulator) * scale  # exact for half precision: 11 + 11 bits fit into 24
         if reduction == "none":
             if classes.size == t.size:
@@ -61,11 +61,11 @@ def nll_loss(
             full = np.zeros(t.shape, dtype)
             full[where] = losses
             return full
-        # Both are dense, so NumPy adds them pairwise: the error grows with log2(N), not with N. Widening comes
-        # first, because np.sum(dtype=...) widens block by block and adds the blocks one after another.
+        # NumPy adds dense arrays pairwise: the error grows with log2(N), not with N. Widening comes first,
+        # because np.sum(dtype=...) widens block by block and adds the blocks one after another.
         total = np.sum(losses.astype(accumulator, copy=False))
         if reduction == "mean":
-            total = total / (accumulator(classes.size) if w is None else np.sum(scale))
+            total = total / (accumulator(classes.size) if scale is None else np.sum(scale))
         return total.astype(dtype)
 
 

@@ -63,17 +63,18 @@ def nll_loss(
 
     ignored = _ignored(t, ignore_index)
     index = tf.cast(t, tf.int64)  # uint64 beyond int64 becomes negative, hence invalid
-    invalid = ((index < 0) | (index >= classes)) & ~ignored
+    invalid = ((index < 0) | (index >= classes)) & tf.logical_not(ignored)
     symbolic = tf.is_symbolic_tensor(invalid)
     if not symbolic and invalid.numpy().any():
         raise _out_of_range(invalid.numpy(), t, classes, ignore_index)
-    kept = ~(ignored | invalid)
+    kept = tf.logical_not(ignored | invalid)
 
-    # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A product
-    # with 0 would not do: it turns NaN and infinity into NaN.
+    # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A
+    # product with 0 would not do: it turns NaN and infinity into NaN.
     safe = tf.where(kept, index, 0)
     zero = tf.zeros([], x.dtype)
     losses = tf.where(kept, -_gather_classes(x, safe, sizes), zero)
+    scale = None
     if w is not None:
         scale = tf.cast(tf.where(kept, tf.gather(w, safe), zero), tf.float64)
         losses = tf.cast(losses, tf.float64) * scale
@@ -81,19 +82,19 @@ def nll_loss(
         losses = tf.where(invalid, tf.constant(np.nan, losses.dtype), losses)
     if reduction == "none":
         return tf.cast(losses, x.dtype)
-    # float64 throughout, because reduce_sum promises no order: XLA on CPU was seen to add tens of thousands of
-    # numbers one after another, which costs float32 three digits. It also counts without rounding.
+    # float64 throughout, because reduce_sum promises no order: XLA on CPU was seen to add tens of thousands
+    # of numbers one after another, which costs float32 three digits. It also counts without rounding.
     total = tf.reduce_sum(tf.cast(losses, tf.float64))
     if reduction == "mean":
         # `/` keeps IEEE's 0/0 = NaN, where tf.math.divide_no_nan would return 0.
-        total /= tf.reduce_sum(tf.cast(kept, tf.float64) if w is None else scale)
+        total /= tf.reduce_sum(tf.cast(kept, tf.float64) if scale is None else scale)
     return tf.cast(total, x.dtype)
 
 
 def _sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
     """Return the length of each axis, as a number where it is known."""
     if x.shape.is_fully_defined():
-        return x.shape.as_list()
+        return [int(n) for n in x.shape]
     dynamic = tf.unstack(tf.shape(x, out_type=tf.int64), num=x.shape.rank)
     return [run if static is None else static for static, run in zip(x.shape, dynamic, strict=True)]
 
@@ -128,7 +129,7 @@ def _ignored(t: tf.Tensor, ignore_index: int | tf.Tensor) -> tf.Tensor:
 
 
 def _out_of_range(
-    invalid: np.ndarray, t: tf.Tensor, classes: int, ignore_index: int | tf.Tensor
+    invalid: np.ndarray, t: tf.Tensor, classes: int | tf.Tensor, ignore_index: int | tf.Tensor
 ) -> IndexError:
     """Return the error for the first invalid target."""
     position = np.argwhere(invalid)[0].tolist()

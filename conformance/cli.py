@@ -1,0 +1,193 @@
+"""The command line: a thin front that parses, calls, and prints."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from ..reports import html, records
+from ..specs.errors import LossparityError, UsageError
+from ..specs.nll_loss.clauses import Clause, clauses, find_clause, flags
+from ..specs.nll_loss.generate import FAMILIES, PROFILES
+from . import lint as lint_module
+from . import machine, plan, show
+from .plan import Selection
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+OUT = Path("reports-out")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+class _Group(click.Group):
+    """Turns our errors into one line and their exit code, click's usage errors into 4."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            sys.exit(super().main(*args, standalone_mode=False, **kwargs))
+        except LossparityError as error:
+            errors.print(f"lossparity: {error}", markup=False, soft_wrap=True)
+            sys.exit(error.exit_code)
+        except click.exceptions.Abort:
+            sys.exit(2)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(UsageError.exit_code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lossparity")
+def main() -> None:
+    """Runs one specification of nll_loss against every framework's implementation and the exact answer.
+
+    Exit codes: 0 all as expected; 1 something unexpected; 2 interrupted; 3 the suite itself failed; 4 usage, or an
+    invalid specification, vector or ledger; 5 nothing ran; 6 a backend that was asked for could not start.
+    """
+
+
+@main.command()
+@click.option("-b", "--backend", "backends", multiple=True, metavar="NAME", help="Backend (torch), subject "
+              "(torch:compile) or package.module:object; repeatable. Default: every installed backend.")  # fmt: skip
+@click.option("--profile", default=plan.DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
+              help="How much to run.")  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="Where to compute, e.g. cuda or cuda:1.")
+@click.option("-n", "--workers", type=click.IntRange(min=1), default=None, help="Worker processes. Default: all cores.")
+@click.option("--seed", type=int, default=None, help="Seed of the corpus. Default: 0; nightly: drawn and printed.")
+@click.option("--strict", is_flag=True, help="Treat SHOULD clauses like MUST.")
+@click.option("--family", "families", multiple=True, metavar="NAME", help=f"Only this family of cases; repeatable: "
+              f"vectors, {', '.join(FAMILIES)}.")  # fmt: skip
+@click.option("--ledger", "ledgers", multiple=True, metavar="FILE", help="More known divergences (TOML); repeatable.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True,
+              help="Seconds that one call may take.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
+              help="Folder for records.jsonl and index.html.")  # fmt: skip
+def run(
+    backends: tuple[str, ...],
+    profile: str,
+    device: str,
+    workers: int | None,
+    seed: int | None,
+    strict: bool,
+    families: tuple[str, ...],
+    ledgers: tuple[str, ...],
+    timeout: float,
+    out: Path,
+) -> None:
+    """Run the suite and write OUT/records.jsonl and OUT/index.html."""
+    from . import controller, survey
+
+    plan.check_profile(profile)
+    lint_module.require_consistent()
+    console.print("Looking at what is installed ...", style="dim")
+    found = survey.survey(backends, device)
+    subjects = plan.choose_subjects(backends, found.backend_of)
+    selection = Selection(
+        backends=backends,
+        subjects=subjects,
+        owners=found.owners,
+        profile=profile,
+        seed=plan.choose_seed(profile, seed),
+        strict=strict,
+        device=device,
+        ledgers=tuple(str(Path(file).resolve()) for file in ledgers),
+        trail="",
+        seconds=timeout,
+        families=families,
+    )
+    show.opening(console, selection, found)
+    command = shlex.join(["lossparity", *sys.argv[1:]])
+    with show.progress(console) as progress:
+        result = controller.run(selection, found, workers or machine.cores(), out, progress, command)
+    run_read = records.read(result.file)
+    index = html.write_site([run_read], out)
+    show.closing(console, run_read, result, index)
+    sys.exit(result.exit_code)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE_OR_DIR...")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the merged site.")
+@JSON
+def report(paths: Sequence[Path], out: Path, as_json: bool) -> None:
+    """Merge runs into one HTML site and a Markdown summary."""
+    runs = [records.read(path) for path in records.find(paths)]
+    index = html.write_site(runs, out)
+    summary = {"index": str(index), "summary": str(out / "summary.md"), "runs": [run.path for run in runs]}
+    if as_json:
+        click.echo(msgspec.json.encode(summary).decode())
+        return
+    show.family_table(console, runs)
+    console.print(f"Report: {index}", soft_wrap=True)
+
+
+@main.command()
+@click.option("--device", default="cpu", show_default=True, help="Where to compute.")
+@JSON
+def backends(device: str, as_json: bool) -> None:
+    """Show what is installed, with versions, devices and capabilities, and how to install the rest."""
+    from . import survey
+
+    found = survey.survey((), device)
+    missing = survey.missing_tools()
+    if as_json:
+        content = {"subjects": found.subjects, "absent": found.absent, "missing_tools": missing}
+        click.echo(msgspec.json.encode(content).decode())
+        return
+    show.backends(console, found, missing)
+
+
+@main.command(name="clauses")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@JSON
+def show_clauses(ids: Sequence[str], as_json: bool) -> None:
+    """Show what the specification says: all clauses, or some with their bug classes."""
+    chosen = [find_clause(id) for id in ids] or list(clauses().values())
+    if as_json:
+        click.echo(msgspec.json.encode(chosen).decode())
+        return
+    if ids:
+        for one in chosen:
+            _print_clause(one)
+        return
+    table = Table("clause", "level", "statement", "source", box=None, pad_edge=False)
+    for one in chosen:
+        table.add_row(one.id, one.level, one.statement, one.source)
+    console.print(table)
+
+
+def _print_clause(one: Clause) -> None:
+    console.print(f"[bold]{one.id}[/bold]  {one.level}  source {one.source}")
+    console.print(f"  {one.statement}", soft_wrap=True, markup=False)
+    if one.pending:
+        console.print(f"  not checked: {one.pending}", soft_wrap=True, markup=False)
+    for name in one.flags:
+        flag = flags()[name]
+        console.print(f"  {name}: {flag.fault} Seen in {', '.join(flag.seen_in)}.", soft_wrap=True, markup=False)
+
+
+@main.command()
+@JSON
+def lint(as_json: bool) -> None:
+    """Check that clauses, flags, vectors and known divergences are consistent; exit 4 when they are not."""
+    problems = list(lint_module.problems())
+    if as_json:
+        click.echo(msgspec.json.encode(problems).decode())
+    else:
+        for problem in problems:
+            errors.print(problem, markup=False, soft_wrap=True)
+        if not problems:
+            console.print(lint_module.counted())
+    sys.exit(UsageError.exit_code if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What the command line prints: opening, progress, tables and the last word."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from ..reports import matrix
+from ..reports.records import STATUSES, Item, Run
+from .controller import Progress, Result
+from .plan import Selection
+from .survey import Survey
+
+_SHOWN = 5
+
+
+def opening(console: Console, selection: Selection, found: Survey) -> None:
+    """Say what will run, and what is missing."""
+    console.print(
+        f"nll_loss, profile {selection.profile}, seed {selection.seed}, device {selection.device}: "
+        f"{', '.join(selection.subjects)}",
+        soft_wrap=True,
+    )
+    for subject in found.subjects:
+        flushing = [dtype for dtype, keeps in subject.gradual_underflow.items() if not keeps]
+        if flushing and subject.name in selection.subjects:
+            console.print(f"  {subject.name} flushes subnormal numbers in {', '.join(flushing)}", style="dim")
+    for one in found.absent:
+        console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
+
+
+@contextlib.contextmanager
+def progress(console: Console) -> Iterator[Progress]:
+    """A bar over items, with the calls judged so far."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[calls]:,} calls"),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("items", total=None, calls=0)
+        calls = 0
+
+        def finished(item: str, count: int) -> None:
+            nonlocal calls
+            calls += count
+            bar.update(task, advance=1, calls=calls, description=item)
+
+        yield Progress(started=lambda total: bar.update(task, total=total), finished=finished)
+
+
+def closing(console: Console, run: Run, result: Result, index: Path) -> None:
+    """The summary: calls by subject, clause families by subject, what was unexpected, where the report is."""
+    console.print(subject_table(run))
+    family_table(console, [run])
+    for message in result.problems:
+        console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
+    for message in result.unexpected[:_SHOWN]:
+        console.print(f"unexpected: {message}", style="red", markup=False, soft_wrap=True)
+    if len(result.unexpected) > _SHOWN:
+        console.print(f"... and {len(result.unexpected) - _SHOWN} more items; the report has them all", style="red")
+    footer = result.footer
+    parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
+    console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
+    verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
+    console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
+    console.print(f"Records: {result.file}", soft_wrap=True)
+    console.print(f"Report: {index}", soft_wrap=True)
+
+
+def subject_table(run: Run) -> Table:
+    """Calls, speed and compilation by subject."""
+    headings = ("subject", "calls", "seconds", "calls/s", "in framework", "compilations", "compile s", "unexpected")
+    table = Table(*headings, box=None, pad_edge=False)
+    for number in range(1, len(headings)):
+        table.columns[number].justify = "right"
+    for subject in run.header.subjects:
+        items = [item for item in run.of(Item) if item.subject == subject.name]
+        calls, seconds = sum(item.planned for item in items), sum(item.seconds for item in items)
+        inside = sum(item.framework_seconds for item in items)
+        table.add_row(
+            subject.name,
+            f"{calls:,}",
+            f"{seconds:.1f}",
+            f"{calls / seconds:,.0f}" if seconds else "-",
+            f"{inside / seconds:.0%}" if seconds else "-",
+            str(sum(item.compilations for item in items)),
+            f"{sum(item.compile_seconds for item in items):.1f}",
+            str(sum(item.unexpected for item in items)),
+        )
+    return table
+
+
+def family_table(console: Console, runs: Sequence[Run]) -> None:
+    """Subject by clause family, the worst state of each with its number of clauses."""
+    model = matrix.family_table(matrix.cells(runs))
+    families = list(next(iter(model.values()), {}))
+    table = Table("subject", *families, box=None, pad_edge=False)
+    for subject, row in model.items():
+        table.add_row(subject, *(row[family].text for family in families))
+    console.print(table)
+    console.print("  ".join(f"{state.symbol} {state.label}" for state in matrix.State), style="dim", soft_wrap=True)
+
+
+def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
+    """Installed subjects with what they can do, and absent backends."""
+    table = Table("subject", "version", "device", "binding", "style", "dtypes", "targets", "flushes", box=None)
+    for one in found.subjects:
+        flushing = [dtype for dtype, keeps in one.gradual_underflow.items() if not keeps]
+        table.add_row(
+            one.name,
+            one.version,
+            one.device,
+            one.binding,
+            one.style,
+            " ".join(one.dtypes),
+            " ".join(one.target_dtypes),
+            " ".join(flushing) or "-",
+        )
+    console.print(table)
+    for tool in missing:
+        console.print(tool, style="yellow", markup=False)
+    for absent in found.absent:
+        console.print(f"{absent.name} is not installed; install it with: {absent.install}", markup=False)
