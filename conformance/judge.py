@@ -40,7 +40,7 @@ from ..specs.case import (
     Unspecified,
     Verdict,
 )
-from ..specs.exact import Format, steps_between
+from ..specs.exact import Format, power_of_two, steps_between
 from ..specs.nll_loss.clauses import clauses
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
@@ -302,8 +302,8 @@ def _slack(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) ->
     """The error bound before overflow is decided, as a number; a vacuous one allows everything."""
     size, scale = error_bound(reduction, Tier(accumulator, reduction.n), arithmetic)
     if math.isinf(size):
-        return Fraction(2) ** 2048
-    return Fraction(size) * Fraction(2) ** scale
+        return power_of_two(2048)
+    return Fraction(size) * power_of_two(scale)
 
 
 def _status(within: bool | None) -> Status:

@@ -18,7 +18,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from ..specs.case import Case, Status, Verdict
+from ..specs.case import Status, Verdict
 from ..specs.errors import LedgerError, nearest
 from ..specs.nll_loss.clauses import clauses
 from ..specs.nll_loss.facts import MEANINGS, Facts
@@ -106,9 +106,9 @@ class Ledger:
         """The rows whose selector this call fulfils."""
         return tuple(row for row in self.rows if row.selects(facts))
 
-    def resolve(self, case: Case, judgement: Judgement, facts: Facts, strict: bool) -> list[Resolved]:
-        """Compare each verdict of a call with what the rows expect of it."""
-        rows = self.matching(facts) if self.rows else ()
+    def resolve(self, judgement: Judgement, facts: Callable[[], Facts], strict: bool) -> list[Resolved]:
+        """Compare each verdict of a call with what the rows expect of it; `facts` is asked only if there are rows."""
+        rows = self.matching(facts()) if self.rows else ()
         return [_resolve(verdict, judgement, rows, strict) for verdict in judgement.verdicts]
 
 

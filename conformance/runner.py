@@ -175,7 +175,7 @@ class Work:
         return all(one.expected for one in self._resolve(case, judgement))
 
     def _resolve(self, case: Case, judgement: Judgement) -> list[Resolved]:
-        return self.ledger.resolve(case, judgement, facts_of(case.call), self.plan.strict)
+        return self.ledger.resolve(judgement, lambda: facts_of(case.call), self.plan.strict)
 
     def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""

@@ -109,7 +109,7 @@ def _families(matrix: Matrix) -> str:
 
 
 def _accuracy(matrix: Matrix) -> str:
-    groups = [g for g in tolerance.table(matrix.merged.of(Accuracy), [s.name for s in matrix.subjects])]
+    groups = tolerance.table(matrix.merged.of(Accuracy), [s.name for s in matrix.subjects])
     if not groups:
         return ""
     found = {(row.subject, group.dtype, group.reduction): row for group in groups for row in group.rows}

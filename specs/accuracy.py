@@ -28,10 +28,11 @@ from __future__ import annotations
 
 import enum
 import math
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .exact import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, ExactSum, Format, floor_log2, round_to, ulp
+from .exact import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, ExactSum, Format, floor_log2, power_of_two, round_to, ulp
 
 # The accumulator that a wide implementation uses, and the one that the specification requires (A-5).
 WIDE = {"float16": FLOAT32, "bfloat16": FLOAT32, "float32": FLOAT64, "float64": FLOAT64}
@@ -186,7 +187,7 @@ def is_certified(reduction: Reduction, accumulator: Format, arithmetic: Arithmet
         return False
     smallest = max(accumulator.emin, reduction.fmt.emin) if arithmetic.flush else _exponent_of_mu(accumulator)
     return all(
-        s.magnitude <= Fraction(2) ** (s.quantum + accumulator.t)
+        s.magnitude <= power_of_two(s.quantum + accumulator.t)
         and (s.quantum >= smallest or not s.magnitude)
         and s.magnitude <= accumulator.largest
         for s in sums
@@ -246,7 +247,7 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
         semantic,
         True if level <= Level.NEIGHBOUR else _within(exact, error, log_bound),
         certified,
-        float(error / ulp(exact, fmt)),
+        _as_ratio(error / ulp(exact, fmt)),
         _ratio(error, bound),
         _effective_depth(reduction, error),
         _as_float(bound),
@@ -287,7 +288,7 @@ def _adjacent(a: float, b: float, fmt: Format) -> bool:
 
 def _inside(error: Fraction, bound: tuple[float, int]) -> bool:
     size, scale = bound
-    return math.isinf(size) or error <= Fraction(size) * Fraction(2) ** scale
+    return math.isinf(size) or error <= Fraction(size) * power_of_two(scale)
 
 
 def _within(exact: Fraction, error: Fraction, bound: tuple[float, int]) -> bool | None:
@@ -295,7 +296,7 @@ def _within(exact: Fraction, error: Fraction, bound: tuple[float, int]) -> bool 
     if not _inside(error, bound):
         return False
     size, scale = bound
-    vacuous = math.isinf(size) or (size > 0 and 2 * Fraction(size) * Fraction(2) ** scale >= abs(exact))
+    vacuous = math.isinf(size) or (size > 0 and 2 * Fraction(size) * power_of_two(scale) >= abs(exact))
     return None if vacuous else True
 
 
@@ -303,7 +304,12 @@ def _ratio(error: Fraction, bound: tuple[float, int]) -> float:
     size, scale = bound
     if error == 0 or math.isinf(size):
         return 0.0
-    return float(error / (Fraction(size) * Fraction(2) ** scale)) if size else math.inf
+    return _as_ratio(error / (Fraction(size) * power_of_two(scale))) if size else sys.float_info.max
+
+
+def _as_ratio(value: Fraction) -> float:
+    """As a float64, capped: an infinity has no place in a record."""
+    return float(min(value, Fraction(sys.float_info.max)))
 
 
 def _effective_depth(reduction: Reduction, error: Fraction) -> int:
@@ -332,4 +338,4 @@ def _power(exponent: int) -> float:
 
 def _scaled(value: Fraction, k: int) -> float:
     """value / 2^k as a float64."""
-    return float(value * Fraction(2) ** -k)
+    return float(value * power_of_two(-k))

@@ -7,6 +7,7 @@ implementation did with them. Neither knows what the right answer is.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import itertools
 import math
@@ -37,6 +38,12 @@ def dtype_of(name: str) -> np.dtype[Any]:
     return BFLOAT16 if name == "bfloat16" else np.dtype(name)
 
 
+@functools.cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """`dtype.name`, remembered: NumPy puts it together anew each time."""
+    return str(dtype.name)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """The arguments of one `nll_loss` invocation.
@@ -57,7 +64,7 @@ class Call:
     @property
     def dtype(self) -> str:
         """Name of the input's dtype."""
-        return self.input.dtype.name
+        return dtype_name(self.input.dtype)
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments besides the arrays, without those that are omitted."""

@@ -23,6 +23,12 @@ _VECTORISE_FROM = 128
 _BLOCK = 1 << 20
 
 
+@functools.cache
+def power_of_two(exponent: int) -> Fraction:
+    """2^exponent."""
+    return Fraction(2) ** exponent
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """A binary floating-point format: `t` significant bits, exponents `emin`..`emax` of its normal numbers."""
@@ -40,22 +46,22 @@ class Format:
     @property
     def smallest_normal(self) -> Fraction:
         """lambda, 2^emin."""
-        return Fraction(2) ** self.emin
+        return power_of_two(self.emin)
 
     @property
     def smallest_subnormal(self) -> Fraction:
         """mu, the spacing of the subnormal numbers, 2^(emin - t + 1)."""
-        return Fraction(2) ** (self.emin - self.t + 1)
+        return power_of_two(self.emin - self.t + 1)
 
     @property
     def largest(self) -> Fraction:
         """Omega, the largest finite number."""
-        return (2 - Fraction(2) ** (1 - self.t)) * Fraction(2) ** self.emax
+        return (2 - power_of_two(1 - self.t)) * power_of_two(self.emax)
 
     @property
     def overflow_threshold(self) -> Fraction:
         """The smallest magnitude that rounds to infinity: Omega plus half a unit in its last place."""
-        return (2 - Fraction(2) ** -self.t) * Fraction(2) ** self.emax
+        return (2 - power_of_two(-self.t)) * power_of_two(self.emax)
 
 
 FLOAT16 = Format("float16", 11, -14, 15)
@@ -102,7 +108,7 @@ def floor_log2(value: Fraction) -> int:
 def ulp(value: Fraction, fmt: Format) -> Fraction:
     """The unit in the last place of `fmt` at `value` (Muller's, constant below the normal range)."""
     exponent = fmt.emin if value == 0 else min(max(floor_log2(value), fmt.emin), fmt.emax)
-    return Fraction(2) ** (exponent - fmt.t + 1)
+    return power_of_two(exponent - fmt.t + 1)
 
 
 def ordinal(array: Array) -> Array:
@@ -180,7 +186,7 @@ def _sum_integers(ratios: list[tuple[int, int]]) -> ExactSum:
 
 
 def _finish(total: int, magnitude: int, exponent: int, quantum: int) -> ExactSum:
-    scale = Fraction(2) ** exponent
+    scale = power_of_two(exponent)
     return ExactSum(total * scale, magnitude * scale, quantum)
 
 

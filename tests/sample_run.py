@@ -43,7 +43,7 @@ _FAMILIES = {
 _STATEMENTS = {
     "SHAPE-6": "N=0 or any d=0: `none` gives an empty array of target's shape, `sum` 0, `mean` NaN",
     "VALUE-3": "`mean`: -S/W; without weights W is the count of kept positions",
-    "VALUE-6": "entries of other classes than the target have no influence, NaN and inf included (no one-hot)",
+    "VALUE-6": "entries of other classes than the target have no influence, NaN and inf included ",
     "IGN-4": "a sentinel outside [0, C) is accepted: -1, -100, C, C+1, 255, +-2^31, the int64 extremes",
     "IGN-8": "an ignore_index that the target's dtype cannot hold ignores nothing: uint8 156 is not -100",
     "ACC-3": "halves: within the any-order bound of a float32 accumulator plus one final rounding",

@@ -595,7 +595,7 @@ def flushing_result(x: Array, w: Array | None, kind: str, division: str) -> floa
         return float(-flushing(np.asarray(total * flushing(np.asarray(x.dtype.type(1) / counted)))))
 
 
-@pytest.mark.parametrize("weighted", ["none", "positive", "mixed", "tiny"])
+@pytest.mark.parametrize("weighted", ["none", "positive", "mixed", "tiny", "large"])
 @pytest.mark.parametrize("name", ["float32", "float64"])
 def test_flushing_stays_within_its_bound(name: str, weighted: str) -> None:
     """Data astride lambda: some operands, products and partial sums are flushed, others are not."""
@@ -610,7 +610,9 @@ def test_flushing_stays_within_its_bound(name: str, weighted: str) -> None:
                 row = row * rng.choice([-1, 1, 1], n).astype(row.dtype)
             if weighted == "tiny":
                 row = cast(2.0 ** rng.uniform(-4, 8, n) * tiny, name)
-                x = cast(-rng.uniform(0.1, 4, n), name)
+                x = cast(-rng.uniform(0.1, 4, n) * 2.0 ** rng.uniform(0, 12, n), name)
+            if weighted == "large":  # a flushed operand then costs far more than lambda
+                row = cast(2.0 ** rng.uniform(0, 20, n), name)
             for kind, division in (("sum", ""), ("mean", "true"), ("mean", "reciprocal")):
                 observed = flushing_result(x, row, kind, division)
                 if not math.isfinite(observed):

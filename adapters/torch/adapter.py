@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...specs.call import BFLOAT16, Array, Call
+from ...specs.call import BFLOAT16, TARGET_DTYPES, Array, Call
 from ...specs.errors import BridgeError
 from ..base import Backend, Capabilities, Subject, require_type
 
-_NOT_LONG = "the native op takes int64 and uint8 targets only"
-_WITHOUT = {
-    f"target {dtype}": _NOT_LONG for dtype in ("int8", "int16", "int32", "uint16", "uint32", "uint64")
-}
+_NOT_LONG = "the native op takes int64 and, up to two axes of input, uint8 targets only"
+_EAGER_WITHOUT = dict.fromkeys((f"target {t}" for t in ("int8", "int16", "int32", "uint16", "uint32", "uint64")), _NOT_LONG)
+_NOT_GATHERED = "the compiled gather takes int64 and int32 targets only"
+_COMPILED_WITHOUT = dict.fromkeys((f"target {t}" for t in TARGET_DTYPES if t not in ("int64", "int32")), _NOT_GATHERED)
 
 # Far above the number of signatures of any profile: a recompilation too many is an error, never a silent fall
 # back to eager.
@@ -84,6 +85,9 @@ def _compiled() -> Callable[..., Any]:
     import torch
     import torch._dynamo
 
+    # Calls that must fail do so while a graph is made, and dynamo would log each at length.
+    for name in ("torch._subclasses.fake_tensor", "torch._dynamo"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     config: Any = torch._dynamo.config
     config.recompile_limit = config.accumulated_recompile_limit = _RECOMPILE_LIMIT
     config.fail_on_recompile_limit_hit = True
@@ -101,8 +105,10 @@ def _subjects(device: str) -> list[Subject]:
         raise BridgeError(f"torch has no device {device!r}; it has {', '.join(_devices())}")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    eager = Capabilities(binding="native", style="eager", without=_WITHOUT)
-    compiled = Capabilities(binding="native", style="compiled", tier=1, isolate=True, traced=True, without=_WITHOUT)
+    eager = Capabilities(binding="native", style="eager", without=_EAGER_WITHOUT)
+    compiled = Capabilities(
+        binding="native", style="compiled", tier=1, isolate=True, traced=True, without=_COMPILED_WITHOUT
+    )
     return [
         TorchSubject("torch", torch.nn.functional.nll_loss, device, eager),
         TorchSubject("torch:compile", _compiled(), device, compiled),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..call import Call
+from ..exact import FORMATS
 from .oracle import Selection, class_axis, structural_faults
 
 # Every fact a selector may name, with its meaning; `lossparity lint` refuses others.
@@ -34,7 +35,10 @@ MEANINGS = {
     "unit_axes": "number of input's axes of length 1",
     "weight_size": "number of elements of weight, -1 without weights",
     "weight_rank": "number of axes of weight, -1 without weights",
-    "longest_run": "most terms that land in one bucket between flushes of a cascade of 8 levels",
+    "weight_length": "length of weight's first axis, -1 without one",
+    "target_truncates": "whether target is smaller than input's positions, equal in batch size and larger in no axis",
+    "count_rounds": "whether an unweighted mean divides by a count that input's dtype cannot hold",
+    "wrapped_sentinels": "positions whose target equals ignore_index only after a wrapping cast to target's dtype",
     "magnitude": "M, the sum of |a_n|, infinite when a selected value is not finite",
     "weight_magnitude": "the sum of |w[t_n]|, the count of kept positions without weights",
     "unselected_nonfinite_weight": "whether a weight that no kept position selects is NaN or infinite",
@@ -134,6 +138,32 @@ class Facts:
     @property
     def weight_rank(self) -> int:
         return -1 if self.call.weight is None else self.call.weight.ndim
+
+    @property
+    def weight_length(self) -> int:
+        return self.call.weight.shape[0] if self.call.weight is not None and self.call.weight.ndim else -1
+
+    @property
+    def target_truncates(self) -> bool:
+        positions = self.call.input.shape[:1] + self.call.input.shape[2:]
+        target = self.call.target.shape
+        pairs = list(zip(target, positions, strict=False))
+        smaller = len(target) == len(positions) > 1 and all(t <= p for t, p in pairs) and target != positions
+        return smaller and target[0] == positions[0]
+
+    @functools.cached_property
+    def count_rounds(self) -> bool:
+        exact = int(np.array(float(self.n_active)).astype(self.call.input.dtype).astype(np.float64)) if (
+            self.n_active <= float(FORMATS[self.dtype].largest)
+        ) else -1
+        return self.reduction == "mean" and not self.weighted and exact != self.n_active
+
+    @functools.cached_property
+    def wrapped_sentinels(self) -> int:
+        if self.sentinel_fits:
+            return 0
+        wrapped = np.array(self.ignore_index).astype(np.int64).astype(self.call.target.dtype)
+        return int((self.call.target == wrapped).sum())
 
     @functools.cached_property
     def magnitude(self) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from allpairspy import AllPairs
 
 from ..call import REDUCTIONS, TARGET_DTYPES, Array, Call, dtype_of
-from ..case import Case
+from ..case import Case, Raises
 from ..stream import Stream
 from . import values
 from .clauses import EDGES, exercised, flags_of
@@ -94,10 +94,11 @@ def judged_calls(
     selection = None
     for reduction in reductions:
         variant = dataclasses.replace(call, reduction=reduction)
-        if selection is None and not structural_faults(variant):
+        faults = structural_faults(variant)
+        if selection is None and not faults:
             selection = select(variant)
-        shared = selection if not structural_faults(variant) else None
-        expectation = expect(variant, shared)
+        shared = None if faults else selection
+        expectation = Raises(faults) if faults else expect(variant, shared)
         ids = tuple(dict.fromkeys((*exercised(Facts(variant, shared), expectation), *also)))
         yield Case(variant, expectation, ids, flags_of(ids), family, tier, origin)
 
@@ -258,11 +259,12 @@ def _covering(
 ) -> Iterator[Structure]:
     """Structures that cover all pairs (or triples) of the family's choices as far as `size` allows."""
     choices = axes(family, tier)
-    pools = [shapes or _free_shapes(family), *choices.values()]
-    rows = AllPairs(pools, n=min(size.strength, len(pools)))
-    stream = Stream("covering", family, dtype, tier)
+    pools = (tuple(shapes or _free_shapes(family)), *map(tuple, choices.values()))
     count = size.bases // 2 if tier == 1 else size.bases
-    for shape, *picked in itertools.islice(itertools.cycle(_known(rows, pools, stream)), count):
+    rows = _covering_rows(pools, min(size.strength, len(pools)), count)
+    stream = Stream("covering", family, dtype, tier)
+    more = ([stream.choose(pool) for pool in pools] for _ in range(count - len(rows)))
+    for shape, *picked in itertools.chain(rows, more):
         fields = dict(zip(choices, picked, strict=True))
         if tier < 3:
             weighted, target_dtype = signature_of(shape)
@@ -274,10 +276,10 @@ def _covering(
         yield Structure(shape, dtype, **fields)
 
 
-def _known(rows: Any, pools: Sequence[Sequence[Any]], stream: Stream) -> list[list[Any]]:
-    """The first covering rows, plus random ones so that a second pass over them differs."""
-    covering = [list(row) for row in itertools.islice(rows, 400)]
-    return covering + [[stream.choose(pool) for pool in pools] for _ in covering]
+@functools.cache
+def _covering_rows(pools: tuple[tuple[Any, ...], ...], strength: int, count: int) -> tuple[tuple[Any, ...], ...]:
+    """The first `count` rows of a covering array, which is slow to make and the same for each dtype."""
+    return tuple(tuple(row) for row in itertools.islice(AllPairs(pools, n=strength), count))
 
 
 def axes(family: str, tier: int) -> dict[str, Sequence[Any]]:

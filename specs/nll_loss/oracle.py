@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..accuracy import REQUIRED, Reduction, is_certified, may_overflow
-from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call
+from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_name
 from ..case import Elementwise, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
 from ..exact import FORMATS, ExactSum, Format, exact_dot, exact_sum, rounded_product
 
@@ -107,11 +107,14 @@ def not_ignored(target: Array, ignore_index: int) -> Array:
 
 
 def expect(call: Call, selection: Selection | None = None) -> Expectation:
-    """What the specification demands of `call`; `selection` may be shared between calls that differ in reduction."""
-    faults = structural_faults(call)
-    if faults:
-        return Raises(faults)
-    selection = selection or select(call)
+    """What the specification demands of `call`.
+
+    `selection` may be shared between structurally legal calls that differ in reduction only.
+    """
+    if selection is None:
+        if faults := structural_faults(call):
+            return Raises(faults)
+        selection = select(call)
     bad = selection.kept & ~selection.valid
     if bad.any():
         if call.reduction != "none":
@@ -128,7 +131,7 @@ def structural_faults(call: Call) -> frozenset[str]:
     """Categories of everything wrong with shapes, dtypes and options; empty for a well-formed call."""
     x, target, weight = call.input, call.target, call.weight
     faults = set()
-    if x.dtype.name not in FLOAT_DTYPES or target.dtype.kind not in "iu":
+    if dtype_name(x.dtype) not in FLOAT_DTYPES or target.dtype.kind not in "iu":
         faults.add("dtype")
     if x.ndim == 0 or target.ndim != max(x.ndim - 1, 0):
         faults.add("shape")

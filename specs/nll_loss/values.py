@@ -102,25 +102,38 @@ WEIGHTS = (
 
 def weights(kind: str, stream: Stream, classes: int, dtype: str) -> Array | None:
     """Per-class weights of one kind, or None for `none`."""
-    fmt = FORMATS[dtype]
-    random = 0.25 + 1.75 * stream.uniform(classes)
+    if kind == "none":
+        return None
+    return _weights(kind, stream, classes, FORMATS[dtype]).astype(dtype_of(dtype))
+
+
+def _weights(kind: str, stream: Stream, classes: int, fmt: Format) -> Array:
+    match kind:
+        case "ones":
+            return np.ones(classes)
+        case "all_zero":
+            return np.zeros(classes)
+        case "cancelling":
+            return np.where(np.arange(classes) % 2, -1.0, 1.0)
+        case "random":
+            return 0.25 + 1.75 * stream.uniform(classes)
+        case "negative":
+            return -0.25 - 1.75 * stream.uniform(classes)
+        case "tiny":
+            return (0.25 + 1.75 * stream.uniform(classes)) * 2.0 ** (fmt.emin // 4)
+        case "huge":
+            return (0.25 + 1.75 * stream.uniform(classes)) * 2.0 ** (fmt.emax // 4)
     quarters = stream.integers(1, 9, classes) / 4.0
-    alternating = np.where(np.arange(classes) % 2, -1.0, 1.0)
-    values = {
-        "none": None,
-        "ones": np.ones(classes),
-        "random": random,
-        "dyadic": quarters,
-        "some_zero": np.where(stream.integers(0, 2, classes) > 0, quarters, 0.0),
-        "all_zero": np.zeros(classes),
-        "negative": -random,
-        "mixed_signs": quarters * stream.signs(classes),
-        "cancelling": alternating,
-        "tiny": random * 2.0 ** (fmt.emin // 4),
-        "huge": random * 2.0 ** (fmt.emax // 4),
-        "subnormal": quarters * 2.0 ** (fmt.emin - 3),
-    }[kind]
-    return None if values is None else values.astype(dtype_of(dtype))
+    match kind:
+        case "dyadic":
+            return quarters
+        case "some_zero":
+            return np.where(stream.integers(0, 2, classes) > 0, quarters, 0.0)
+        case "mixed_signs":
+            return quarters * stream.signs(classes)
+        case "subnormal":
+            return quarters * 2.0 ** (fmt.emin - 3)
+    raise ValueError(f"no kind of weights {kind!r}")
 
 
 # --- targets ---------------------------------------------------------------------------------------------
