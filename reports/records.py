@@ -193,6 +193,12 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode
 
 
+class _Version(msgspec.Struct):
+    """What can be said of a header of any format."""
+
+    format: int
+
+
 class Run(msgspec.Struct, frozen=True):
     """A records file, read."""
 
@@ -228,27 +234,44 @@ class Writer:
 
 def read(path: Path) -> Run:
     """Read a records file; raises RecordsError naming the file, the line and what to do."""
-    lines: list[Line] = []
     try:
-        text = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_bytes()
     except OSError as error:
         raise RecordsError(f"{path}: {error.strerror}; name a records.jsonl or a folder that holds one") from error
-    for number, line in enumerate(text, 1):
+    raw = text.split(b"\n")
+    if not raw[-1]:
+        raw.pop()
+    header = _read_header(path, raw[0] if raw else b"")
+    lines: list[Line] = []
+    for number, line in enumerate(raw[1:], 2):
         try:
             lines.append(_decode(line))
-        except msgspec.MsgspecError as error:
-            if number == 1:
-                raise RecordsError(_refusal(path, line, error)) from error
-            if number == len(text):  # the line that was being written when the run was cut off
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if number == len(raw):  # the line that was being written when the run was cut off
                 break
             raise RecordsError(f"{path}:{number}: {error}; the file is damaged, run `lossparity run` again") from error
-    if not lines or not isinstance(lines[0], Header):
-        raise RecordsError(f"{path}: does not begin with a header; it is not a records file of `lossparity run`")
-    if lines[0].format > FORMAT:
-        raise RecordsError(_newer(path, lines[0].format))
-    footer = lines[-1] if isinstance(lines[-1], Footer) else None
-    records = tuple(line for line in lines[1:] if not isinstance(line, Header | Footer))
-    return Run(str(path), lines[0], records, footer)
+    for number, line in enumerate(lines, 2):
+        if isinstance(line, Header) or isinstance(line, Footer) and number != len(lines) + 1:
+            raise RecordsError(f"{path}:{number}: a second run begins here; keep each run in a file of its own")
+    footer = lines[-1] if lines and isinstance(lines[-1], Footer) else None
+    records = tuple(line for line in lines if not isinstance(line, Header | Footer))
+    return Run(str(path), header, records, footer)
+
+
+def _read_header(path: Path, line: bytes) -> Header:
+    """The first line; its format is looked at before anything else of the file."""
+    try:
+        version = msgspec.json.decode(line, type=_Version).format
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RecordsError(f"{path}:1: not a header ({error}); it is not a records file of `lossparity run`") from error
+    if version > FORMAT:
+        raise RecordsError(
+            f"{path}: written in format {version}, this lossparity reads up to {FORMAT}; upgrade lossparity to read it"
+        )
+    try:
+        return msgspec.json.decode(line, type=Header)
+    except msgspec.MsgspecError as error:
+        raise RecordsError(f"{path}:1: {error}; it is not a records file of `lossparity run`") from error
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -273,17 +296,3 @@ def count_statuses(items: Iterable[Item]) -> Counter[str]:
     for item in items:
         total.update(item.statuses)
     return total
-
-
-def _refusal(path: Path, line: str, error: Exception) -> str:
-    try:
-        version = msgspec.json.decode(line, type=dict[str, Any]).get("format", 0)
-    except msgspec.MsgspecError:
-        version = 0
-    if isinstance(version, int) and version > FORMAT:
-        return _newer(path, version)
-    return f"{path}:1: not a header ({error}); it is not a records file of `lossparity run`"
-
-
-def _newer(path: Path, version: int) -> str:
-    return f"{path}: written in format {version}, this lossparity reads up to {FORMAT}; upgrade lossparity to read it"

@@ -42,6 +42,7 @@ HALVES = (FLOAT16, BFLOAT16)
 # The bounds are evaluated in float64 with a few dozen roundings; this covers them many times over.
 _SAFETY = 1 + 2.0**-40
 _ROUNDINGS_OF_A_QUOTIENT = 2
+_LARGEST_EXPONENT = 700.0  # of expm1: beyond it float64 ends, and (n-1) u is the smaller one long before
 
 
 class Level(enum.IntEnum):
@@ -118,7 +119,8 @@ def sum_factor(height: int, n: int, u: float) -> float:
     """E_sum, the largest relative error (to M) of summing n terms in a tree of that height."""
     if n < 2:
         return 0.0
-    return min(math.expm1(min(height, n - 1) * math.log1p(u)), (n - 1) * u)
+    exponent = min(height, n - 1) * math.log1p(u)
+    return min(math.expm1(min(exponent, _LARGEST_EXPONENT)), (n - 1) * u)
 
 
 def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE) -> tuple[float, int]:
@@ -129,32 +131,42 @@ def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE)
     """
     p, q, n = reduction.fmt, tier.accumulator, reduction.n
     numerator, normaliser = reduction.numerator, reduction.normaliser
-    k = floor_log2(numerator.magnitude) if numerator.magnitude else 0
+    k = _scale_of(numerator.magnitude, p)
     factor = sum_factor(tier.height, n, q.u)
     product = 0.0 if not reduction.weighted or q.t >= 2 * p.t else q.u
     if arithmetic.per_term and normaliser is not None:
         product += q.u
     error = _scaled(numerator.magnitude, k) * (product + factor + product * factor)
     if reduction.weighted and numerator.quantum < _exponent_of_mu(q):
-        error += n * _power(_exponent_of_mu(q) - 1 - k)
+        error += n * (1 + factor) * _power(_exponent_of_mu(q) - 1 - k)
     if arithmetic.flush:
-        error += _scaled(Fraction(reduction.flushed), k) + n * _power(max(p.emin, q.emin) - k)
+        error += (1 + factor) * (_scaled(Fraction(reduction.flushed), k) + (n - 1) * _power(q.emin - k))
     size, scale = _scaled(abs(numerator.total), k), k
     if normaliser is not None:
-        j = floor_log2(normaliser.magnitude) if normaliser.magnitude else 0
+        j = _scale_of(normaliser.magnitude, p)
         error_w = _normaliser_error(reduction, normaliser, tier, j, arithmetic)
         w, scale = _scaled(abs(normaliser.total), j), k - j
         if error_w >= w or (arithmetic.flush and w - error_w <= _power(q.emin - j)):
             return math.inf, 0
+        reciprocal = size * _power(_exponent_of_mu(q) - 1 + j)  # 1/W may be subnormal
         size /= w
-        error = (error + size * error_w) / (w - error_w)
+        error = (error + size * error_w) / (w - error_w) + reciprocal
         error += math.expm1(_ROUNDINGS_OF_A_QUOTIENT * math.log1p(q.u)) * (size + error)
-        error += (1 + n * arithmetic.per_term) * _power(_exponent_of_mu(q) - scale)
+        tiny = q.emin if arithmetic.flush else _exponent_of_mu(q)
+        error += (1 + n * arithmetic.per_term) * _power(tiny - scale)
+    if scale < _exponent_of_mu(p):  # far below anything that p can hold
+        shift = math.ldexp(1.0, max(scale - _exponent_of_mu(p), -1074))
+        size, error, scale = size * shift, error * shift, _exponent_of_mu(p)
     if q.t > p.t:
         error += p.u * (size + error) + _power(_exponent_of_mu(p) - 1 - scale)
     if arithmetic.flush:
         error += _power(p.emin - scale)
     return error * _SAFETY, scale
+
+
+def _scale_of(magnitude: Fraction, fmt: Format) -> int:
+    """k such that 2^k is about the magnitude, but not below the smallest number of the format."""
+    return max(floor_log2(magnitude), _exponent_of_mu(fmt)) if magnitude else 0
 
 
 def _normaliser_error(
@@ -168,7 +180,7 @@ def _normaliser_error(
     else:
         error = 0.0 if n <= 2**q.t else magnitude * q.u
     if arithmetic.flush and reduction.weighted:
-        error += _scaled(Fraction(reduction.flushed_weights), j) + n * _power(q.emin - j)
+        error += _scaled(Fraction(reduction.flushed_weights), j) + (n - 1) * _power(q.emin - j)
     return error
 
 
@@ -196,7 +208,8 @@ def is_certified(reduction: Reduction, accumulator: Format, arithmetic: Arithmet
 
 def may_overflow(reduction: Reduction, accumulator: Format) -> bool:
     """Whether some order of summation in that accumulator can overflow: M (1+g), or W_a (1+g), beyond Omega."""
-    growth = Fraction(1 + sum_factor(reduction.n, reduction.n, accumulator.u) + 2 * accumulator.u)
+    grown = sum_factor(reduction.n, reduction.n, accumulator.u) + accumulator.u
+    growth = Fraction(1 + grown) if reduction.n > 1 else 1  # one product rounds to at most Omega
     sums = [reduction.numerator] + ([reduction.normaliser] if reduction.normaliser is not None else [])
     return any(s.magnitude * growth > accumulator.largest for s in sums)
 
@@ -233,7 +246,7 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
     certified = is_certified(reduction, required.accumulator, arithmetic)
     judged = _within(exact, error, bound)
     if certified and not (arithmetic.per_term and reduction.normaliser is not None):
-        judged = level <= (Level.CORRECTLY_ROUNDED if reduction.normaliser is None else Level.NEIGHBOUR)
+        judged = _as_certified(reduction, level, error, required.accumulator, arithmetic)
     elif level <= Level.CORRECTLY_ROUNDED:
         judged = True
     semantic = judged
@@ -252,6 +265,18 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
         _effective_depth(reduction, error),
         _as_float(bound),
     )
+
+
+def _as_certified(
+    reduction: Reduction, level: Level, error: Fraction, accumulator: Format, arithmetic: Arithmetic
+) -> bool:
+    """Whether a result is right where S and W are exact in any order: only quotient and final rounding are free."""
+    if reduction.normaliser is None:
+        return level <= Level.CORRECTLY_ROUNDED
+    if accumulator == reduction.fmt:
+        return level <= Level.NEIGHBOUR
+    rounding = error_bound(reduction, Tier(accumulator, 0), arithmetic)
+    return level <= Level.NEIGHBOUR and _inside(error, rounding)
 
 
 def _level(

@@ -26,13 +26,12 @@ class Status(enum.StrEnum):
 class Elementwise:
     """`none`: each element is prescribed.
 
-    `value` is the correctly rounded result, with the input's dtype and the target's shape. `exact` is True where
-    rounding did nothing. `loose` marks subnormal weighted products, where one representable number is free;
-    `flushable` what a flushing subject may return as zero, and `flushable_nan` as NaN (0 * inf).
+    `value` is the correctly rounded result, with the input's dtype and the target's shape. `loose` marks subnormal
+    weighted products, where one representable number is free; `flushable` what a flushing subject may return as
+    zero, and `flushable_nan` as NaN (0 * inf).
     """
 
     value: Array
-    exact: Array
     loose: Array
     flushable: Array
     flushable_nan: Array

@@ -77,7 +77,7 @@ FORMATS = {fmt.name: fmt for fmt in (FLOAT16, BFLOAT16, FLOAT32, FLOAT64)}
 def round_to(value: Fraction, fmt: Format) -> float:
     """The number of `fmt` nearest to `value`, ties to even, as a Python float (which holds all four formats).
 
-    Subnormals and overflow to infinity follow IEEE 754. A result of zero is +0.
+    Subnormals and overflow to infinity follow IEEE 754; what rounds to zero keeps its sign.
     """
     sign = -1.0 if value < 0 else 1.0
     numerator, denominator = abs(value.numerator), value.denominator
@@ -113,19 +113,21 @@ def ulp(value: Fraction, fmt: Format) -> Fraction:
 
 def ordinal(array: Array) -> Array:
     """Position of each number in its format's order, as int64: neighbours differ by 1, both zeros are 0."""
-    signed = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}").astype(np.int64)
+    signed = np.asarray(array, order="C").view(f"i{array.dtype.itemsize}").astype(np.int64)
     return np.where(signed < 0, np.int64(-(2 ** (8 * array.dtype.itemsize - 1))) - signed, signed)
 
 
 def steps_between(a: Array, b: Array) -> Array:
-    """How many representable numbers `b` is away from `a`, elementwise, as float64; both of one dtype."""
-    return np.abs(ordinal(a).astype(np.float64) - ordinal(b).astype(np.float64))
+    """How many representable numbers `b` is away from `a`, elementwise, as uint64; both of one dtype."""
+    first, second = ordinal(a), ordinal(b)
+    high, low = np.maximum(first, second), np.minimum(first, second)
+    return np.subtract(high.view(np.uint64), low.view(np.uint64))  # wraps rightly where int64 would overflow
 
 
 def neighbour(value: Array, steps: int = 1) -> Array:
-    """The number `steps` representable numbers further from zero, elementwise (zero moves upwards)."""
-    bits = np.ascontiguousarray(value).view(f"u{value.dtype.itemsize}")
-    return (bits + bits.dtype.type(steps)).view(value.dtype)
+    """The number `steps` representable numbers further from zero, elementwise; zeros keep their sign's side."""
+    bits = np.asarray(value, order="C").view(f"u{value.dtype.itemsize}")
+    return np.asarray(bits + bits.dtype.type(steps)).view(value.dtype)
 
 
 # --- sums ------------------------------------------------------------------------------------------------
@@ -161,6 +163,7 @@ def exact_dot(weights: Array, values: Array) -> ExactSum:
     Products of formats up to float32 (24 + 24 bits) are exact in float64 unless they leave its range, which
     they cannot. float64 significands are cut into halves and multiplied as integers.
     """
+    weights, values = weights.reshape(-1), values.reshape(-1)
     if weights.size < _VECTORISE_FROM:
         pairs = zip(weights.astype(np.float64).tolist(), values.astype(np.float64).tolist(), strict=True)
         return _sum_integers([_product(*pair) for pair in pairs])
@@ -258,8 +261,8 @@ def rounded_product(weights: Array, values: Array) -> Array:
     """The product of two arrays of one format, correctly rounded to that format, elementwise.
 
     float64 and float32 are the processor's own multiplication. Half formats multiply exactly in float32
-    (11 + 11 or 8 + 8 bits) and round once, except where the product is subnormal in float32 (bfloat16
-    only): there float64 is exact and the rounding to bfloat16 is done on integers.
+    (11 + 11 or 8 + 8 bits) and round once; where the product leaves float32 it is exact in float64, and the
+    rounding is done on integers.
     """
     if weights.dtype in (np.float64, np.float32):
         return weights * values

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 # Name -> (stored bits, explicit fraction bits, smallest normal exponent).
@@ -109,6 +110,11 @@ def opinion(call: Any) -> Opinion:
     """Judge one `lossparity.specs.call.Call`."""
     faults = find_faults(call)
     if faults:
+        bare = SimpleNamespace(
+            input=call.input, target=call.target, weight=None, ignore_index=call.ignore_index, reduction="sum"
+        )
+        if not find_faults(bare) and any(chosen is None and not ignored for ignored, chosen in walk(bare)):
+            faults.add("index")  # A-8: applicable although weight or reduction is wrong too
         return Opinion(faults=faults)
     positions = list(walk(call))
     poison = [chosen is None and not ignored for ignored, chosen in positions]

@@ -339,14 +339,22 @@ def test_certified_data_is_exact_in_every_order(name: str) -> None:
 
 @pytest.mark.parametrize("name", FLOAT_DTYPES)
 def test_certified_data_has_no_tolerance(name: str) -> None:
-    """One representable number beside a certified sum is wrong, two beside a certified mean, one is not."""
+    """One representable number beside a certified sum is wrong, two beside a certified mean.
+
+    One beside a mean is right where a reciprocal in the same precision can make it; a wider accumulator leaves
+    only its own two roundings and the final one.
+    """
     x, w = cast(-np.arange(1, 41) / 8, name), cast(np.resize([1, 2, 0.25], 40), name)
     total, mean = reduction_of(x, w, "sum"), reduction_of(x, w, "mean")
     for reduction, allowed in ((total, 0), (mean, 1)):
         right = cast([accuracy.round_to(reduction.exact, reduction.fmt)], name)
         for steps in range(4):
             observed = float(neighbour(right, steps)[0])
-            assert grade(reduction, observed).within_required is (steps <= allowed)
+            fits = steps <= allowed
+            if steps == 1 and fits and name in HALVES:
+                half_an_ulp = accuracy.ulp(reduction.exact, reduction.fmt) / 2
+                fits = abs(Fraction(observed) - reduction.exact) <= half_an_ulp * (1 + Fraction(1, 2**10))
+            assert grade(reduction, observed).within_required is fits
 
 
 def test_a_certificate_has_conditions() -> None:

@@ -278,10 +278,11 @@ def test_overflow_threshold(name: str) -> None:
     assert round_to(threshold * TWO**3000, fmt) == math.inf
 
 
-def test_a_result_of_zero_is_plus_zero() -> None:
-    """As documented, whatever the sign of what was rounded."""
-    for value in (Fraction(0), TWO**-2000, -(TWO**-2000)):
-        assert math.copysign(1, round_to(value, FLOAT64)) == 1
+def test_what_rounds_to_zero_keeps_its_sign() -> None:
+    """As IEEE 754 rounds."""
+    for value, sign in ((Fraction(0), 1), (TWO**-2000, 1), (-(TWO**-2000), -1)):
+        assert round_to(value, FLOAT64) == 0
+        assert math.copysign(1, round_to(value, FLOAT64)) == sign
 
 
 def test_floor_log2() -> None:
@@ -360,9 +361,9 @@ def test_neighbour(name: str) -> None:
     assert neighbour(start).dtype == dtype_of(name)
 
 
-def test_neighbour_of_either_zero_is_upwards() -> None:
-    """ "zero moves upwards" """
-    assert neighbour(np.array([0.0, -0.0])).tolist() == [5e-324, 5e-324]
+def test_neighbour_of_a_zero_stays_on_its_side() -> None:
+    """Further from zero on the side of its sign."""
+    assert neighbour(np.array([0.0, -0.0])).tolist() == [5e-324, -5e-324]
 
 
 def test_order_keeps_the_shape() -> None:

@@ -206,9 +206,9 @@ def test_a_new_run_replaces_the_old_file(file: Path) -> None:
     assert read(file).records == (TALLY,)
 
 
-@pytest.mark.parametrize("value", [math.inf, 5e-324, 1.7976931348623157e308, 0.1, -0.0], ids=repr)
+@pytest.mark.parametrize("value", [5e-324, 1.7976931348623157e308, 0.1, -0.0], ids=repr)
 def test_every_float_a_grade_can_hold_survives(tmp_path: Path, value: float) -> None:
-    """`Grade.utilisation` is infinite for a wrong sum whose bound is 0, and JSON has no infinity."""
+    """JSON has no infinity: a grade caps its ratios at the largest float64."""
     record = msgspec.structs.replace(ACCURACY, worst_utilisation=value)
     assert read(write(tmp_path / "records.jsonl", record)).records == (record,)
 
@@ -346,7 +346,7 @@ def test_other_files_are_not_records(tmp_path: Path, text: str) -> None:
 def test_a_file_that_begins_with_a_record_is_not_a_records_file(file: Path) -> None:
     lines = file.read_text(encoding="utf-8").splitlines()
     file.write_text("\n".join(lines[1:]) + "\n", encoding="utf-8")
-    assert "does not begin with a header" in refusal(file)
+    assert "not a records file" in refusal(file)
 
 
 def test_two_runs_in_one_file_are_damage(file: Path) -> None:

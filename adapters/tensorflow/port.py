@@ -94,7 +94,7 @@ def nll_loss(
 def _sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
     """Return the length of each axis, as a number where it is known."""
     if x.shape.is_fully_defined():
-        return [int(n) for n in x.shape]
+        return [n for n in x.shape.as_list() if n is not None]
     dynamic = tf.unstack(tf.shape(x, out_type=tf.int64), num=x.shape.rank)
     return [run if static is None else static for static, run in zip(x.shape, dynamic, strict=True)]
 

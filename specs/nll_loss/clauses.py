@@ -99,6 +99,11 @@ def flags_of(ids: tuple[str, ...]) -> tuple[str, ...]:
 
 def exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
     """Ids of the clauses whose premise this call fulfils, so that its outcome says something about them."""
+    with np.errstate(invalid="ignore"):  # signalling NaNs are data too
+        return _exercised(facts, expectation)
+
+
+def _exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
     match expectation:
         case Unspecified(clause):
             return (clause,)

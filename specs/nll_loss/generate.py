@@ -22,7 +22,7 @@ import numpy as np
 from allpairspy import AllPairs
 
 from ..call import REDUCTIONS, TARGET_DTYPES, Array, Call, dtype_of
-from ..case import Case, Raises
+from ..case import Case
 from ..stream import Stream
 from . import values
 from .clauses import EDGES, exercised, flags_of
@@ -94,11 +94,11 @@ def judged_calls(
     selection = None
     for reduction in reductions:
         variant = dataclasses.replace(call, reduction=reduction)
-        faults = structural_faults(variant)
-        if selection is None and not faults:
+        legal = not structural_faults(variant)
+        if selection is None and legal:
             selection = select(variant)
-        shared = None if faults else selection
-        expectation = Raises(faults) if faults else expect(variant, shared)
+        shared = selection if legal else None
+        expectation = expect(variant, shared)
         ids = tuple(dict.fromkeys((*exercised(Facts(variant, shared), expectation), *also)))
         yield Case(variant, expectation, ids, flags_of(ids), family, tier, origin)
 

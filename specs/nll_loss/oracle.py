@@ -10,8 +10,10 @@ The three reductions of one call share a `Selection`, so the expensive part is d
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,7 @@ class Selection:
     def flushed(self) -> tuple[float, float]:
         """What flushing operands and products to zero can take from S and from W, at most; needs `finite`."""
         tiny = float(self.format.smallest_normal)
+        least = float(REQUIRED[self.format.name].smallest_normal)  # of a product in the accumulator
         inputs = np.abs(self.inputs.astype(np.float64))
         if self.weights is None:
             return float(inputs[inputs < tiny].sum()) * 2, 0.0
@@ -70,8 +73,16 @@ class Selection:
         with np.errstate(over="ignore", under="ignore"):
             products = inputs * weights
         lost = (inputs < tiny) | (weights < tiny)
-        reduced = products[lost].sum() + np.minimum(products, tiny)[~lost & (products < tiny)].sum()
-        return float(reduced) * 2, float(weights[weights < tiny].sum()) * 2
+        reduced = products[lost].sum() + products[~lost & (products < least)].sum()
+        return float(reduced) * 2, self.flushed_weights * 2
+
+    @functools.cached_property
+    def flushed_weights(self) -> float:
+        """The sum of the sizes of selected weights that may be read as zero."""
+        if self.weights is None:
+            return 0.0
+        sizes = np.abs(self.weights.astype(np.float64))
+        return float(sizes[sizes < float(self.format.smallest_normal)].sum())
 
 
 def select(call: Call) -> Selection:
@@ -111,9 +122,15 @@ def expect(call: Call, selection: Selection | None = None) -> Expectation:
 
     `selection` may be shared between structurally legal calls that differ in reduction only.
     """
+    with np.errstate(invalid="ignore"):  # signalling NaNs are data too
+        return _expect(call, selection)
+
+
+def _expect(call: Call, selection: Selection | None) -> Expectation:
     if selection is None:
-        if faults := structural_faults(call):
-            return Raises(faults)
+        faults = structural_faults(call)
+        if faults:
+            return Raises(all_faults(call))
         selection = select(call)
     bad = selection.kept & ~selection.valid
     if bad.any():
@@ -129,14 +146,22 @@ def expect(call: Call, selection: Selection | None = None) -> Expectation:
 
 def structural_faults(call: Call) -> frozenset[str]:
     """Categories of everything wrong with shapes, dtypes and options; empty for a well-formed call."""
-    x, target, weight = call.input, call.target, call.weight
-    faults = set()
+    return _array_faults(call) | _option_faults(call)
+
+
+def _array_faults(call: Call) -> frozenset[str]:
+    """What is wrong with input and target."""
+    x, target, faults = call.input, call.target, set()
     if dtype_name(x.dtype) not in FLOAT_DTYPES or target.dtype.kind not in "iu":
         faults.add("dtype")
-    if x.ndim == 0 or target.ndim != max(x.ndim - 1, 0):
+    if x.ndim == 0 or target.ndim != x.ndim - 1 or target.shape != x.shape[:1] * (x.ndim > 1) + x.shape[2:]:
         faults.add("shape")
-    elif x.ndim > 1 and target.shape != x.shape[:1] + x.shape[2:]:
-        faults.add("shape")
+    return frozenset(faults)
+
+
+def _option_faults(call: Call) -> frozenset[str]:
+    """What is wrong with weight and reduction."""
+    x, weight, faults = call.input, call.weight, set()
     if weight is not None and x.ndim > 0:
         if weight.shape != (x.shape[class_axis(x)],):
             faults.add("shape")
@@ -147,24 +172,44 @@ def structural_faults(call: Call) -> frozenset[str]:
     return frozenset(faults)
 
 
+def all_faults(call: Call) -> frozenset[str]:
+    """Every applicable category (A-8): the structural ones, and index where input and target fit all the same."""
+    faults = structural_faults(call)
+    if faults and not _array_faults(call):
+        selection = select(dataclasses.replace(call, weight=None))
+        if (selection.kept & ~selection.valid).any():
+            faults |= {"index"}
+    return faults
+
+
 def elementwise(call: Call, selection: Selection) -> Elementwise:
     """The prescribed result of `none`; positions whose target does not exist hold an arbitrary 0."""
-    dtype, shape = call.input.dtype, call.target.shape
     chosen = selection.kept & selection.valid
     x, w = selection.inputs, selection.weights
     tiny = float(selection.format.smallest_normal)
     small = np.abs(x.astype(np.float64)) < tiny
     if w is None:
-        parts = (-x, np.ones(x.size, bool), np.zeros(x.size, bool), small, np.zeros(x.size, bool))
+        never = np.zeros(x.size, bool)
+        parts = (-x, never, small, never)
     else:
         with np.errstate(all="ignore"):
             product = rounded_product(w, x)
-            wide = np.abs(w.astype(np.float64) * x.astype(np.float64))
-            small |= np.abs(w.astype(np.float64)) < tiny
-            exact = (product.astype(np.float64) == w.astype(np.float64) * x.astype(np.float64)) & (dtype != "float64")
-            below = (wide <= tiny) & (wide > 0) | (wide == 0) & (x != 0) & (w != 0)
-        parts = (-product, exact, below, small | below, small & (np.isinf(x) | np.isinf(w)))
-    return Elementwise(*(_scatter(part, chosen, shape) for part in parts))
+        below = _below_normal(w, x, tiny)
+        finite = np.isfinite(x) & np.isfinite(w)
+        small = small | (np.abs(w.astype(np.float64)) < tiny)
+        parts = (-product, below, finite & (small | below), small & (np.isinf(x) | np.isinf(w)))
+    return Elementwise(*(_scatter(part, chosen, call.target.shape) for part in parts))
+
+
+def _below_normal(w: Array, x: Array, tiny: float) -> Array:
+    """Where the exact product is nonzero and below the normal range."""
+    nonzero = (w != 0) & (x != 0)
+    with np.errstate(all="ignore"):
+        size = np.abs(w.astype(np.float64) * x.astype(np.float64))
+    below = nonzero & (size < tiny)
+    for index in np.flatnonzero(size == tiny) if x.dtype == np.float64 else ():  # rounded up to it, perhaps
+        below[index] = abs(Fraction(float(w[index])) * Fraction(float(x[index]))) < Fraction(tiny)
+    return below
 
 
 def _scatter(values: Array, where: Array, shape: tuple[int, ...]) -> Array:
@@ -203,57 +248,61 @@ def _over_zero(selection: Selection, reduction: Reduction) -> Limit | Unjudgeabl
         return Limit(frozenset({"nan"}))
     if not is_certified(reduction, REQUIRED[reduction.fmt.name]):
         return Unjudgeable("weights cancel to W = 0, and whether a rounded W is 0 depends on the order of summation")
-    total = selection.numerator.total
+    total, least = selection.numerator.total, REQUIRED[reduction.fmt.name].smallest_normal
+    lost = abs(total) <= Fraction(reduction.flushed) + reduction.n * least  # S may be flushed to 0, or in part
+    flushed = frozenset({"nan", "inf", "-inf"}) if lost else frozenset()
+    if reduction.flushed_weights:  # some weights flushed, others not: W may be anything
+        flushed |= {"nan", "inf", "-inf", "number", "0"}
     if total == 0:
-        return Limit(frozenset({"nan"}))
+        return Limit(frozenset({"nan"}), flushed)
     if np.signbit(weights[weights == 0]).any():
-        return Limit(frozenset({"inf", "-inf"}))
-    return Limit(frozenset({"-inf" if total > 0 else "inf"}))
+        return Limit(frozenset({"inf", "-inf"}), flushed)
+    return Limit(frozenset({"-inf" if total > 0 else "inf"}), flushed)
 
 
 def _limit(selection: Selection, mean: bool) -> Limit:
     """`sum` or `mean` where some selected value is not finite: its term is not either, and IEEE 754 decides."""
     w, x = selection.weights, selection.inputs
     numerator = _extended_sum(x, w)
+    if np.isnan(numerator) or mean and w is not None and not np.isfinite(w).all():  # inf/inf, inf/NaN
+        return Limit(frozenset({"nan"}))
     required = REQUIRED[selection.format.name]
-    if np.isnan(numerator):
-        return Limit(frozenset({"nan"}))
-    if _finite_terms_may_overflow(selection, required):  # to an infinity of the other sign
-        return Limit(frozenset({"nan", "inf", "-inf"}))
-    fragile = selection.format != required and _finite_terms_may_overflow(selection, selection.format)
+    cancels = _opposed_terms_overflow(selection, numerator, required)
+    fragile = selection.format != required and _opposed_terms_overflow(selection, numerator, selection.format)
+    nan = frozenset({"nan"}) if cancels else frozenset()
     if w is None:
-        return Limit(frozenset({_limit_name(-numerator)}), fragile=fragile)
+        return Limit(nan | {_limit_name(-numerator)}, fragile=fragile)
     tiny = float(selection.format.smallest_normal)
-    small_weight = np.abs(w.astype(np.float64)) < tiny
+    small = np.abs(w.astype(np.float64)) < tiny
     small_input = np.abs(x.astype(np.float64)) < tiny
-    flushed = {"nan"} if (small_weight & np.isinf(x) | small_input & np.isinf(w)).any() else set()
+    flushed = frozenset({"nan"}) if (small & np.isinf(x) | small_input & np.isinf(w)).any() else frozenset()
     if not mean:
-        return Limit(frozenset({_limit_name(-numerator)}), frozenset(flushed), fragile)
-    if not np.isfinite(w).all():  # inf/inf or inf/NaN
-        return Limit(frozenset({"nan"}))
-    if small_weight.any():  # W may be flushed to a zero of either sign
+        return Limit(nan | {_limit_name(-numerator)}, flushed, fragile)
+    if abs(selection.normaliser.total) <= 2 * Fraction(selection.flushed_weights):  # W may be flushed to a zero
         flushed |= {"inf", "-inf"}
-    return Limit(_infinity_over(selection, numerator), frozenset(flushed), fragile)
+    return Limit(nan | _infinity_over(selection, numerator), flushed, fragile)
 
 
-def _finite_terms_may_overflow(selection: Selection, accumulator: Format) -> bool:
+def _opposed_terms_overflow(selection: Selection, infinity: float, accumulator: Format) -> bool:
+    """Whether finite terms can overflow to the other infinity, so that the sum may be NaN."""
     w, x = selection.weights, selection.inputs
     finite = np.isfinite(x) if w is None else np.isfinite(x) & np.isfinite(w)
-    terms = exact_sum(x[finite]) if w is None else exact_dot(w[finite], x[finite])
-    n = int(finite.sum())
+    opposed = finite & ((np.sign(x) if w is None else np.sign(x) * np.sign(w)) == -np.sign(infinity))
+    terms = exact_sum(x[opposed]) if w is None else exact_dot(w[opposed], x[opposed])
+    n = int(opposed.sum())
     return may_overflow(Reduction(selection.format, n, n, w is not None, terms, None), accumulator)
 
 
 def _infinity_over(selection: Selection, numerator: float) -> frozenset[str]:
     """-(+-inf)/W for finite W: its sign is open only where W cancels in a way that depends on order, or is -0."""
     total, required = selection.normaliser, REQUIRED[selection.format.name]
-    weights = Reduction(selection.format, selection.inputs.size, selection.inputs.size, False, total, None)
-    if may_overflow(weights, required):
-        return frozenset({"nan", "inf", "-inf"})
+    n = selection.inputs.size
+    weights = Reduction(selection.format, n, n, False, total, None)
+    nan = frozenset({"nan"}) if may_overflow(weights, required) else frozenset()
     one_sign = abs(total.total) == total.magnitude != 0
     if one_sign or is_certified(weights, required) and total.total:
-        return frozenset({_limit_name(-numerator if total.total > 0 else numerator)})
-    return frozenset({"inf", "-inf"})
+        return nan | {_limit_name(-numerator if total.total > 0 else numerator)}
+    return nan | {"inf", "-inf"}
 
 
 def _extended_sum(x: Array, w: Array | None) -> float:

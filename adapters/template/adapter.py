@@ -1,0 +1,107 @@
+"""A bridge to copy: replace `mylib` by your framework, then work through the marks 1 to 5.
+
+It runs as it stands, against a small stand-in written with NumPy:
+
+    lossparity run -b lossparity.adapters.template.adapter:BACKEND --ledger divergences.toml
+
+Imports of the suite are absolute, so that this file works wherever it is copied to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lossparity.adapters.base import Backend, Capabilities, Subject, require_type
+from lossparity.specs.call import Array, Call
+
+
+# 1. The implementation under test. Yours is imported, and inside `_subjects`: this module must import without it.
+def mylib_nll_loss(
+    x: Array, t: Array, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    """A small nll_loss with one fault, which divergences.toml records: it takes bool targets."""
+    if reduction not in ("none", "sum", "mean"):
+        raise ValueError(f"unknown reduction {reduction!r}")
+    if x.dtype.name not in ("float32", "float64") or not np.can_cast(t.dtype, np.int64, "same_kind"):
+        raise TypeError(f"input {x.dtype} with target {t.dtype}")
+    if x.ndim == 0 or t.shape != x.shape[: x.ndim > 1] + x.shape[2:]:
+        raise ValueError(f"input {x.shape} with target {t.shape}")
+    rows = np.moveaxis(x, min(1, x.ndim - 1), -1)
+    classes = rows.shape[-1]
+    if weight is not None and (weight.shape != (classes,) or weight.dtype != x.dtype):
+        raise ValueError(f"weight {weight.dtype}{weight.shape} for {classes} classes of {x.dtype}")
+    kept = np.asarray(t != ignore_index)
+    labels = t[kept].astype(np.int64)
+    if ((labels < 0) | (labels >= classes)).any():
+        raise IndexError("a target is not a class")
+    with np.errstate(all="ignore"):
+        scale = np.ones(labels.size, x.dtype) if weight is None else weight[labels]
+        losses = -rows[kept, labels] * scale
+        if reduction == "none":
+            full = np.zeros(t.shape, x.dtype)
+            full[kept] = losses
+            return full
+        return losses.sum() if reduction == "sum" else losses.sum() / scale.sum()
+
+
+class MylibSubject:
+    """One way of executing the loss: eager, compiled, on another device. Make one class for all if you can."""
+
+    def __init__(self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities) -> None:
+        self.name = name
+        self.function = function
+        self.device = device
+        self.capabilities = capabilities
+
+    # 2. In: the same bits in your framework's arrays. Do not cast, do not fix anything up. What fails here is
+    #    counted as an error of the bridge, never as a failure of the framework.
+    def prepare(self, call: Call) -> Callable[[], Any]:
+        """Convert the arguments and return the invocation; arguments in `call.omitted` are left out."""
+        options = call.options()
+        if "weight" not in call.omitted:
+            options["weight"] = None if call.weight is None else self._put(call.weight)
+        arguments = self._put(call.input), self._put(call.target)
+        # Wait for asynchronous devices inside the lambda, so that what they raise is raised there.
+        return lambda: self.function(*arguments, **options)
+
+    # 3. Out: the same bits as a NumPy array, and proof that your framework made them.
+    def read(self, result: Any) -> Array:
+        """Bring a result back."""
+        require_type(result, np.ndarray | np.generic, self.name)
+        return np.asarray(result)
+
+    def compilations(self) -> int:
+        """Programs compiled so far, 0 for a framework that compiles nothing."""
+        return 0
+
+    def _put(self, array: Array) -> Array:
+        return array
+
+
+def _subjects(device: str) -> list[Subject]:
+    # 4. What each subject can do. Only what `without` explains may be unsupported; all else must work.
+    no_half = "mylib has no half precision"
+    eager = Capabilities(
+        binding="native",  # "composed" if you wrote the loss out of the framework's operations
+        style="eager",
+        tier=3,  # cost of a new shape: 3 nothing, 2 a tenth of a second, 1 a second of compilation
+        traced=False,  # True if Python cannot see target values when it validates: then NaN may replace an error
+        isolate=False,  # True if a bad target may end the process
+        without={"float16": no_half, "bfloat16": no_half},  # also "target uint16": "..."
+    )
+    return [MylibSubject("mylib", mylib_nll_loss, device, eager)]
+
+
+# 5. How the backend is found, named and installed. Register it as an entry point in the group
+#    `lossparity.adapters`, or name it with -b package.module:BACKEND.
+BACKEND = Backend(
+    name="mylib",
+    module="numpy",  # the import that must succeed: "mylib"
+    install="pip install mylib",
+    subjects=_subjects,
+    version=lambda: np.__version__,
+    devices=lambda: ["cpu"],
+)
