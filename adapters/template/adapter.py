@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from lossparity.adapters.base import Backend, Capabilities, Subject, require_type
 from lossparity.specs.call import Array, Call
 

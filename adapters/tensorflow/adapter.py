@@ -30,6 +30,9 @@ class TensorflowSubject:
             arguments = self._put(call.input), self._put(call.target)
             if "weight" not in call.omitted:
                 options["weight"] = None if call.weight is None else self._put(call.weight)
+            if self.capabilities.traced and "ignore_index" in options:
+                # As a tensor it is traced; as a Python number each value would be a graph of its own.
+                options["ignore_index"] = tf.constant(call.ignore_index, tf.int64)
         return lambda: self._run(arguments, options)
 
     def read(self, result: Any) -> Array:

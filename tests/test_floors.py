@@ -1,0 +1,109 @@
+"""The floors: what imports what, read from the source without importing anything."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = ("specs", "adapters", "reports", "conformance")  # from the ground up
+FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "keras"}
+MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+PORTS = sorted((ROOT / "adapters").glob("*/port.py"))
+
+
+def name_of(path: Path) -> str:
+    """A file below the repository's root, as pytest shows it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(source: str, module: tuple[str, ...], inside: bool = True) -> Iterator[str]:
+    """Absolute names of what a module imports; with `inside` also from within functions.
+
+    `module` are the parts of its own absolute name, e.g. ("lossparity", "specs", "call").
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree) if inside else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = module[: -node.level] if node.level else ()
+            parts = (*start, *(node.module or "").split(".")) if node.module else start
+            yield ".".join(parts)
+            yield from (".".join((*parts, alias.name)) for alias in node.names)
+
+
+def absolute(path: Path) -> tuple[str, ...]:
+    """Parts of a module's absolute name, `__init__` standing for the module that a package is."""
+    return ("lossparity", *path.relative_to(ROOT).with_suffix("").parts)
+
+
+def floors_of(names: Iterator[str]) -> set[str]:
+    """The floors that are imported."""
+    parts = (name.split(".") for name in names)
+    return {found[1] for found in parts if found[0] == "lossparity" and len(found) > 1}
+
+
+def too_high(source: str, module: tuple[str, ...]) -> set[str]:
+    """Floors above its own that a module imports."""
+    return floors_of(imports(source, module)) - set(FLOORS[: FLOORS.index(module[1]) + 1])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_floor_imports_a_higher_one(path: Path) -> None:
+    assert not too_high(path.read_text(encoding="utf-8"), absolute(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_frameworks_are_imported_by_their_adapters_alone(path: Path) -> None:
+    found = {name.split(".")[0] for name in imports(path.read_text(encoding="utf-8"), absolute(path))} & FRAMEWORKS
+    own = path.relative_to(ROOT).parts
+    assert found <= ({own[1]} if own[0] == "adapters" and len(own) > 2 else set())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "adapters").glob("*/adapter.py")), ids=name_of)
+def test_an_adapter_can_be_looked_at_without_its_framework(path: Path) -> None:
+    found = {name.split(".")[0] for name in imports(path.read_text(encoding="utf-8"), absolute(path), inside=False)}
+    assert not found & FRAMEWORKS
+
+
+@pytest.mark.parametrize("path", PORTS, ids=name_of)
+def test_a_port_imports_its_framework_numpy_and_the_standard_library(path: Path) -> None:
+    found = {name.split(".")[0] for name in imports(path.read_text(encoding="utf-8"), absolute(path))}
+    assert found - set(sys.stdlib_module_names) <= {path.parent.name, "numpy"}
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(FLOORS)
+    assert {path.parent.name for path in PORTS} >= {"numpy", "jax", "tensorflow"}
+
+
+@pytest.mark.parametrize(
+    ("floor", "source"),
+    [
+        ("specs", "from ..conformance.judge import judge"),
+        ("specs", "from ..conformance import judge"),
+        ("specs", "import lossparity.reports.records"),
+        ("specs", "from .. import adapters"),
+        ("adapters", "def late():\n    from lossparity.reports import records"),
+        ("reports", "from lossparity import conformance"),
+    ],
+)
+def test_a_forbidden_import_is_seen(floor: str, source: str) -> None:
+    assert too_high(source, ("lossparity", floor, "module"))
+
+
+@pytest.mark.parametrize(
+    ("floor", "source"),
+    [
+        ("conformance", "from ..specs import call\nfrom ..adapters import base\nfrom ..reports import records"),
+        ("reports", "from ..specs.errors import RecordsError\nfrom . import matrix"),
+        ("specs", "import numpy\nfrom .call import Call"),
+    ],
+)
+def test_an_allowed_import_is_let_through(floor: str, source: str) -> None:
+    assert not too_high(source, ("lossparity", floor, "module"))
