@@ -22,7 +22,7 @@ from ..reports.records import Finding, Footer, Header, Item, Record, Tally
 from ..specs.call import encode_call
 from ..specs.case import Status
 from ..specs.nll_loss.clauses import clauses
-from . import breadcrumb, heartbeat, machine, plan
+from . import breadcrumb, floors, heartbeat, machine, plan
 from .isolation import environment
 from .ledger import Divergence
 from .plan import Selection
@@ -31,6 +31,9 @@ from .runner import VECTORS, ItemSpec
 from .survey import Survey
 
 _decode = msgspec.json.Decoder(list[Record]).decode
+
+# Statuses of verdicts that say something about the implementation.
+_JUDGED = frozenset({Status.PASS, Status.FAIL, Status.CRASH, Status.TIMEOUT})
 
 EXPECTED, UNEXPECTED, INTERRUPTED, ENGINE_ERROR = 0, 1, 2, 3
 
@@ -55,6 +58,7 @@ class Listener:
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # engine errors
     unexpected: list[str] = field(default_factory=list)
+    judged: Counter[tuple[str, str]] = field(default_factory=Counter)  # (subject, clause) -> verdicts that judged
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -91,6 +95,8 @@ class Listener:
             if isinstance(record, Item):
                 self.items.append(record)
                 self.progress.finished(record.id, record.planned)
+            elif isinstance(record, Tally) and record.status in _JUDGED:
+                self.judged[record.subject, record.clause] += record.count
 
     def _from_crumb(self, nodeid: str, worker: str) -> list[Record]:
         """Records for an item whose worker died: the fatal call, what was done before it, the rest NOT_RUN."""
@@ -179,6 +185,8 @@ def run(
     problems = list(listener.problems)
     if not interrupted:
         problems += _engine_problems(listener.items, specs, code)
+        if not selection.families:
+            problems += floors.blind_spots(selection.subjects, listener.judged)
     unexpected = sum(item.unexpected for item in listener.items)
     exit_code = (
         INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED

@@ -123,8 +123,9 @@ def with_aspects(
     verdicts = tuple(
         Verdict(id, status) for id in case.clauses if (status := _decide(_judges(id), aspects)) is not None
     )
-    statuses = [verdict.status for verdict in verdicts]
-    worst = FAIL if FAIL in statuses else OPEN if statuses and PASS not in statuses else PASS
+    # A call whose value says nothing is not a passed call, whatever its shape and dtype say.
+    open_value = aspects.get("accuracy") is OPEN
+    worst = FAIL if any(verdict.status is FAIL for verdict in verdicts) else OPEN if open_value else PASS
     return Judgement(aspects, verdicts, symptom if worst is FAIL else "", grade, where, worst)
 
 

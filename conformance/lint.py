@@ -9,7 +9,7 @@ from ..specs.errors import LossparityError, SpecError
 from ..specs.nll_loss import frozen
 from ..specs.nll_loss.clauses import clauses, flags
 from ..specs.nll_loss.generate import FAMILIES, corpus
-from . import ledger
+from . import floors, ledger
 from .runner import facts_of
 
 
@@ -17,6 +17,7 @@ def problems() -> Iterator[str]:
     """Everything that does not fit, one sentence each."""
     try:
         yield from _clause_problems()
+        yield from floors.problems()
         yield from _coverage_problems()
         for vector in frozen.vectors().values():
             yield from frozen.problems(vector)

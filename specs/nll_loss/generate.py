@@ -366,6 +366,9 @@ def _pinned_shapes(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
         weighted, target_dtype = signature_of(shape)
         tier = 1 if shape in CORE else 2
         yield tier, Structure(shape, dtype, target_dtype, "dyadic" if weighted else "none", inputs="dyadic")
+    if dtype == "float32":  # one dtype is enough for compilers to which a signature is dear
+        for shape in ((5,), (1, 3, 1, 1), (0, 4), (2, 3, 0)):
+            yield 1, Structure(shape, dtype, inputs="dyadic")
     for shape in ((3, 0), (0, 0), (2, 0, 3), (0,)):
         yield 3, Structure(shape, dtype, mask="all")
 
@@ -373,6 +376,10 @@ def _pinned_shapes(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
 def _pinned_values(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
     for omitted in (("weight", "ignore_index", "reduction"), ("ignore_index",), ("reduction",)):
         yield 1, Structure(CORE[0], dtype, omitted=omitted, reductions=("mean",))
+    if dtype == "float32":
+        yield 1, Structure((3, 300), dtype, targets="extremes", inputs="dyadic")
+    for shape, target_dtype in (((3, 129), "uint8"), ((3, 300), "int16"), ((2, 32769), "uint16"), ((2, 65537), "int32")):
+        yield 2, Structure(shape, dtype, target_dtype, targets="extremes", mask="no", inputs="dyadic")
     for n in sorted(EDGES):
         yield 3, Structure((n, 3), dtype, inputs="dyadic", mask="no")
         yield 3, Structure((n, 2), dtype, inputs="constant", mask="no", weights="random")
@@ -382,6 +389,9 @@ def _pinned_values(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
 
 
 def _pinned_ignoring(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
+    if dtype == "float32":
+        for seed in range(4):
+            yield 1, Structure(CORE[0], dtype, "int32", sentinel=2**40 + 1, inputs="dyadic", seed=seed)
     for sentinel in SENTINELS:
         yield 2, Structure(RANKS[-1], dtype, "int32", "dyadic", sentinel, inputs="dyadic")
         yield 3, Structure((12, 5), dtype, sentinel=sentinel, inputs="dyadic", weights="dyadic")
