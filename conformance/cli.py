@@ -66,6 +66,8 @@ def main() -> None:
 @click.option("--family", "families", multiple=True, metavar="NAME", help=f"Only this family of cases; repeatable: "
               f"vectors, {', '.join(FAMILIES)}.")  # fmt: skip
 @click.option("--ledger", "ledgers", multiple=True, metavar="FILE", help="More known divergences (TOML); repeatable.")
+@click.option("--forget", "forgotten", multiple=True, metavar="ID", help="Do without this known divergence, to see "
+              "it as a failure; repeatable.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True,
               help="Seconds that one call may take.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
@@ -79,6 +81,7 @@ def run(
     strict: bool,
     families: tuple[str, ...],
     ledgers: tuple[str, ...],
+    forgotten: tuple[str, ...],
     timeout: float,
     out: Path,
 ) -> None:
@@ -102,6 +105,7 @@ def run(
         trail="",
         seconds=timeout,
         families=families,
+        forgotten=forgotten,
     )
     show.opening(console, selection, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])

@@ -172,7 +172,7 @@ def run(
     Raises LossparityError for what is wrong before anything ran.
     """
     start = time.perf_counter()
-    rows = plan.divergences(survey.backends, selection.ledgers, [subject.name for subject in survey.subjects])
+    rows = plan.divergences(selection)
     specs = plan.items(selection.subjects, selection.families)
     header = _header(selection, survey, rows, command)
     file = out / "records.jsonl"

@@ -47,13 +47,13 @@ def exact(case: Case, judgement: Judgement) -> str:
             return f"an error of category {' or '.join(sorted(categories))}{traced}"
         case Unspecified():
             return "left open"
-        case Returns(shape, Elementwise() as prescribed):
+        case Returns(shape, _, Elementwise() as prescribed):
             return f"{_value(prescribed.value, judgement.where)} of shape {list(shape)}"
-        case Returns(_, Reduction() as reduction):
+        case Returns(_, _, Reduction() as reduction):
             return _exact_reduction(reduction)
-        case Returns(_, Limit() as limit):
+        case Returns(_, _, Limit() as limit):
             return " or ".join(sorted(limit.allowed))
-        case Returns(_, Unjudgeable(why)):
+        case Returns(_, _, Unjudgeable(why)):
             return f"anything: {why}"
 
 
@@ -62,7 +62,7 @@ def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
     if judgement.grade is not None:
         return _distance(judgement.grade)
     match case.expectation, outcome:
-        case Returns(shape, Elementwise() as prescribed), Returned(value) if (
+        case Returns(shape, _, Elementwise() as prescribed), Returned(value) if (
             value.shape == shape and value.dtype == prescribed.value.dtype and value.size
         ):
             return _element_distance(prescribed.value[judgement.where], value[judgement.where])

@@ -1,6 +1,6 @@
 """Perturbs outcomes on purpose: a suite that cannot fail must not pass.
 
-Between adapter and judge one outcome of each item is replaced by one that is wrong: by one representable number,
+Between adapter and judge one outcome of each kind in an item is replaced by one that is wrong: by one representable number,
 by NaN, by another dtype, by another shape, or by a value where an error is due. The judge must say FAIL each time.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..specs.accuracy import Reduction
 from ..specs.call import Array, Outcome, Returned, dtype_of
 from ..specs.case import Case, Elementwise, Raises, Returns, Status
 from ..specs.exact import neighbour
@@ -18,15 +19,26 @@ from .judge import Judgement, Traits, judge
 PERTURBATIONS = ("neighbour", "nan", "dtype", "shape")
 
 
-def suits(case: Case, outcome: Outcome, judgement: Judgement) -> bool:
-    """Whether every perturbation of this outcome would be wrong: a passed `none` of normal, nonzero numbers."""
+def suits(case: Case, outcome: Outcome, judgement: Judgement) -> str:
+    """The kind of case if every perturbation of its outcome would be wrong: "none", "sum", or "" for neither.
+
+    That is a passed `none` of normal, nonzero numbers, or a passed, exactness-certified `sum` that is not 0.
+    """
     if judgement.status is not Status.PASS or not isinstance(outcome, Returned):
-        return False
-    if not isinstance(case.expectation, Returns) or not isinstance(case.expectation.value, Elementwise):
-        return False
-    value, prescribed = outcome.value, case.expectation.value
-    usable = np.isfinite(value) & (value != 0) & ~prescribed.loose & ~prescribed.flushable
-    return bool(value.size) and bool(usable.reshape(-1)[0])
+        return ""
+    if not isinstance(case.expectation, Returns) or not outcome.value.size:
+        return ""
+    first = outcome.value.reshape(-1)[0]
+    if not np.isfinite(first) or first == 0:
+        return ""
+    match case.expectation.value:
+        case Elementwise() as prescribed:
+            free = (prescribed.loose | prescribed.flushable).reshape(-1)[0]
+            return "" if free else "none"
+        case Reduction(normaliser=None) if judgement.grade is not None and judgement.grade.certified:
+            return "sum"
+        case _:
+            return ""
 
 
 def survivors(case: Case, outcome: Outcome, traits: Traits) -> list[str]:

@@ -27,7 +27,7 @@ from ..specs.accuracy import (
     grade,
     may_overflow,
 )
-from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
+from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_name
 from ..specs.case import (
     Case,
     Elementwise,
@@ -178,10 +178,10 @@ def _look_at_poison(expected: Raises, value: Array, traits: Traits) -> _Look:
 def _look_at_value(expected: Returns, value: Array, traits: Traits) -> _Look:
     if value.shape != expected.shape:
         return _Look({"returned": FAIL}, "shape")
+    if dtype_name(value.dtype) != expected.dtype:
+        return _Look({"returned": FAIL}, "dtype")
     match expected.value:
         case Elementwise() as prescribed:
-            if value.dtype != prescribed.value.dtype:
-                return _Look({"returned": FAIL}, "dtype")
             look = _elementwise(prescribed, value, traits.arithmetic)
         case Reduction() as reduction:
             look = _reduction(reduction, float(value), traits.arithmetic)

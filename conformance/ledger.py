@@ -18,7 +18,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from ..specs.case import Status, Verdict
+from ..specs.case import Case, Status, Verdict
 from ..specs.errors import LedgerError, nearest
 from ..specs.nll_loss.clauses import clauses
 from ..specs.nll_loss.facts import MEANINGS, Facts
@@ -106,10 +106,25 @@ class Ledger:
         """The rows whose selector this call fulfils."""
         return tuple(row for row in self.rows if row.selects(facts))
 
-    def resolve(self, judgement: Judgement, facts: Callable[[], Facts], strict: bool) -> list[Resolved]:
-        """Compare each verdict of a call with what the rows expect of it; `facts` is asked only if there are rows."""
+    def resolve(self, case: Case, judgement: Judgement, facts: Callable[[], Facts], strict: bool) -> list[Resolved]:
+        """Compare each verdict of a call with what the rows expect of it; `facts` is asked only if there are rows.
+
+        A row that may pass sometimes must still fail, under one of its clauses, on the vector pinned to it.
+        """
         rows = self.matching(facts()) if self.rows else ()
-        return [_resolve(verdict, judgement, rows, strict) for verdict in judgement.verdicts]
+        resolved = [_resolve(verdict, judgement, rows, strict) for verdict in judgement.verdicts]
+        pinned = (row for row in rows if case.origin == f"vector {row.vector}")
+        for row in pinned:
+            if not any(one.divergence == row.id for one in resolved):
+                resolved = [_missed(one, row) for one in resolved]
+        return resolved
+
+
+def _missed(resolved: Resolved, row: Divergence) -> Resolved:
+    """A verdict on a pinned vector that does not show its row any more."""
+    if row.concerns(resolved.verdict.clause) and resolved.verdict.status is Status.PASS:
+        return Resolved(resolved.verdict, False, row.id)
+    return resolved
 
 
 def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...], strict: bool) -> Resolved:

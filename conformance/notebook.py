@@ -216,7 +216,7 @@ class Notebook:
                 first = message.strip().splitlines()[0][:120] if message.strip() else ""
                 what = f"{'+'.join(sorted(categories))}: {kind}: {_without_numbers(first)}"
                 self._observations["ERR-10", what] += 1
-            case Returns(shape, _), Returned(value) if not shape and value.shape == () and value == 0:
+            case Returns(shape, _, _), Returned(value) if not shape and value.shape == () and value == 0:
                 sign = "-0" if np.signbit(value) else "+0"
                 self._observations["SPECIAL-4", f"{case.call.reduction} gives {sign}"] += 1
 

@@ -38,6 +38,7 @@ class Selection:
     seconds: float  # a call's time limit
     heartbeat: bool = True
     families: tuple[str, ...] = ()  # empty: all
+    forgotten: tuple[str, ...] = ()  # ids of known divergences to do without
 
     def encode(self) -> str:
         """The selection as JSON."""
@@ -114,16 +115,23 @@ def start(backend: Backend, device: str) -> list[Subject]:
         raise AdapterUnavailable(f"{error}; choose another with --device") from error
 
 
-def divergences(backends: Iterable[Backend], files: Iterable[str], subjects: Iterable[str]) -> list[Divergence]:
-    """The known divergences of the backends that run, and of `--ledger` files; raises LedgerError."""
-    subjects, rows = tuple(subjects), []
-    for backend in backends:
+def divergences(selection: Selection) -> list[Divergence]:
+    """The known divergences of the backends that run, and of `--ledger` files, but those to be forgotten.
+
+    Raises LedgerError for broken rows, UsageError for an id to forget that does not exist.
+    """
+    subjects = [name for owned in selection.owners.values() for name in owned]
+    rows: list[Divergence] = []
+    for backend in choose_backends(selection.backends):
         text = ledger.shipped(backend.name)
         if text is not None:
             rows += ledger.load(text, f"adapters/{backend.name}/divergences.toml", subjects, vectors())
-    for file in files:
+    for file in selection.ledgers:
         rows += ledger.load_file(Path(file), subjects, vectors())
-    return rows
+    for id in selection.forgotten:
+        if id not in {row.id for row in rows}:
+            raise UsageError(f"no known divergence {id!r} to forget; {nearest(id, [row.id for row in rows])}")
+    return [row for row in rows if row.id not in selection.forgotten]
 
 
 def items(subjects: Iterable[str], families: Sequence[str] = ()) -> list[ItemSpec]:

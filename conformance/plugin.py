@@ -77,8 +77,7 @@ class Workshop:
     @cached_property
     def rows(self) -> list[ledger.Divergence]:
         """All known divergences of the backends that run."""
-        names = [name for owned in self.selection.owners.values() for name in owned]
-        return plan.divergences(plan.choose_backends(self.selection.backends), self.selection.ledgers, names)
+        return plan.divergences(self.selection)
 
     @cached_property
     def trail(self) -> Trail:

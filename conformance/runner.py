@@ -137,7 +137,7 @@ class Work:
         self.notebook = Notebook(spec.subject, spec.family, spec.dtype)
         self.drawn = 0
         self.beats = 0
-        self._suited = False
+        self._felt: set[str] = set()
 
     def do(self, case: Case) -> bool:
         """Run, judge and note a case; returns whether it came out as expected."""
@@ -164,7 +164,7 @@ class Work:
             return False
         resolved = self._resolve(case, judgement)
         self.trail.done[judgement.status.value] += 1
-        if self.plan.heartbeat and not self._suited:
+        if self.plan.heartbeat:
             self._beat(case, outcome, judgement)
         return self.notebook.enter(case, outcome, judgement, resolved)
 
@@ -175,7 +175,7 @@ class Work:
         return all(one.expected for one in self._resolve(case, judgement))
 
     def _resolve(self, case: Case, judgement: Judgement) -> list[Resolved]:
-        return self.ledger.resolve(judgement, lambda: facts_of(case.call), self.plan.strict)
+        return self.ledger.resolve(case, judgement, lambda: facts_of(case.call), self.plan.strict)
 
     def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""
@@ -194,24 +194,27 @@ class Work:
         )
 
     def _beat(self, case: Case, outcome: Outcome, judgement: Judgement) -> None:
+        """Perturb the first suitable outcome of each kind; raises EngineError when one is not judged FAIL."""
         traits = self.executor.traits
         if isinstance(case.expectation, Raises) and isinstance(outcome, Raised):
-            alive = not heartbeat.survives_an_error_case(case, self.spec.dtype, traits)
-            self.beats += alive
-            self._suited = alive and self.beats >= len(heartbeat.PERTURBATIONS)
+            kind = "error"
+            blind = ["a number"] if heartbeat.survives_an_error_case(case, self.spec.dtype, traits) else []
+        else:
+            kind = heartbeat.suits(case, outcome, judgement)
+            blind = heartbeat.survivors(case, outcome, traits) if kind and kind not in self._felt else []
+        if not kind or kind in self._felt:
             return
-        if heartbeat.suits(case, outcome, judgement):
-            if blind := heartbeat.survivors(case, outcome, traits):
-                raise EngineError(
-                    f"{self.spec.id}: a wrong outcome ({', '.join(blind)}) was not judged FAIL for {case.call.describe()}"
-                )
-            self.beats += len(heartbeat.PERTURBATIONS)
-            self._suited = True
+        if blind:
+            raise EngineError(
+                f"{self.spec.id}: a wrong outcome ({', '.join(blind)}) was not judged FAIL for {case.call.describe()}"
+            )
+        self._felt.add(kind)
+        self.beats += 1 if kind == "error" else len(heartbeat.PERTURBATIONS)
 
     def check_heart(self) -> None:
         """Raise EngineError when this item judged calls and never showed that it can fail."""
         passed = self.notebook.statuses[Status.PASS.value]
-        if passed > 20 and not self._suited and self.spec.family != VECTORS:
+        if passed > 20 and not self._felt and self.spec.family != VECTORS:
             raise EngineError(
                 f"{self.spec.id}: no heartbeat: {passed} calls passed and none was perturbed; a suite that cannot fail "
                 "must not pass"

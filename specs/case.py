@@ -59,9 +59,10 @@ class Unjudgeable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Returns:
-    """The call must return `shape` in the input's dtype, with this value."""
+    """The call must return this shape and dtype (the input's), with this value."""
 
     shape: tuple[int, ...]
+    dtype: str
     value: Elementwise | Reduction | Limit | Unjudgeable
 
 

@@ -68,7 +68,8 @@ def test_data_files_are_all_of_a_kind_that_is_shipped() -> None:
     left_out = {
         path.relative_to(ROOT).as_posix()
         for path in there
-        if "__pycache__" not in path.parts and (path.suffix or path.name) not in kinds
+        if not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
+        and (path.suffix or path.name) not in kinds
     }
     assert not left_out
 

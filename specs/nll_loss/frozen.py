@@ -94,15 +94,15 @@ def describe(expectation: Expectation) -> dict[str, Any]:
     match expectation:
         case Raises(categories, poison):
             return {"raises": sorted(categories), "traced_may_return_nan": poison is not None}
-        case Returns(shape, Elementwise() as prescribed):
+        case Returns(shape, _, Elementwise() as prescribed):
             flat = prescribed.value.reshape(-1).astype(float).tolist()
             shortest = flat[:1] if len(set(map(repr, flat))) == 1 else flat
             return {"shape": list(shape), "values": [_number(value) for value in shortest]}
-        case Returns(shape, Reduction() as reduction):
+        case Returns(shape, _, Reduction() as reduction):
             exact = reduction.exact
             rounded = _number(round_to(exact, reduction.fmt))
             return {"shape": list(shape), "exact": f"{exact.numerator}/{exact.denominator}", "rounded": rounded}
-        case Returns(shape, Limit() as limit):
+        case Returns(shape, _, Limit() as limit):
             return {"shape": list(shape), "one_of": sorted(limit.allowed)}
         case _:
             return {"unspecified": True}

@@ -140,8 +140,8 @@ def _expect(call: Call, selection: Selection | None) -> Expectation:
     if call.input.shape[class_axis(call.input)] == 0:
         return Unspecified("SHAPE-8")
     if call.reduction == "none":
-        return Returns(call.target.shape, elementwise(call, selection))
-    return Returns((), reduced(call, selection))
+        return Returns(call.target.shape, call.dtype, elementwise(call, selection))
+    return Returns((), call.dtype, reduced(call, selection))
 
 
 def structural_faults(call: Call) -> frozenset[str]:

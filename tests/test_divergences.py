@@ -1,0 +1,198 @@
+"""Known divergences: each row is needed, true, and reproducible; broken rows are refused."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lossparity.adapters.torch.adapter import BACKEND  # noqa: E402 - after torch
+from lossparity.conformance import ledger  # noqa: E402
+from lossparity.conformance.breadcrumb import Trail  # noqa: E402
+from lossparity.conformance.isolation import Isolation  # noqa: E402
+from lossparity.conformance.judge import Judgement, Traits  # noqa: E402
+from lossparity.conformance.ledger import Divergence, Ledger, Resolved  # noqa: E402
+from lossparity.conformance.lint import SUBJECTS  # noqa: E402
+from lossparity.conformance.runner import VECTORS, Executor, ItemSpec, Work, facts_of, planned_cases  # noqa: E402
+from lossparity.specs.call import FLOAT_DTYPES  # noqa: E402
+from lossparity.specs.case import Case, Status  # noqa: E402
+from lossparity.specs.errors import LedgerError  # noqa: E402
+from lossparity.specs.nll_loss.frozen import vectors  # noqa: E402
+
+from . import engine  # noqa: E402
+
+
+def shipped() -> tuple[Divergence, ...]:
+    text = ledger.shipped("torch")
+    assert text is not None
+    return ledger.load(text, "divergences.toml", SUBJECTS["torch"], vectors())
+
+
+ROWS = shipped()
+SUBJECT_OF = {subject.name: subject for subject in BACKEND.subjects("cpu")}
+
+
+@functools.cache
+def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
+    """What the vectors of one dtype came to on one subject; what rows make of it is cheap to ask again."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = ItemSpec(subject, VECTORS, dtype)
+        isolation = Isolation("torch", "cpu", 120.0)
+        executor = Executor(SUBJECT_OF[subject], Traits(traced=SUBJECT_OF[subject].capabilities.traced), isolation)
+        work = Work(spec, engine.PLAN, executor, Ledger(()), Trail(Path(folder), "test", 600.0))
+        try:
+            tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.PLAN, SUBJECT_OF[subject])]
+        finally:
+            isolation.close()
+    assert all(outcome is not None for _, (outcome, _) in tried)
+    return [(case, judgement) for case, (_, judgement) in tried]
+
+
+def surprises(subject: str, dtype: str, rows: Iterable[Divergence]) -> dict[str, list[Resolved]]:
+    """Unexpected verdicts by vector, given these rows."""
+    found = ledger.for_subject(rows, subject, torch.__version__)
+    resolved = {
+        case.origin: found.resolve(case, judgement, lambda call=case.call: facts_of(call), strict=False)
+        for case, judgement in judged(subject, dtype)
+    }
+    return {origin: bad for origin, all_ in resolved.items() if (bad := [one for one in all_ if not one.expected])}
+
+
+def dtype_of_vector(row: Divergence) -> str:
+    dtype = vectors()[row.vector].call["input"]["dtype"]
+    return dtype if dtype in FLOAT_DTYPES else "float32"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_each_row_is_needed(row: Divergence) -> None:
+    """With all rows nothing is unexpected; without this one its vector is, under one of its clauses."""
+    for subject in row.subjects:
+        dtype = dtype_of_vector(row)
+        assert surprises(subject, dtype, ROWS) == {}
+        found = surprises(subject, dtype, [other for other in ROWS if other.id != row.id])
+        failed = {one.verdict.clause for one in found[f"vector {row.vector}"]}
+        assert failed if row.clauses == ("*",) else failed & set(row.clauses)
+
+
+def test_an_item_without_a_row_is_unexpected(tmp_path: Path) -> None:
+    """The same through the engine: counted, worded, and found under the vector's name."""
+    rows = [row for row in ROWS if row.id != "torch-half-overflow"]
+    item, findings, message = engine.run(
+        SUBJECT_OF["torch"], VECTORS, "float16", tmp_path, rows, torch.__version__, backend="torch"
+    )
+    assert item.unexpected == 2  # the vectors of both overflow rows
+    assert {f.origin for f in findings if not f.expected} == {
+        "vector torch-half-overflow",
+        "vector compile-half-overflow",
+    }
+    assert "SPECIAL-2" in message
+    assert "observed float16 inf" in message
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_each_reproducer_reproduces(row: Divergence) -> None:
+    """A standalone script that imports the framework alone, and has been seen to show what it says."""
+    assert "lossparity" not in row.reproducer
+    done = subprocess.run(
+        [sys.executable, "-c", row.reproducer], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_a_row_that_no_longer_shows_is_unexpected() -> None:
+    """The eager op does raise for a weight of one element: a row that says otherwise is wrong."""
+    right = next(row for row in ROWS if row.id == "compile-weight-broadcasts")
+    wrong = msgspec.structs.replace(right, id="wrong", subjects=("torch",))
+    found = surprises("torch", "float32", [*ROWS, wrong])
+    (one,) = found["vector compile-weight-broadcasts"]
+    assert (one.divergence, one.verdict.status) == ("wrong", Status.PASS)
+
+
+def test_a_sometimes_row_must_still_be_shown_by_its_own_vector() -> None:
+    """Anywhere else it may pass."""
+    right = next(row for row in ROWS if row.id == "torch-half-accumulator")
+    assert right.mode == "sometimes"
+    assert surprises("torch", "float16", ROWS) == {}
+    moved = msgspec.structs.replace(right, id="moved", clauses=("SHAPE-4",))
+    found = surprises("torch", "float16", [*ROWS, moved])
+    assert [one.divergence for one in found["vector torch-half-accumulator"]] == ["moved"]
+
+
+GOOD = """
+[[divergence]]
+id = "a"
+title = "t"
+subjects = ["torch"]
+clauses = ["ERR-4"]
+selector = { rank = 1 }
+signature = ["not_raised"]
+fallback = "nothing"
+mode = "always"
+cause = "bug"
+explanation = "e"
+reproducer = "print()"
+vector = "torch-unbatched-1d-target"
+"""
+
+
+def test_the_sample_row_is_good() -> None:
+    assert len(ledger.load(GOOD, "x.toml", ["torch"], vectors())) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('vector = "torch-unbatched-1d-target"', "", "vector"),
+        ('signature = ["not_raised"]', "", "signature"),
+        ('signature = ["not_raised"]', "signature = []", "signature"),
+        ('"torch-unbatched-1d-target"', '"torch-unbatched-1d-targit"', "torch-unbatched-1d-target"),
+        ('subjects = ["torch"]', 'subjects = ["torhc"]', "torch"),
+        ('"ERR-4"', '"ERR-44"', "ERR-4"),
+        ("rank = 1", "rnak = 1", "rank"),
+        ("rank = 1", 'rank = { "=>" = 1 }', "operator"),
+        ("rank = 1", 'rank = { "==" = "@clases" }', "classes"),
+        ('mode = "always"', 'mode = "often"', "mode"),
+        ('cause = "bug"', 'cause = "bgu"', "cause"),
+        ('title = "t"', 'title = "t"\ncolour = "red"', "colour"),
+        ('id = "a"', 'id = "a"\nversions = "two"', "versions"),
+        ("[[divergence]]", "[[divergences]]", "divergences"),
+        ('id = "a"', "id = ", "TOML"),
+    ],
+)
+def test_broken_rows_are_refused(old: str, new: str, words: str) -> None:
+    assert old in GOOD
+    with pytest.raises(LedgerError) as caught:
+        ledger.load(GOOD.replace(old, new), "x.toml", ["torch"], vectors())
+    assert "x.toml" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_duplicate_ids_are_refused() -> None:
+    with pytest.raises(LedgerError, match="stands twice"):
+        ledger.load(GOOD + GOOD, "x.toml", ["torch"], vectors())
+
+
+def test_versions_limit_a_row() -> None:
+    (row,) = ledger.load(GOOD.replace('id = "a"', 'id = "a"\nversions = ">=2.0,<2.5"'), "x", ["torch"], vectors())
+    for version, applies in (("2.4.1", True), ("2.13.0+cpu", False), ("1.13", False), ("2.4.0.dev20250101", True)):
+        assert bool(ledger.for_subject([row], "torch", version).rows) is applies
+
+
+def test_unsupported_is_what_capabilities_declare() -> None:
+    from lossparity.adapters.base import execute
+    from lossparity.specs.call import Call, Unsupported
+
+    call = Call(np.zeros((2, 3), np.float32), np.zeros(2, np.int16))
+    outcome, _ = execute(SUBJECT_OF["torch"], call)
+    assert isinstance(outcome, Unsupported)
+    assert "int16" in outcome.reason
