@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..specs.accuracy import Reduction
 from ..specs.call import Array, Call, Outcome, Returned
 from ..specs.case import Case, Returns, Status
-from ..specs.accuracy import Reduction
 from ..specs.exact import FORMATS
 from ..specs.nll_loss.generate import judged_calls
 from ..specs.nll_loss.oracle import class_axis, not_ignored
@@ -22,7 +22,7 @@ _SCALE_EXPONENT = 3
 
 
 def pattern(run: Run, case: Case, judgement: Judgement, traits: Traits) -> Mapping[str, Status]:
-    """IGN-10: is logarithmic depth lost only because of where the ignored positions lie?
+    """IGN-10: whether logarithmic depth is lost only because of where the ignored positions lie.
 
     Asked when a call with ignored positions is deeper than logarithmic: the same terms without the ignored
     positions, in the same number of axes, show whether the pattern is to blame.

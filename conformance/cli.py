@@ -16,7 +16,7 @@ from rich.table import Table
 from ..reports import html, records
 from ..specs.errors import LossparityError, UsageError
 from ..specs.nll_loss.clauses import Clause, clauses, find_clause, flags
-from ..specs.nll_loss.generate import FAMILIES, PROFILES
+from ..specs.nll_loss.corpus import FAMILIES, PROFILES
 from . import lint as lint_module
 from . import machine, plan, show
 from .plan import Selection

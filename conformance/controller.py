@@ -63,9 +63,8 @@ class Listener:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take an item's records from its report, or what a dead worker left."""
-        if report.when != "call" and not (report.failed and report.nodeid not in self._crashed):
-            if report.nodeid not in self._crashed:
-                return
+        if report.when != "call" and not report.failed:
+            return
         attached = [text for name, text in report.user_properties if name == PROPERTY]
         if attached:
             self._take(_decode(attached[0]))
@@ -131,9 +130,7 @@ def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Reco
     who = {"subject": spec.subject, "family": spec.family, "dtype": spec.dtype}
     ids = tuple(id for id in clauses() if id.startswith(spec.family.upper()[:3])) or ("VALUE-1",)
     because = "The call did not come back." if status is Status.TIMEOUT else "The process died during this call."
-    tallies = [
-        Tally(**who, clause=id, status=status.value, expected=False, divergence=None, count=1) for id in ids[:1]
-    ]
+    tallies = [Tally(**who, clause=id, status=status.value, expected=False, divergence=None, count=1) for id in ids[:1]]
     finding = Finding(
         **who,
         clauses=ids[:1],
@@ -164,9 +161,7 @@ class Result:
     footer: Footer
 
 
-def run(
-    selection: Selection, survey: Survey, workers: int, out: Path, progress: Progress, command: str
-) -> Result:
+def run(selection: Selection, survey: Survey, workers: int, out: Path, progress: Progress, command: str) -> Result:
     """Run a selection and write OUT/records.jsonl; the exit code follows design's table.
 
     Raises LossparityError for what is wrong before anything ran.
@@ -188,9 +183,7 @@ def run(
         if not selection.families:
             problems += floors.blind_spots(selection.subjects, listener.judged)
     unexpected = sum(item.unexpected for item in listener.items)
-    exit_code = (
-        INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED
-    )
+    exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED
     statuses = records.count_statuses(listener.items)
     footer = Footer(
         ended="interrupted" if interrupted else "complete",

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from ..specs.call import REDUCTIONS
 from ..specs.case import Case
 from ..specs.nll_loss import generate
-from ..specs.nll_loss.generate import CORE, PROFILES, RANKS, Structure
+from ..specs.nll_loss.clauses import EDGES
+from ..specs.nll_loss.corpus import CORE, PROFILES, RANKS, axes, signature_of
+from ..specs.nll_loss.generate import Structure
 from .judge import Judgement
 
 if TYPE_CHECKING:
@@ -78,9 +80,9 @@ def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure
     """Structures of a family, in signatures that a subject of this tier can afford; small ones first."""
     shapes = {1: CORE, 2: CORE + RANKS}.get(tier)
     shape = draw(st.sampled_from(shapes) if shapes else _shapes())
-    fields = {name: draw(st.sampled_from(options)) for name, options in generate.axes(family, tier).items()}
+    fields = {name: draw(st.sampled_from(options)) for name, options in axes(family, tier).items()}
     if shapes:
-        weighted, fields["target_dtype"] = generate.signature_of(shape)
+        weighted, fields["target_dtype"] = signature_of(shape)
         if not weighted:
             fields["weights"] = "none"
         elif fields.get("weights", "none") == "none":
@@ -95,7 +97,7 @@ def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure
 def _shapes() -> st.SearchStrategy[tuple[int, ...]]:
     """Any rank from 1 to 7, small; sizes around block edges for ranks 2 and 3."""
     small = st.lists(st.integers(1, 5), min_size=1, max_size=7).map(tuple)
-    edges = st.tuples(st.sampled_from(sorted(generate.EDGES)[:22]), st.integers(1, 9))
+    edges = st.tuples(st.sampled_from(sorted(EDGES)[:22]), st.integers(1, 9))
     return st.one_of(small, edges)
 
 

@@ -1,7 +1,8 @@
 """Perturbs outcomes on purpose: a suite that cannot fail must not pass.
 
-Between adapter and judge one outcome of each kind in an item is replaced by one that is wrong: by one representable number,
-by NaN, by another dtype, by another shape, or by a value where an error is due. The judge must say FAIL each time.
+Between adapter and judge one outcome of each kind in an item is replaced by one that is wrong: by one representable
+number, by NaN, by another dtype, by another shape, or by a value where an error is due. The judge must say FAIL each
+time.
 """
 
 from __future__ import annotations

@@ -192,9 +192,7 @@ def _look_at_value(expected: Returns, value: Array, traits: Traits) -> _Look:
     return _Look({"shape": PASS, "dtype": PASS, **look.aspects}, look.symptom, look.grade, look.where)
 
 
-def _elementwise(
-    prescribed: Elementwise, value: Array, arithmetic: Arithmetic, skip: Array | None = None
-) -> _Look:
+def _elementwise(prescribed: Elementwise, value: Array, arithmetic: Arithmetic, skip: Array | None = None) -> _Look:
     """`none`: each element is the prescribed one, or next to it where that is free."""
     expected = prescribed.value
     both_nan = np.isnan(expected) & np.isnan(value)
@@ -208,16 +206,16 @@ def _elementwise(
             right |= skip
     if right.all():
         kept = value[prescribed.flushable & (expected != 0)] != 0
-        return _Look({"value": PASS, "accuracy": PASS, "subnormals": PASS if kept.all() else FAIL},
-                     "" if kept.all() else "subnormals")
+        return _Look(
+            {"value": PASS, "accuracy": PASS, "subnormals": PASS if kept.all() else FAIL},
+            "" if kept.all() else "subnormals",
+        )
     wrong = np.argwhere(~right)
     where = tuple(wrong[0].tolist())
     nan = bool((np.isnan(value) & ~np.isnan(expected) & ~right).any())
     infinite = bool((np.isinf(value) & ~np.isinf(expected) & ~right).any())
     finite_due = bool((~np.isfinite(expected) & np.isfinite(value) & ~right).any())
-    close = not (nan or infinite or finite_due) and bool(
-        (steps_between(expected, value)[~right] <= 1).all()
-    )
+    close = not (nan or infinite or finite_due) and bool((steps_between(expected, value)[~right] <= 1).all())
     symptom = "nan" if nan else "inf" if infinite else "number" if finite_due else "inaccurate" if close else "value"
     return _Look({"value": PASS if close else FAIL, "accuracy": FAIL}, symptom, where=where)
 
@@ -280,15 +278,21 @@ def _not_finite(reduction: Reduction, value: float, required: Format, arithmetic
     right_sign = math.isinf(value) and (value > 0) == (reduction.exact > 0)
     if right_sign and _may_be_infinite(reduction, required, arithmetic):
         return _Look(dict.fromkeys(("value", "accuracy", "overflow"), PASS))
-    vacuous = math.isinf(error_bound(reduction, Tier(required, reduction.n), arithmetic)[0])
-    if may_overflow(reduction, required) or vacuous:  # W may round, or be flushed, to 0
+    if _decides_nothing(reduction, required, arithmetic):
         return _Look(dict.fromkeys(("value", "accuracy", "certified"), OPEN))
     own = reduction.fmt
-    own_vacuous = math.isinf(error_bound(reduction, Tier(own, reduction.n), arithmetic)[0])
-    if own != required and (may_overflow(reduction, own) or own_vacuous or right_sign and _may_be_infinite(reduction, own, arithmetic)):
+    excused = _decides_nothing(reduction, own, arithmetic)
+    excused |= right_sign and _may_be_infinite(reduction, own, arithmetic)
+    if own != required and excused:
         return _Look({"value": OPEN, "accuracy": FAIL, "certified": FAIL, "overflow": FAIL}, "overflow")
     symptom = "nan" if math.isnan(value) else "inf"
     return _Look(dict.fromkeys(("value", "accuracy", "certified", "overflow"), FAIL), symptom)
+
+
+def _decides_nothing(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) -> bool:
+    """Whether an order of summation in that accumulator overflows, or rounds (or flushes) W to 0."""
+    bound, _ = error_bound(reduction, Tier(accumulator, reduction.n), arithmetic)
+    return may_overflow(reduction, accumulator) or math.isinf(bound)
 
 
 def _must_be_infinite(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) -> bool:

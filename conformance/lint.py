@@ -8,7 +8,7 @@ from ..adapters import registry
 from ..specs.errors import LossparityError, SpecError
 from ..specs.nll_loss import frozen
 from ..specs.nll_loss.clauses import clauses, flags
-from ..specs.nll_loss.generate import FAMILIES, corpus
+from ..specs.nll_loss.corpus import FAMILIES, corpus
 from . import floors, ledger
 from .runner import facts_of
 

@@ -13,8 +13,8 @@ from ..adapters import registry
 from ..adapters.base import Backend, Subject
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import AdapterUnavailable, BridgeError, NothingRan, UsageError, nearest
+from ..specs.nll_loss.corpus import FAMILIES, PROFILES
 from ..specs.nll_loss.frozen import vectors
-from ..specs.nll_loss.generate import FAMILIES, PROFILES
 from . import ledger
 from .ledger import Divergence
 from .runner import VECTORS, ItemSpec, Plan

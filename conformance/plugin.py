@@ -81,7 +81,7 @@ class Workshop:
 
     @cached_property
     def trail(self) -> Trail:
-        """This process's breadcrumbs."""
+        """Breadcrumbs of this process."""
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         return Trail(Path(self.selection.trail), worker, self.selection.seconds)
 

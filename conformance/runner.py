@@ -16,7 +16,9 @@ from ..specs.case import Case, Raises, Returns, Status
 from ..specs.errors import BridgeError, EngineError
 from ..specs.exact import keeps_subnormals
 from ..specs.nll_loss import generate
+from ..specs.nll_loss.corpus import CORE, corpus
 from ..specs.nll_loss.facts import Facts
+from ..specs.nll_loss.frozen import vector_cases
 from ..specs.nll_loss.oracle import select, structural_faults
 from . import checks, explore, heartbeat
 from .breadcrumb import Trail
@@ -24,7 +26,6 @@ from .isolation import Isolation
 from .judge import Judgement, Traits, judge, with_aspects
 from .ledger import Ledger, Resolved
 from .notebook import Notebook
-from ..specs.nll_loss.frozen import vector_cases
 
 VECTORS = "vectors"  # the family of pinned cases
 
@@ -87,7 +88,9 @@ class Executor:
 
 def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> Iterator[Case]:
     """The corpus of one item: what of the family's cases is meant for a subject of this cost."""
-    cases = vector_cases(spec.dtype) if spec.family == VECTORS else generate.corpus(spec.family, spec.dtype, plan.profile, plan.seed)
+    cases = (
+        vector_cases(spec.dtype) if spec.family == VECTORS else corpus(spec.family, spec.dtype, plan.profile, plan.seed)
+    )
     return (case for case in cases if case.tier <= subject.capabilities.tier)
 
 
@@ -235,7 +238,7 @@ def probe(subject: Subject, dtype: str) -> Traits:
 
 def _probes(dtype: str) -> Iterator[Case]:
     """Calls on subnormal numbers whose results need no rounding, in signatures that the corpus uses too."""
-    plain, weighted = generate.CORE
+    plain, weighted = CORE
     for seed in range(3):
         structure = generate.Structure(plain, dtype, inputs="subnormal", mask="all_but_one", seed=seed)
         yield from generate.cases(structure, "special", tier=1, origin="probe")

@@ -59,17 +59,17 @@ def survey(names: Sequence[str], device: str) -> Survey:
 
 def _key(backend: Backend, names: Sequence[str]) -> str:
     """The name by which another process finds this backend again."""
-    return next((name for name in names if ":" in name and registry.backend(name) is backend), backend.name) if (
-        backend.name not in registry.names()
-    ) else backend.name
+    return (
+        next((name for name in names if ":" in name and registry.backend(name) is backend), backend.name)
+        if (backend.name not in registry.names())
+        else backend.name
+    )
 
 
 def describe(name: str, device: str) -> list[tuple[int, SubjectInfo]]:
     """(tier, description) of each subject of a backend; starts it in this process."""
     backend = registry.backend(name)
-    return [
-        (subject.capabilities.tier, _describe_subject(backend, subject)) for subject in plan.start(backend, device)
-    ]
+    return [(subject.capabilities.tier, _describe_subject(backend, subject)) for subject in plan.start(backend, device)]
 
 
 def absent() -> list[AbsentBackend]:

@@ -86,9 +86,7 @@ def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str 
         .mark_rect(color=_HEAT, stroke=_GRID, strokeWidth=0.5)
         .encode(
             alt.X("label:N", sort=bins, title="ulp, up to", scale=alt.Scale(domain=bins), axis=axis),
-            alt.Y(
-                "subject:N", sort=list(subjects), title=None, scale=alt.Scale(domain=_present(data, subjects))
-            ),
+            alt.Y("subject:N", sort=list(subjects), title=None, scale=alt.Scale(domain=_present(data, subjects))),
             opacity=alt.Opacity(
                 "share:Q",
                 scale=alt.Scale(type="pow", exponent=0.35, domain=[0, 1], range=[0.04, 1]),
@@ -139,9 +137,7 @@ def _bin(error: float) -> int:
     """0 for no error, 1 up to half an ulp, then one bin for each doubling."""
     if error == 0:
         return 0
-    return (
-        min(_LARGEST_BIN, max(1, 2 + math.ceil(math.log2(error)))) if math.isfinite(error) else _LARGEST_BIN
-    )
+    return min(_LARGEST_BIN, max(1, 2 + math.ceil(math.log2(error)))) if math.isfinite(error) else _LARGEST_BIN
 
 
 def _bin_label(place: int) -> str:

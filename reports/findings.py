@@ -36,16 +36,13 @@ def arrays_of(call: dict[str, Any]) -> list[ArrayText]:
     except VectorError as error:
         return [ArrayText("call", "unreadable", str(error))]
     return [
-        ArrayText(name, f"{array.dtype.name}{list(array.shape)}", readable(array))
-        for name, array in decoded.arrays()
+        ArrayText(name, f"{array.dtype.name}{list(array.shape)}", readable(array)) for name, array in decoded.arrays()
     ]
 
 
 def readable(array: Array) -> str:
     """An array as text: shortest decimals that read back to the same number, long ones abridged."""
-    width = (
-        max((len(str(value)) for value in array.flat), default=0) if array.size <= _READABLE_ELEMENTS else 0
-    )
+    width = max((len(str(value)) for value in array.flat), default=0) if array.size <= _READABLE_ELEMENTS else 0
     formatter: Any = {"all": lambda value: f"{value!s:>{width}}"}
     return np.array2string(
         array,

@@ -101,9 +101,7 @@ def render(matrix: Matrix) -> str:
 def _largest(groups: Sequence[tolerance.Group], dtype: str) -> dict[str, float]:
     """The largest error found in reductions of one dtype, by subject."""
     found: dict[str, float] = {}
-    for row in (
-        row for group in groups if group.dtype == dtype and group.reduction != "none" for row in group.rows
-    ):
+    for row in (row for group in groups if group.dtype == dtype and group.reduction != "none" for row in group.rows):
         if row.judged:
             found[row.subject] = max(row.worst_ulps, found.get(row.subject, 0.0))
     return found

@@ -83,9 +83,7 @@ def _divergences(matrix: Matrix, verdict: Summary) -> str:
     if not rows and not silent:
         return ""
     lines = ["## Known divergences", ""]
-    lines += (
-        _table(["id", "what", "subjects", "clauses", "cause", "observed"], rows, numbers=1) if rows else []
-    )
+    lines += _table(["id", "what", "subjects", "clauses", "cause", "observed"], rows, numbers=1) if rows else []
     if silent:
         lines += ["", f"Known, and not seen in this run: {', '.join(map(_code, silent))}."]
     return "\n".join(lines)
@@ -132,9 +130,7 @@ def _accuracy(matrix: Matrix) -> str:
 def _worst(row: tolerance.Row | None) -> str:
     if row is None or not row.judged:
         return "–"
-    return tolerance.in_ulps(row.worst_ulps) + (
-        f" ({row.worst_utilisation:.0%})" if row.worst_utilisation else ""
-    )
+    return tolerance.in_ulps(row.worst_ulps) + (f" ({row.worst_utilisation:.0%})" if row.worst_utilisation else "")
 
 
 def _environment(matrix: Matrix) -> str:
@@ -147,9 +143,7 @@ def _environment(matrix: Matrix) -> str:
             f"{', '.join(f'{s.name} {s.version}' for s in header.subjects)}; {_code(header.command)}, "
             f"lossparity {header.lossparity}"
         )
-    lines += [
-        f"- not installed: {backend.name} ({_code(backend.install)})" for backend in matrix.merged.absent
-    ]
+    lines += [f"- not installed: {backend.name} ({_code(backend.install)})" for backend in matrix.merged.absent]
     return "\n".join(lines)
 
 

@@ -145,9 +145,7 @@ class Cell:
     @property
     def telling(self) -> int:
         """Calls of the kinds that give the cell its state."""
-        return sum(
-            number for kind, number in self.counts.items() if kind.state(self.clause.level) is self.state
-        )
+        return sum(number for kind, number in self.counts.items() if kind.state(self.clause.level) is self.state)
 
     @property
     def partial(self) -> bool:
@@ -168,9 +166,7 @@ class Cell:
 
     def ordered(self) -> list[tuple[Kind, int]]:
         """Counts, the worst kind first."""
-        return sorted(
-            self.counts.items(), key=lambda entry: (entry[0].state(self.clause.level).rank, -entry[1])
-        )
+        return sorted(self.counts.items(), key=lambda entry: (entry[0].state(self.clause.level).rank, -entry[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +226,7 @@ class FamilyCell:
     def describe(self) -> str:
         """The cell in one line: clauses by state, the worst first."""
         ordered = sorted(self.states.items(), key=lambda entry: entry[0].rank)
-        return f"{self.family} on {self.subject}: " + ", ".join(
-            f"{number} {state.label}" for state, number in ordered
-        )
+        return f"{self.family} on {self.subject}: " + ", ".join(f"{number} {state.label}" for state, number in ordered)
 
 
 def cells(runs: Sequence[Run]) -> Matrix:
@@ -260,9 +254,7 @@ def family_table(matrix: Matrix) -> dict[str, dict[str, FamilyCell]]:
     """Aggregate to subject by clause family: `table[subject][family]`."""
     return {
         subject.name: {
-            family: FamilyCell(
-                family, subject.name, tuple(matrix.cells[clause.id, subject.name] for clause in clauses)
-            )
+            family: FamilyCell(family, subject.name, tuple(matrix.cells[clause.id, subject.name] for clause in clauses))
             for family, clauses in matrix.families().items()
         }
         for subject in matrix.subjects

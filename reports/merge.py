@@ -72,10 +72,7 @@ def merge(runs: Sequence[Run]) -> Merged:
 
 def _subjects(runs: Sequence[Run], owner: dict[str, int]) -> tuple[SubjectInfo, ...]:
     kept = [
-        subject
-        for index, run in enumerate(runs)
-        for subject in run.header.subjects
-        if owner[subject.name] == index
+        subject for index, run in enumerate(runs) for subject in run.header.subjects if owner[subject.name] == index
     ]
     first = list(dict.fromkeys(subject.backend for subject in kept))
     return tuple(sorted(kept, key=lambda subject: first.index(subject.backend)))
@@ -113,16 +110,10 @@ def _replaced(runs: Sequence[Run], owner: dict[str, int]) -> list[str]:
 def _reworded(runs: Sequence[Run]) -> list[str]:
     tables = [{clause.id: clause for clause in run.header.clauses} for run in runs]
     newest = {clause: entry for table in tables for clause, entry in table.items()}
-    changed = sorted(
-        {clause for table in tables for clause, entry in table.items() if entry != newest[clause]}
-    )
+    changed = sorted({clause for table in tables for clause, entry in table.items() if entry != newest[clause]})
     notes = []
     if changed:
-        notes.append(
-            f"The runs word these clauses differently; the newest wording is shown: {', '.join(changed)}."
-        )
+        notes.append(f"The runs word these clauses differently; the newest wording is shown: {', '.join(changed)}.")
     if any(table.keys() != tables[0].keys() for table in tables):
-        notes.append(
-            "The runs know different sets of clauses; a blank cell is a clause that its run did not know."
-        )
+        notes.append("The runs know different sets of clauses; a blank cell is a clause that its run did not know.")
     return notes

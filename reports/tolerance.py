@@ -84,12 +84,7 @@ def in_ulps(error: float | None) -> str:
 
 def bars(groups: Sequence[Group]) -> Callable[[float], float]:
     """Lengths of bars between 0 and 1, logarithmic and on one scale: full at the largest error of all."""
-    errors = [
-        row.worst_ulps
-        for group in groups
-        for row in group.rows
-        if row.judged and math.isfinite(row.worst_ulps)
-    ]
+    errors = [row.worst_ulps for group in groups for row in group.rows if row.judged and math.isfinite(row.worst_ulps)]
     full = math.log2(1 + max(errors, default=1.0)) or 1.0
     return lambda error: math.log2(1 + error) / full if math.isfinite(error) else 1.0
 

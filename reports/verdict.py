@@ -79,9 +79,7 @@ def observed_divergences(matrix: Matrix) -> dict[str, int]:
     for tally in matrix.merged.of(Tally):
         if tally.divergence is not None and tally.status != "pass":
             shown[tally.divergence] += tally.count
-    return {
-        known: shown[known] for known in dict.fromkeys([*(d.id for d in matrix.merged.divergences), *shown])
-    }
+    return {known: shown[known] for known in dict.fromkeys([*(d.id for d in matrix.merged.divergences), *shown])}
 
 
 def _unexpected(matrix: Matrix, items: list[Item]) -> int:
@@ -91,9 +89,7 @@ def _unexpected(matrix: Matrix, items: list[Item]) -> int:
         for subject in matrix.subjects
     )
     # A footer counts its whole run, so it says too much where a later run replaced a subject.
-    footers = [
-        run.footer.unexpected for run in matrix.merged.runs if run.footer and not matrix.merged.replaced
-    ]
+    footers = [run.footer.unexpected for run in matrix.merged.runs if run.footer and not matrix.merged.replaced]
     return max(sum(item.unexpected for item in items), by_clause, sum(footers))
 
 
@@ -139,9 +135,7 @@ def _came_out(matrix: Matrix, outlook: Outlook, unexpected: int, divergences: di
     if outlook is Outlook.EMPTY:
         return "There is nothing to report."
     opening = (
-        "Everything came out as expected"
-        if outlook is Outlook.EXPECTED
-        else "As far as it ran, all is as expected"
+        "Everything came out as expected" if outlook is Outlook.EXPECTED else "As far as it ran, all is as expected"
     )
     return f"{opening}: {known}, nothing unexpected."
 
@@ -189,9 +183,7 @@ def _warnings(run: Run) -> list[str]:
         ]
     found = []
     if footer.ended != "complete":
-        found.append(
-            f"The run of {run.header.started} was {footer.ended} after {footer.seconds:,.0f} s ({run.path})."
-        )
+        found.append(f"The run of {run.header.started} was {footer.ended} after {footer.seconds:,.0f} s ({run.path}).")
     if footer.exit_code in (3, 4, 6):
         found.append(
             f"The run of {run.header.started} ended with exit code {footer.exit_code}: "

@@ -169,9 +169,7 @@ def _scale_of(magnitude: Fraction, fmt: Format) -> int:
     return max(floor_log2(magnitude), _exponent_of_mu(fmt)) if magnitude else 0
 
 
-def _normaliser_error(
-    reduction: Reduction, normaliser: ExactSum, tier: Tier, j: int, arithmetic: Arithmetic
-) -> float:
+def _normaliser_error(reduction: Reduction, normaliser: ExactSum, tier: Tier, j: int, arithmetic: Arithmetic) -> float:
     """e_W in multiples of 2^j."""
     q, n = tier.accumulator, reduction.n
     magnitude = _scaled(normaliser.magnitude, j)
@@ -279,9 +277,7 @@ def _as_certified(
     return level <= Level.NEIGHBOUR and _inside(error, rounding)
 
 
-def _level(
-    reduction: Reduction, observed: float, error: Fraction, rounded: float, arithmetic: Arithmetic
-) -> Level:
+def _level(reduction: Reduction, observed: float, error: Fraction, rounded: float, arithmetic: Arithmetic) -> Level:
     fmt = reduction.fmt
     if error == 0:
         return Level.EXACT

@@ -33,7 +33,9 @@ def run(
     try:
         traits = probe(subject, dtype)
         ledger = for_subject(rows, subject.name, version)
-        found, message = run_item(ItemSpec(subject.name, family, dtype), plan, subject, traits, ledger, trail, isolation)
+        found, message = run_item(
+            ItemSpec(subject.name, family, dtype), plan, subject, traits, ledger, trail, isolation
+        )
     finally:
         isolation.close()
     (item,) = (record for record in found if isinstance(record, Item))

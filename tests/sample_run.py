@@ -64,9 +64,7 @@ CLAUSES = tuple(
 )
 
 
-def _known(
-    name: str, title: str, subjects: str, clauses: str, cause: str, *references: str
-) -> DivergenceInfo:
+def _known(name: str, title: str, subjects: str, clauses: str, cause: str, *references: str) -> DivergenceInfo:
     return DivergenceInfo(
         id=name,
         title=title,
@@ -104,9 +102,7 @@ DIVERGENCES = (
     ),
     _known("jax-x32-index-truncated", "2^32+1 becomes 1 without x64", "jax:x32", "ERR-1", "by_design"),
     _known("xla-crash-on-empty", "an empty batch ends the process", "tensorflow:xla", "SHAPE-6", "bug"),
-    _known(
-        "torch-compile-long-gone", "fixed upstream, kept for old versions", "torch:compile", "GRAD-2", "bug"
-    ),
+    _known("torch-compile-long-gone", "fixed upstream, kept for old versions", "torch:compile", "GRAD-2", "bug"),
 )
 _SHOWS = {
     (clause, subject): divergence.id
@@ -143,7 +139,7 @@ def subjects(backends: Sequence[str] = tuple(_VARIANTS)) -> tuple[SubjectInfo, .
             style={"": "eager", ":x32": "eager"}.get(variant, "compiled"),
             dtypes=DTYPES[:3] if variant == ":x32" else DTYPES,
             target_dtypes=("int32", "int64", "uint8"),
-            gradual_underflow={dtype: backend in ("numpy", "torch") for dtype in DTYPES},
+            gradual_underflow=dict.fromkeys(DTYPES, backend in ("numpy", "torch")),
             notes=("x64 is off, as users run it.",) if variant == ":x32" else (),
         )
         for backend in backends
@@ -187,9 +183,7 @@ def sample(
         divergences=tuple(d for d in divergences if any(s.split(":")[0] in backends for s in d.subjects)),
     )
     writer = records.Writer(path, header)
-    written = [
-        record for subject in header.subjects for record in _subject(subject, header, unexpected, seed)
-    ]
+    written = [record for subject in header.subjects for record in _subject(subject, header, unexpected, seed)]
     for record in written:
         writer.write(record)
     items = [record for record in written if isinstance(record, Item)]
@@ -208,9 +202,7 @@ def sample(
     return records.read(path)
 
 
-def _subject(
-    subject: SubjectInfo, header: records.Header, unexpected: bool, seed: int
-) -> list[records.Record]:
+def _subject(subject: SubjectInfo, header: records.Header, unexpected: bool, seed: int) -> list[records.Record]:
     rng = random.Random(f"{seed} {subject.name}")
     made: list[records.Record] = []
     for family in dict.fromkeys(clause.family for clause in header.clauses):
@@ -248,9 +240,7 @@ def _kinds(
     where = (clause.id, subject.name)
     if clause.id == "VALUE-9" or (clause.id.startswith("SPECIAL-4") and subject.backend == "numpy"):
         return {}
-    if dtype not in subject.dtypes or (
-        clause.family == "LAYOUT" and subject.backend in ("jax", "tensorflow")
-    ):
+    if dtype not in subject.dtypes or (clause.family == "LAYOUT" and subject.backend in ("jax", "tensorflow")):
         return {("unsupported", True, None): calls}
     if clause.id == "PURE-5" and subject.backend == "tensorflow":
         return {("not_run", True, None): calls}
@@ -359,9 +349,7 @@ def _observations(subject: SubjectInfo, rng: random.Random) -> list[records.Reco
                 subject.backend, "target >= C: ValueError"
             )
         ],
-        "GRAD-9": [
-            "all-ignored mean: gradient 0" if subject.backend == "jax" else "all-ignored mean: gradient NaN"
-        ],
+        "GRAD-9": ["all-ignored mean: gradient 0" if subject.backend == "jax" else "all-ignored mean: gradient NaN"],
     }
     return [
         Observation(subject=subject.name, dtype=dtype, clause=clause, what=what, count=rng.randint(1, 30))

@@ -376,9 +376,7 @@ def flushed_limits(call: Any) -> set[str]:
     if call.reduction == "sum":
         return {limit_word(negated(top)) for top in tops}
     readable = [readings(1.0 if weight is None else weight, tiny) for weight, _ in pairs]
-    bottoms = {
-        value for choice in itertools.product(*readable) for value in sums_reached(map(wrap, choice), tiny)
-    }
+    bottoms = {value for choice in itertools.product(*readable) for value in sums_reached(map(wrap, choice), tiny)}
     unflushed = [wrap(1.0 if weight is None else weight) for weight, _ in pairs]
     certain = sums_reached(unflushed, Fraction(0)) == {0}
     return {word for top in tops for bottom in bottoms for word in quotients(negated(top), bottom, certain)}

@@ -103,8 +103,7 @@ def from_zero(terms: Array) -> Array:
 
 
 ORDERS: dict[str, Order] = {
-    function.__name__: function
-    for function in (sequential, reversed_, pairwise, blocked, random_tree, from_zero)
+    function.__name__: function for function in (sequential, reversed_, pairwise, blocked, random_tree, from_zero)
 }
 
 
@@ -360,9 +359,7 @@ def test_certified_data_has_no_tolerance(name: str) -> None:
 def test_a_certificate_has_conditions() -> None:
     """M <= 2^t quanta, quantum >= mu (lambda when flushing), M <= Omega, and n <= 2^t for a count."""
 
-    def certified(
-        x: Array, accumulator: str, w: Array | None = None, kind: str = "sum", flush: bool = False
-    ) -> bool:
+    def certified(x: Array, accumulator: str, w: Array | None = None, kind: str = "sum", flush: bool = False) -> bool:
         return is_certified(reduction_of(x, w, kind), FORMATS[accumulator], Arithmetic(flush=flush))
 
     assert certified(cast([2.0**24 - 1, 1.0], "float32"), "float32")
@@ -382,9 +379,7 @@ def test_a_certificate_has_conditions() -> None:
     assert certified(many, "float32", kind="mean")
     assert certified(np.zeros(3, np.float32), "float32")
     third = cast([1 / 3, 1, 1, 1], "float32")
-    assert not certified(
-        cast([1, 1, 1, 1], "float32"), "float32", third, "mean"
-    )  # W is what is not certified
+    assert not certified(cast([1, 1, 1, 1], "float32"), "float32", third, "mean")  # W is what is not certified
     assert certified(cast([1, 1, 1, 1], "float32"), "float32", cast([0.5, 1, 1, 1], "float32"), "mean")
 
 
@@ -455,9 +450,7 @@ def test_a_cancelling_normaliser_says_nothing() -> None:
 def test_accumulating_in_half_precision_is_named_as_such(name: str) -> None:
     """A-5: within the format's own any-order bound, outside the one that the specification requires."""
     n, first = (200, 512) if name == "float16" else (40, 64)
-    x = cast(np.where(np.arange(n) == 0, -first, -0.24), name)[
-        None, :
-    ]  # less than half a unit of `first`: lost
+    x = cast(np.where(np.arange(n) == 0, -first, -0.24), name)[None, :]  # less than half a unit of `first`: lost
     for kind in ("sum", "mean"):
         reduction = reduction_of(x[0], None, kind)
         own = grade(reduction, float(compute(x, None, name, sequential, kind, "true")[0]))
@@ -658,9 +651,7 @@ def test_flushing_in_float32_is_small_for_float16_data() -> None:
     reduction = reduction_of(x, None, "sum")
     with_flush, without = (
         Fraction(size) * Fraction(2) ** scale
-        for size, scale in (
-            error_bound(reduction, Tier(FLOAT32, n), arithmetic) for arithmetic in (FLUSH, IEEE)
-        )
+        for size, scale in (error_bound(reduction, Tier(FLOAT32, n), arithmetic) for arithmetic in (FLUSH, IEEE))
     )
     assert with_flush - without <= 2 * FLOAT16.smallest_normal
 
@@ -695,9 +686,7 @@ def test_bounds_scale_with_the_data(shift: int) -> None:
     rng = np.random.default_rng(19)
     x, w = rng.normal(size=50), rng.uniform(0.5, 2, 50)
     factor = Fraction(2) ** shift
-    for kind, weights, tier in itertools.product(
-        ("sum", "mean"), (None, w), (Tier(FLOAT64, 50), Tier(FLOAT64, 9))
-    ):
+    for kind, weights, tier in itertools.product(("sum", "mean"), (None, w), (Tier(FLOAT64, 50), Tier(FLOAT64, 9))):
         plain = error_bound(reduction_of(x, weights, kind), tier)
         scaled = error_bound(reduction_of(np.ldexp(x, shift), weights, kind), tier)
         was, now = (Fraction(size) * Fraction(2) ** scale for size, scale in (plain, scaled))

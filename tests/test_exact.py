@@ -50,9 +50,7 @@ def fractions(array: Array) -> list[Fraction]:
 def plain(terms: list[Fraction]) -> ExactSum:
     """The sum by the second oracle's plain loops."""
     total = second_oracle.sum_of(terms)
-    return ExactSum(
-        total, second_oracle.sum_of([abs(term) for term in terms]), second_oracle.common_quantum(terms)
-    )
+    return ExactSum(total, second_oracle.sum_of([abs(term) for term in terms]), second_oracle.common_quantum(terms))
 
 
 def finite_bits(rng: np.random.Generator, size: int, name: str) -> Array:
@@ -216,9 +214,7 @@ def test_the_second_oracle_rounds_to_float16_like_numpy() -> None:
     numbers = np.concatenate([2.0 ** rng.uniform(-26, 17, 1000), rng.uniform(0, 70000, 300)])
     with np.errstate(over="ignore"):
         expected = numbers.astype(np.float16).view(np.uint16).tolist()
-    assert [
-        second_oracle.nearest_code(Fraction(number), "float16") for number in numbers.tolist()
-    ] == expected
+    assert [second_oracle.nearest_code(Fraction(number), "float16") for number in numbers.tolist()] == expected
 
 
 @pytest.mark.parametrize("name", FLOAT_DTYPES)
@@ -301,9 +297,7 @@ def test_ulp(name: str) -> None:
     fmt = FORMATS[name]
     rng = np.random.default_rng(2)
     numbers = finite_bits(rng, 200, name)
-    for number, outwards in zip(
-        fractions(numbers), neighbour(numbers).astype(np.float64).tolist(), strict=True
-    ):
+    for number, outwards in zip(fractions(numbers), neighbour(numbers).astype(np.float64).tolist(), strict=True):
         if math.isfinite(outwards):
             assert ulp(number, fmt) == abs(Fraction(outwards) - number)
             assert ulp(number * Fraction(9, 9), fmt) == ulp(-number, fmt)
@@ -406,9 +400,7 @@ def test_bfloat16_products_subnormal_in_float32() -> None:
     rng = np.random.default_rng(4)
     w = cast((1 + rng.integers(0, 128, 3000) / 128) * 2.0**-66, "bfloat16")
     x = cast((1 + rng.integers(0, 128, 3000) / 128) * 2.0 ** -rng.integers(60, 72, 3000), "bfloat16")
-    expected = [
-        second_oracle.round_signed(a * b, "bfloat16") for a, b in zip(fractions(w), fractions(x), strict=True)
-    ]
+    expected = [second_oracle.round_signed(a * b, "bfloat16") for a, b in zip(fractions(w), fractions(x), strict=True)]
     assert rounded_product(w, x).view(np.uint16).tolist() == expected
     assert {0, 1, 2, 127} <= set(expected)
 

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 import sample_run
-
 from lossparity.reports import findings, html, tolerance
 from lossparity.reports.matrix import Kind, State, cells, family_table
 from lossparity.reports.records import ClauseInfo, Run
@@ -322,16 +321,12 @@ def test_decades_merge_into_one_row(quiet: Run) -> None:
     assert row.worst is not None
     assert row.worst.worst_ulps == row.worst_ulps
     assert [part.decade for part in row.decades] == [0, 1, 2, 3, 4]
-    errors = sorted(
-        float(error) for record in records for error, number in record.ulps.items() for _ in range(number)
-    )
+    errors = sorted(float(error) for record in records for error, number in record.ulps.items() for _ in range(number))
     assert row.median_ulps == errors[(len(errors) - 1) // 2]
 
 
 def test_only_who_stands_out_is_called_best_or_worst(quiet: Run) -> None:
-    groups = {
-        (group.dtype, group.reduction): group for group in tolerance.table(quiet.of(sample_run.Accuracy))
-    }
+    groups = {(group.dtype, group.reduction): group for group in tolerance.table(quiet.of(sample_run.Accuracy))}
     assert groups["float32", "none"].worst == groups["float32", "none"].best == ()
     assert groups["float32", "mean"].worst[0].startswith("tensorflow")
     assert groups["float32", "mean"].best == ("numpy",)
@@ -384,9 +379,7 @@ def page(browser: Any, index: Path) -> Iterator[Any]:
     trouble: list[str] = []
     opened.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: trouble.append(str(error)))
-    opened.on(
-        "request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None
-    )
+    opened.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
     opened.goto(index.as_uri())
     yield opened
     context.close()

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from lossparity.conformance import heartbeat
 from lossparity.conformance.judge import SYMPTOMS, Traits, judge
 from lossparity.specs.accuracy import Arithmetic
@@ -132,9 +131,7 @@ def test_flushing_frees_tiny_numbers_only() -> None:
 
 def test_flushing_excuses_no_mask_semantics() -> None:
     """0 * -inf is NaN on every subject (A-3)."""
-    case = case_of(
-        Call(np.array([[-np.inf]], np.float32), np.array([0]), np.zeros(1, np.float32), reduction="none")
-    )
+    case = case_of(Call(np.array([[-np.inf]], np.float32), np.array([0]), np.zeros(1, np.float32), reduction="none"))
     assert judge(case, returned([0.0]), Traits(Arithmetic(flush=True))).status is FAIL
     assert judge(case, returned([np.nan]), Traits()).status is PASS
 

@@ -38,9 +38,9 @@ def disagreement(call: Call, theirs: Opinion | None = None) -> str:
             found = "" if theirs.recorded else f"recorded only, against {theirs}"
         case Returns() if theirs.faults or theirs.recorded:
             found = f"returns, against {theirs}"
-        case Returns(shape, Elementwise() as value):
+        case Returns(shape, _, Elementwise() as value):
             found = f"shape {shape}" if shape != call.target.shape else _elements(call, value, theirs)
-        case Returns(shape, value):
+        case Returns(shape, _, value):
             found = f"shape {shape}" if shape != () else _reduction(call, value, theirs)
     return f"{found}: {call.describe()}" if found else ""
 
@@ -53,11 +53,7 @@ def _raises(call: Call, ours: Raises, theirs: Opinion) -> str:
     if ours.poison is None or theirs.poison is None:
         return ""
     if call.reduction != "none":
-        return (
-            ""
-            if ours.poison.shape == () and bool(ours.poison) and ours.otherwise is None
-            else "poison of a scalar"
-        )
+        return "" if ours.poison.shape == () and bool(ours.poison) and ours.otherwise is None else "poison of a scalar"
     if ours.poison.shape != call.target.shape or np.ravel(ours.poison).tolist() != theirs.poison:
         return f"poison mask {ours.poison}"
     return "no other values" if ours.otherwise is None else _elements(call, ours.otherwise, theirs)
@@ -95,9 +91,7 @@ def _masks(name: str, masks: list[bool], call: Call, theirs: Opinion, at: int) -
         code = second_oracle.nearest_code(abs(product), name)
         small = 0 < abs(product) < second_oracle.smallest_normal(name)
         at_border = abs(second_oracle.decode(code, name)) == second_oracle.smallest_normal(name)
-        if loose != (small and call.weight is not None) and not (
-            loose and at_border and call.weight is not None
-        ):
+        if loose != (small and call.weight is not None) and not (loose and at_border and call.weight is not None):
             return f"loose is {loose} for {product}"
     elif loose:
         return "loose without a finite product"
@@ -141,9 +135,7 @@ def _finite(call: Call, ours: Reduction, theirs: Opinion) -> str:
         }
     else:
         facts["exact"] = (ours.exact, -theirs.S)
-    return ", ".join(
-        f"{name} is {mine}, not {other}" for name, (mine, other) in facts.items() if mine != other
-    )
+    return ", ".join(f"{name} is {mine}, not {other}" for name, (mine, other) in facts.items() if mine != other)
 
 
 # --- generated calls -------------------------------------------------------------------------------------
@@ -347,9 +339,9 @@ def test_generated_calls_reach_every_expectation() -> None:
         )
         assert disagreement(call) == ""
         match oracle.expect(call):
-            case Returns(_, Limit(allowed)):
+            case Returns(_, _, Limit(allowed)):
                 seen.add(f"limit {'/'.join(sorted(allowed))}")
-            case Returns(_, value):
+            case Returns(_, _, value):
                 seen.add(type(value).__name__)
             case other:
                 seen.add(type(other).__name__)
@@ -403,9 +395,7 @@ ILLEGAL: list[tuple[str, set[str], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("categories", "changed"), [row[1:] for row in ILLEGAL], ids=[row[0] for row in ILLEGAL]
-)
+@pytest.mark.parametrize(("categories", "changed"), [row[1:] for row in ILLEGAL], ids=[row[0] for row in ILLEGAL])
 def test_illegal_calls_name_every_applicable_category(categories: set[str], changed: dict[str, Any]) -> None:
     call = Call(**(GOOD | changed))
     expected = oracle.expect(call)
@@ -417,17 +407,11 @@ def test_illegal_calls_name_every_applicable_category(categories: set[str], chan
 
 def test_legal_neighbours_of_illegal_calls_return() -> None:
     assert isinstance(oracle.expect(Call(**GOOD)), Returns)
-    assert isinstance(
-        oracle.expect(Call(np.ones(3, np.float32), np.array(2), np.ones(3, np.float32))), Returns
-    )
-    assert isinstance(
-        oracle.expect(Call(np.ones((1, 1, 1), np.float32), np.zeros((1, 1), np.uint8))), Returns
-    )
+    assert isinstance(oracle.expect(Call(np.ones(3, np.float32), np.array(2), np.ones(3, np.float32))), Returns)
+    assert isinstance(oracle.expect(Call(np.ones((1, 1, 1), np.float32), np.zeros((1, 1), np.uint8))), Returns)
 
 
-@pytest.mark.parametrize(
-    "changed", [{"reduction": "avg"}, {"weight": np.ones(4, np.float32)}, {"weight": np.ones(3)}]
-)
+@pytest.mark.parametrize("changed", [{"reduction": "avg"}, {"weight": np.ones(4, np.float32)}, {"weight": np.ones(3)}])
 def test_a_target_out_of_range_beside_another_fault_is_an_applicable_category(
     changed: dict[str, Any],
 ) -> None:
@@ -544,9 +528,7 @@ LIMITS: list[tuple[str, set[str], Array, Array | None, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("allowed", "x", "w", "reduction"), [row[1:] for row in LIMITS], ids=[r[0] for r in LIMITS]
-)
+@pytest.mark.parametrize(("allowed", "x", "w", "reduction"), [row[1:] for row in LIMITS], ids=[r[0] for r in LIMITS])
 def test_limits_by_hand(allowed: set[str], x: Array, w: Array | None, reduction: str) -> None:
     call = per_position(x, w, reduction)
     assert limit_of(call).allowed == allowed
@@ -766,11 +748,7 @@ def test_what_flushing_can_zero_is_marked(dtype: str, kind: str, weight_kind: st
         product = theirs.products[at]
         if "zero" in outcomes and product:
             assert bool(element.flushable.flat[at])
-        if (
-            "zero" not in outcomes
-            and product is not None
-            and abs(product) > second_oracle.smallest_normal(dtype)
-        ):
+        if "zero" not in outcomes and product is not None and abs(product) > second_oracle.smallest_normal(dtype):
             assert not bool(element.flushable.flat[at])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,9 +132,7 @@ ACCURACY = Accuracy(
 )
 OBSERVATION = Observation(subject="numpy", dtype="float32", clause="SPECIAL-4", what="-0 under none", count=7)
 RECORDS = (ITEM, TALLY, FINDING, ACCURACY, OBSERVATION)
-FOOTER = Footer(
-    ended="complete", exit_code=1, seconds=1.5, planned=3, statuses={"pass": 2, "fail": 1}, unexpected=1
-)
+FOOTER = Footer(ended="complete", exit_code=1, seconds=1.5, planned=3, statuses={"pass": 2, "fail": 1}, unexpected=1)
 
 
 def write(path: Path, *lines: Any, footer: Footer | None = FOOTER) -> Path:
@@ -220,9 +217,7 @@ def test_every_depth_a_grade_can_hold_survives(tmp_path: Path, depth: int) -> No
     assert read(write(tmp_path / "records.jsonl", record)).records == (record,)
 
 
-@pytest.mark.parametrize(
-    "text", ["a\nb", "a\rb", "a\x0bb", "a\x1cb", "a\x85b", "a\u2028b", "a\u2029b", "∞ 🙂", ""]
-)
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\x0bb", "a\x1cb", "a\x85b", "a\u2028b", "a\u2029b", "∞ 🙂", ""])
 def test_any_message_of_a_framework_survives(tmp_path: Path, text: str) -> None:
     """A line ends at a newline only: other separators that Python knows may stand in a message."""
     record = msgspec.structs.replace(FINDING, observed=text)
@@ -332,9 +327,7 @@ def test_bytes_that_are_no_text_are_damage(file: Path) -> None:
     assert "lossparity run" in message
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\n", "hello\n", "[1, 2]\n", '{"format": 1}\n', '{"type":"footer"}\n', "{"]
-)
+@pytest.mark.parametrize("text", ["", "\n", "hello\n", "[1, 2]\n", '{"format": 1}\n', '{"type":"footer"}\n', "{"])
 def test_other_files_are_not_records(tmp_path: Path, text: str) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text(text)
@@ -417,12 +410,8 @@ def test_the_schema_refuses_what_the_reader_refuses(
     assert f"{file}:3:" in refusal(replace_line(file, 3, lambda _: json.dumps(line)))
 
 
-def test_the_schema_refuses_a_line_that_lacks_a_field(
-    file: Path, validator: jsonschema.protocols.Validator
-) -> None:
-    for text, written in zip(
-        file.read_text(encoding="utf-8").splitlines(), (HEADER, *RECORDS, FOOTER), strict=True
-    ):
+def test_the_schema_refuses_a_line_that_lacks_a_field(file: Path, validator: jsonschema.protocols.Validator) -> None:
+    for text, written in zip(file.read_text(encoding="utf-8").splitlines(), (HEADER, *RECORDS, FOOTER), strict=True):
         line = json.loads(text)
         for field in msgspec.structs.fields(written):
             without = {key: value for key, value in line.items() if key != field.name}

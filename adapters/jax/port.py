@@ -171,9 +171,7 @@ def _check(input: Array, target: Array, weight: Array | None, reduction: str) ->
         raise ValueError("input is 0-d; it needs a class axis: (C,), (N, C) or (N, C, d1, ..., dK)")
     expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
     if target.shape != expected:
-        raise ValueError(
-            f"target has shape {target.shape}; input of shape {input.shape} needs a target of {expected}"
-        )
+        raise ValueError(f"target has shape {target.shape}; input of shape {input.shape} needs a target of {expected}")
     classes = input.shape[min(1, input.ndim - 1)]
     if classes > jnp.iinfo(jnp.int32).max:
         raise ValueError(f"input has {classes} classes; at most 2**31 - 1 can be indexed")

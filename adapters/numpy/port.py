@@ -113,6 +113,4 @@ def _check(x: np.ndarray, t: np.ndarray, w: np.ndarray | None, reduction: str) -
         raise TypeError(f"weight has dtype {w.dtype} and input {x.dtype}; they must be equal")
     classes = x.shape[min(1, x.ndim - 1)]
     if w.shape != (classes,):
-        raise ValueError(
-            f"weight has shape {w.shape}; input of shape {x.shape} needs ({classes},), one per class"
-        )
+        raise ValueError(f"weight has shape {w.shape}; input of shape {x.shape} needs ({classes},), one per class")

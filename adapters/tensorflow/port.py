@@ -53,9 +53,7 @@ def nll_loss(
     classes = sizes[axis]
     if w is not None and None in (w.shape[0], x.shape[axis]):
         # Unknown until the graph runs. XLA drops the assertion, graphs without XLA drop the reshape.
-        tf.debugging.assert_equal(
-            tf.size(w, tf.int64), classes, "weight must hold one number per class of input"
-        )
+        tf.debugging.assert_equal(tf.size(w, tf.int64), classes, "weight must hold one number per class of input")
         w = tf.reshape(w, [classes])
     if x.shape[axis] == 0:
         # No position can be kept, but the gather needs something to gather from.
@@ -102,10 +100,7 @@ def _sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
 def _gather_classes(x: tf.Tensor, index: tf.Tensor, sizes: list[int | tf.Tensor]) -> tf.Tensor:
     """Return x[n, index[n, ...], ...] for each position (n, ...); `sizes` are those of x."""
     sizes = sizes[:1] + sizes[2:] if len(sizes) > 1 else []
-    axes = [
-        tf.reshape(tf.range(tf.cast(n, tf.int64)), [-1] + [1] * (len(sizes) - 1 - i))
-        for i, n in enumerate(sizes)
-    ]
+    axes = [tf.reshape(tf.range(tf.cast(n, tf.int64)), [-1] + [1] * (len(sizes) - 1 - i)) for i, n in enumerate(sizes)]
     position = [tf.broadcast_to(axis, sizes) for axis in axes]
     # tf.stack does not broadcast: it also rejects sizes that were unknown while tracing and do not fit.
     return tf.gather_nd(x, tf.stack([*position[:1], index, *position[1:]], axis=-1))
@@ -145,15 +140,11 @@ def _check(x: tf.Tensor, t: tf.Tensor, w: tf.Tensor | None, reduction: str) -> N
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; use one of {', '.join(map(repr, REDUCTIONS))}")
     if x.dtype not in DTYPES:
-        raise TypeError(
-            f"input has dtype {x.dtype.name}; convert it to one of {', '.join(d.name for d in DTYPES)}"
-        )
+        raise TypeError(f"input has dtype {x.dtype.name}; convert it to one of {', '.join(d.name for d in DTYPES)}")
     if t.dtype not in INDEX_DTYPES:
         raise TypeError(f"target has dtype {t.dtype.name}; use an integer dtype, such as int64")
     if not x.shape.rank:
-        raise ValueError(
-            f"input has shape {x.shape}; it must be (C,), (N, C) or (N, C, d1, ..., dK), of known rank"
-        )
+        raise ValueError(f"input has shape {x.shape}; it must be (C,), (N, C) or (N, C, d1, ..., dK), of known rank")
     expected = x.shape[:1] + x.shape[2:] if x.shape.rank > 1 else tf.TensorShape([])
     if t.shape.rank != expected.rank or not t.shape.is_compatible_with(expected):
         raise ValueError(f"target has shape {t.shape}; input of shape {x.shape} needs a target of {expected}")
@@ -163,6 +154,4 @@ def _check(x: tf.Tensor, t: tf.Tensor, w: tf.Tensor | None, reduction: str) -> N
         raise TypeError(f"weight has dtype {w.dtype.name} and input {x.dtype.name}; they must be equal")
     classes = x.shape[min(1, x.shape.rank - 1)]
     if w.shape.rank != 1 or not w.shape.is_compatible_with([classes]):
-        raise ValueError(
-            f"weight has shape {w.shape}; input of shape {x.shape} needs ({classes},), one per class"
-        )
+        raise ValueError(f"weight has shape {w.shape}; input of shape {x.shape} needs ({classes},), one per class")

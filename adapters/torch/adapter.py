@@ -14,7 +14,9 @@ from ...specs.errors import BridgeError
 from ..base import Backend, Capabilities, Subject, require_type
 
 _NOT_LONG = "the native op takes int64 and, up to two axes of input, uint8 targets only"
-_EAGER_WITHOUT = dict.fromkeys((f"target {t}" for t in ("int8", "int16", "int32", "uint16", "uint32", "uint64")), _NOT_LONG)
+_EAGER_WITHOUT = dict.fromkeys(
+    (f"target {t}" for t in ("int8", "int16", "int32", "uint16", "uint32", "uint64")), _NOT_LONG
+)
 _NOT_GATHERED = "the compiled gather takes int64 and int32 targets only"
 _COMPILED_WITHOUT = dict.fromkeys((f"target {t}" for t in TARGET_DTYPES if t not in ("int64", "int32")), _NOT_GATHERED)
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
-from ..case import Expectation, Limit, Raises, Unspecified
+from ..case import Expectation, Raises, Unspecified
 from ..errors import SpecError, UsageError, nearest
 from ..exact import FORMATS
 from ..tables import load_table
@@ -209,7 +209,7 @@ def _by_accuracy(facts: Facts, value: object) -> Iterator[str]:
 
 def _by_error(facts: Facts) -> Iterator[str]:
     faults = structural_faults(facts.call)
-    call, x, target, weight = facts.call, facts.call.input, facts.call.target, facts.call.weight
+    x, target, weight = facts.call.input, facts.call.target, facts.call.weight
     if not faults:
         if facts.highest >= facts.classes:
             yield "ERR-1"
@@ -231,5 +231,3 @@ def _by_error(facts: Facts) -> Iterator[str]:
         yield "ERR-8"
     elif weight is not None and weight.dtype != x.dtype:
         yield "DTYPE-4"
-
-

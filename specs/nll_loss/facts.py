@@ -153,9 +153,11 @@ class Facts:
 
     @functools.cached_property
     def count_rounds(self) -> bool:
-        exact = int(np.array(float(self.n_active)).astype(self.call.input.dtype).astype(np.float64)) if (
-            self.n_active <= float(FORMATS[self.dtype].largest)
-        ) else -1
+        exact = (
+            int(np.array(float(self.n_active)).astype(self.call.input.dtype).astype(np.float64))
+            if (self.n_active <= float(FORMATS[self.dtype].largest))
+            else -1
+        )
         return self.reduction == "mean" and not self.weighted and exact != self.n_active
 
     @functools.cached_property

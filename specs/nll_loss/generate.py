@@ -3,37 +3,28 @@
 A `Structure` names every discrete choice and a seed, so two sources share one vocabulary: the corpus enumerates
 structures in an order that never changes (the same cases on every machine), and Hypothesis draws and shrinks
 them. One structure becomes a base whose calls differ in reduction only and share the oracle's work.
-
-Every new combination of shape, dtype and options costs a compiling subject a compilation. So shapes come in
-tiers, and what else enters a signature (weighted or not, target dtype) hangs on the shape in the first two.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from allpairspy import AllPairs
 
-from ..call import REDUCTIONS, TARGET_DTYPES, Array, Call, dtype_of
+from ..call import REDUCTIONS, Array, Call, dtype_of
 from ..case import Case
 from ..stream import Stream
 from . import values
-from .clauses import EDGES, exercised, flags_of
+from .clauses import exercised, flags_of
 from .facts import Facts
-from .oracle import expect, select, structural_faults
+from .oracle import class_axis, expect, select, structural_faults
 
-FAMILIES = ("shape", "value", "ignore", "weight", "special", "dtype", "accuracy", "error")
-
-DEFAULT = -100
+DEFAULT = -100  # ignore_index when it is left out
 INT64 = np.iinfo(np.int64)
-SENTINELS = (DEFAULT, -1, 0, 2, "C", "C+1", 255, 2**31, -(2**31), int(INT64.max), int(INT64.min))
 
 # What may be planted, where, and what it is for (SPECIAL-1, VALUE-6, IGN-5, WEIGHT-4, SPECIAL-4).
 PLANTS = ("", "other_entries", "ignored_rows", "targets", "one_target", "other_weights", "ignored_weight")
@@ -116,9 +107,7 @@ def base(structure: Structure, family: str) -> Call:
         target = np.where(masked, np.int64(min(s.ignore_index, INT64.max)), target)
     target = target.astype(dtype).reshape(s.positions)
     weight = None if "weight" in s.omitted else values.weights(s.weights, stream, s.classes, s.dtype)
-    call = Call(
-        values.inputs(s.inputs, stream, s.shape, s.dtype), target, weight, s.ignore_index, "mean", s.omitted
-    )
+    call = Call(values.inputs(s.inputs, stream, s.shape, s.dtype), target, weight, s.ignore_index, "mean", s.omitted)
     if s.plant:
         _plant(call, s.plant, stream)
     for name, index, value in s.edits:
@@ -134,17 +123,20 @@ def _plant(call: Call, plant: str, stream: Stream) -> None:
     chosen = selection.kept & selection.valid
     specials = [math.nan, math.inf, -math.inf]
     value = stream.choose(specials)
+    axis = class_axis(call.input)
     entries = np.zeros(call.input.shape, bool)
     if chosen.any():
         index = np.expand_dims(np.where(chosen, call.target, 0).astype(np.int64), min(1, call.input.ndim - 1))
-        np.put_along_axis(entries, index, np.expand_dims(chosen, min(1, call.input.ndim - 1)), min(1, call.input.ndim - 1))
+        np.put_along_axis(
+            entries, index, np.expand_dims(chosen, min(1, call.input.ndim - 1)), min(1, call.input.ndim - 1)
+        )
     spread = stream.integers(0, 3, call.input.size).reshape(call.input.shape)
     labels = np.unique(call.target[chosen].astype(np.int64))
     match plant:
         case "other_entries":
             call.input[~entries] = np.take(specials, spread)[~entries].astype(call.input.dtype)
         case "ignored_rows":
-            rows = np.broadcast_to(np.expand_dims(~selection.kept, min(1, call.input.ndim - 1)), call.input.shape)
+            rows = np.broadcast_to(np.expand_dims(~selection.kept, axis), call.input.shape)
             call.input[rows] = value
         case "targets":
             call.input[entries & (spread < 2)] = value
@@ -158,9 +150,7 @@ def _plant(call: Call, plant: str, stream: Stream) -> None:
             _plant_weight(call.weight, plant, labels, value, call.ignore_index, stream)
 
 
-def _plant_weight(
-    weight: Array, plant: str, labels: Array, value: float, ignore_index: int, stream: Stream
-) -> None:
+def _plant_weight(weight: Array, plant: str, labels: Array, value: float, ignore_index: int, stream: Stream) -> None:
     others = np.setdiff1d(np.arange(weight.size), labels)
     match plant:
         case "other_weights":
@@ -172,273 +162,3 @@ def _plant_weight(
             weight[stream.choose(labels.tolist())] = value
         case "negative_zero_weights" if labels.size:
             weight[stream.choose(labels.tolist())] = -0.0
-
-
-# --- shapes ----------------------------------------------------------------------------------------------
-
-# Tier 1: what every subject runs. Everything a compiler's signature depends on is fixed by the shape.
-CORE = ((6, 5), (4, 3, 2))
-# Tier 2: every rank, axes of length 1, axes that all equal C, empty ones.
-RANKS = (
-    (5,),
-    (1,),
-    (1, 4),
-    (5, 1),
-    (3, 3, 3),
-    (2, 3, 4, 5),
-    (3, 3, 3, 3),
-    (1, 3, 1, 1),
-    (2, 2, 1, 3, 2),
-    (2, 3, 2, 1, 2, 2),
-    (2, 2, 2, 1, 2, 1, 2),
-    (0, 4),
-    (2, 3, 0),
-    (0, 3, 2, 2),
-    (2, 3, 0, 2, 1),
-    (33, 7),
-)
-# Tier 3: sizes at block edges, many classes.
-EDGE_SHAPES = tuple((n, 3) for n in sorted(EDGES) if n <= 4097)
-MANY_CLASSES = ((3, 127), (3, 128), (4, 129), (4, 255), (4, 256), (4, 257), (3, 300), (2, 256, 3))
-HUGE_CLASSES = ((2, 32767), (2, 32769), (2, 65535), (3, 65537))
-LONG = ((1025, 3), (2049, 2), (4097, 2), (4, 3, 700), (16384, 2), (65535, 2), (65536, 2), (65537, 2))
-LONG_COMPILED = (4096, 2)
-
-
-@functools.cache
-def signature_of(shape: tuple[int, ...]) -> tuple[bool, str]:
-    """Whether a shape of the first tiers is weighted, and its target dtype."""
-    if shape in CORE or shape == LONG_COMPILED:
-        return shape == CORE[1], "int64"
-    number = RANKS.index(shape)
-    return number % 2 == 1, ("int64", "int32", "int64", "uint8")[number % 4]
-
-
-# --- the corpus ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much a profile draws: bases per family and tier, the strength of covering, the longest reduction."""
-
-    bases: int
-    strength: int
-    longest: int
-    explored: int
-
-
-PROFILES = {
-    "quick": Size(bases=48, strength=2, longest=2**16 + 1, explored=25),
-    "ci": Size(bases=128, strength=3, longest=2**16 + 1, explored=100),
-    "nightly": Size(bases=320, strength=3, longest=2**20, explored=600),
-}
-
-
-def corpus(family: str, dtype: str, profile: str, seed: int) -> Iterator[Case]:
-    """The cases of one family in one dtype, the same on every machine, cheap and deadly ones first."""
-    if family == "error":
-        from .faults import fault_cases
-
-        yield from fault_cases(dtype, seed)
-        return
-    size = PROFILES[profile]
-    for number, (tier, structure) in enumerate(structures(family, dtype, size)):
-        seeded = dataclasses.replace(structure, seed=seed * 1_000_003 + number)
-        yield from cases(seeded, family, tier, f"corpus {family}/{dtype}/{number}")
-
-
-def structures(family: str, dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    """(tier, structure) of the corpus of one family in one dtype."""
-    yield from _PINNED[family](dtype, size)
-    for tier, shapes in ((1, CORE), (2, RANKS), (3, None)):
-        yield from ((tier, s) for s in _covering(family, dtype, size, tier, shapes))
-
-
-def _covering(
-    family: str, dtype: str, size: Size, tier: int, shapes: Sequence[tuple[int, ...]] | None
-) -> Iterator[Structure]:
-    """Structures that cover all pairs (or triples) of the family's choices as far as `size` allows."""
-    choices = axes(family, tier)
-    pools = (tuple(shapes or _free_shapes(family)), *map(tuple, choices.values()))
-    count = size.bases // 2 if tier == 1 else size.bases
-    rows = _covering_rows(pools, min(size.strength, len(pools)), count)
-    stream = Stream("covering", family, dtype, tier)
-    more = ([stream.choose(pool) for pool in pools] for _ in range(count - len(rows)))
-    for shape, *picked in itertools.chain(rows, more):
-        fields = dict(zip(choices, picked, strict=True))
-        if tier < 3:
-            weighted, target_dtype = signature_of(shape)
-            fields["target_dtype"] = target_dtype
-            if not weighted:
-                fields["weights"] = "none"
-            elif fields.get("weights", "none") == "none":
-                fields["weights"] = stream.choose(("random", "dyadic", "ones"))
-        yield Structure(shape, dtype, **fields)
-
-
-@functools.cache
-def _covering_rows(pools: tuple[tuple[Any, ...], ...], strength: int, count: int) -> tuple[tuple[Any, ...], ...]:
-    """The first `count` rows of a covering array, which is slow to make and the same for each dtype."""
-    return tuple(tuple(row) for row in itertools.islice(AllPairs(pools, n=strength), count))
-
-
-def axes(family: str, tier: int) -> dict[str, Sequence[Any]]:
-    """The choices that a family varies besides the shape, by field of Structure."""
-    free = tier == 3
-    weights = ("none", "random", "dyadic") if free else ("random", "dyadic")
-    target = {"target_dtype": TARGET_DTYPES} if free else {}
-    ordinary = ("log_probabilities", "dyadic", "positive")
-    match family:
-        case "shape":
-            return {"weights": weights, "mask": ("no", "some", "all"), "inputs": ordinary, **target}
-        case "value":
-            inputs = (*ordinary, "cancelling", "wide", "constant", "very_negative", "subnormal")
-            omitted = ((), (), (), ("weight", "ignore_index")) if free else ((),)
-            return {
-                "inputs": inputs,
-                "weights": ("none", "ones", "random", "dyadic") if free else ("ones", "random", "dyadic"),
-                "targets": values.TARGETS,
-                "plant": ("", "other_entries"),
-                "omitted": omitted,
-            }
-        case "ignore":
-            sentinels = SENTINELS if tier > 1 else (DEFAULT, 2)
-            return {
-                "sentinel": sentinels,
-                "mask": values.MASKS,
-                "inputs": ("dyadic", "log_probabilities"),
-                "weights": weights,
-                "plant": ("", "ignored_rows", "ignored_weight"),
-                **target,
-            }
-        case "weight":
-            return {
-                "weights": values.WEIGHTS,
-                "inputs": ("dyadic", "log_probabilities", "positive"),
-                "mask": ("no", "some"),
-                "targets": ("random", "absent", "constant"),
-                "plant": ("", "other_weights", "negative_zero_weights"),
-            }
-        case "special":
-            return {
-                "plant": PLANTS[1:],
-                "inputs": ("log_probabilities", "near_overflow", "subnormal", "dyadic"),
-                "weights": ("none", "random", "some_zero", "tiny", "huge", "subnormal", "mixed_signs"),
-                "mask": ("no", "some"),
-            }
-        case "dtype":
-            return {
-                "inputs": ("log_probabilities", "positive", "cancelling"),
-                "weights": weights,
-                "mask": ("no", "some"),
-                "targets": ("random", "extremes"),
-                **target,
-            }
-        case _:
-            return {
-                "inputs": tuple(values.INPUTS),
-                "mask": ("no", "some", "every", "all_but_every", "runs"),
-                "weights": ("none", "random", "dyadic"),
-                "targets": ("random", "runs", "constant"),
-            }
-
-
-def _free_shapes(family: str) -> Sequence[tuple[int, ...]]:
-    """Shapes of the third tier."""
-    match family:
-        case "value":
-            return (*EDGE_SHAPES, *MANY_CLASSES, (40, 10), (7, 11), (3, 4, 5))
-        case "dtype":
-            return (*MANY_CLASSES, (9, 7), (4, 5, 3))
-        case "accuracy":
-            return ((2, 3), (8, 3), (17, 3), (63, 3), (64, 4), (64, 3, 2), (257, 3), (1000, 3), (5, 3, 9, 9), (3000, 2))
-        case "ignore":
-            return ((12, 5), (65, 4), (128, 3), (7, 300), (3, 5, 6), (2, 4, 3, 3), (4,), (2, 3, 4, 5, 2))
-        case _:
-            return ((12, 5), (2, 4, 3), (9, 3, 2, 2), (3,), (2, 3, 2, 2, 2), (40, 6))
-
-
-# --- what no covering array would meet -------------------------------------------------------------------
-
-
-def _pinned_shapes(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    for shape in (*CORE, *RANKS):
-        weighted, target_dtype = signature_of(shape)
-        tier = 1 if shape in CORE else 2
-        yield tier, Structure(shape, dtype, target_dtype, "dyadic" if weighted else "none", inputs="dyadic")
-    if dtype == "float32":  # one dtype is enough for compilers to which a signature is dear
-        for shape in ((5,), (1, 3, 1, 1), (0, 4), (2, 3, 0)):
-            yield 1, Structure(shape, dtype, inputs="dyadic")
-    for shape in ((3, 0), (0, 0), (2, 0, 3), (0,)):
-        yield 3, Structure(shape, dtype, mask="all")
-
-
-def _pinned_values(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    for omitted in (("weight", "ignore_index", "reduction"), ("ignore_index",), ("reduction",)):
-        yield 1, Structure(CORE[0], dtype, omitted=omitted, reductions=("mean",))
-    if dtype == "float32":
-        yield 1, Structure((3, 300), dtype, targets="extremes", inputs="dyadic")
-    for shape, target_dtype in (((3, 129), "uint8"), ((3, 300), "int16"), ((2, 32769), "uint16"), ((2, 65537), "int32")):
-        yield 2, Structure(shape, dtype, target_dtype, targets="extremes", mask="no", inputs="dyadic")
-    for n in sorted(EDGES):
-        yield 3, Structure((n, 3), dtype, inputs="dyadic", mask="no")
-        yield 3, Structure((n, 2), dtype, inputs="constant", mask="no", weights="random")
-    for shape in HUGE_CLASSES:
-        for target_dtype in TARGET_DTYPES:
-            yield 3, Structure(shape, dtype, target_dtype, targets="extremes", mask="no", inputs="dyadic")
-
-
-def _pinned_ignoring(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    if dtype == "float32":
-        for seed in range(4):
-            yield 1, Structure(CORE[0], dtype, "int32", sentinel=2**40 + 1, inputs="dyadic", seed=seed)
-    for sentinel in SENTINELS:
-        yield 2, Structure(RANKS[-1], dtype, "int32", "dyadic", sentinel, inputs="dyadic")
-        yield 3, Structure((12, 5), dtype, sentinel=sentinel, inputs="dyadic", weights="dyadic")
-    for target_dtype, sentinel in (("uint8", -100), ("uint8", -1), ("int8", 156), ("uint16", -100), ("uint8", 256 + 3)):
-        for weights in ("none", "dyadic"):
-            yield 3, Structure((40, 300), dtype, target_dtype, weights, sentinel, inputs="dyadic", targets="extremes")
-            yield 3, Structure((600, 260), dtype, target_dtype, weights, sentinel, inputs="dyadic", targets="sorted")
-    for shape in ((4096, 2), (4096, 3, 2), (16, 2, 256), (2, 2, 64, 64)):
-        for mask in ("every", "all_but_every", "prefix", "all_but_one", "all"):
-            yield 3, Structure(shape, dtype, inputs="log_probabilities", mask=mask)
-
-
-def _pinned_accuracy(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    for inputs in ("log_probabilities", "dyadic", "constant"):
-        yield 1, Structure(LONG_COMPILED, dtype, inputs=inputs, reductions=("sum", "mean"))
-    longer = ((2**20, 2),) if size.longest >= 2**20 else ()
-    for shape in (*LONG, *longer):
-        for inputs in ("log_probabilities", "constant", "swamped", "positive"):
-            yield 3, Structure(shape, dtype, inputs=inputs, mask="no")
-        for mask in ("some", "every", "every", "all_but_every"):
-            yield 3, Structure(shape, dtype, mask=mask)
-        yield 3, Structure(shape, dtype, inputs="dyadic", mask="some", weights="dyadic")
-        yield 3, Structure(shape, dtype, inputs="wide", mask="no")
-
-
-def _pinned_special(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    for shape in (*CORE, RANKS[-1]):
-        weighted, target_dtype = signature_of(shape)
-        weights = "ones" if weighted else "none"
-        tier = 1 if shape in CORE else 2
-        for inputs in ("near_overflow", "subnormal"):
-            yield tier, Structure(shape, dtype, target_dtype, weights, inputs=inputs, mask="no")
-    for n in (40, 3000, 65537):
-        yield 3, Structure((n, 2), dtype, inputs="very_negative", mask="no")
-        yield 3, Structure((n, 2), dtype, inputs="near_overflow", mask="no")
-
-
-def _no_pinned(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    yield from ()
-
-
-_PINNED = {
-    "shape": _pinned_shapes,
-    "value": _pinned_values,
-    "ignore": _pinned_ignoring,
-    "weight": _no_pinned,
-    "special": _pinned_special,
-    "dtype": _no_pinned,
-    "accuracy": _pinned_accuracy,
-}
