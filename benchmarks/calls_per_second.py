@@ -22,7 +22,7 @@ from lossparity.conformance.isolation import Isolation
 from lossparity.conformance.ledger import Ledger
 from lossparity.conformance.notebook import Notebook
 from lossparity.reports.records import Item
-from lossparity.specs.nll_loss import generate
+from lossparity.specs.nll_loss import corpus, generate
 
 # What the time is booked to. Inside one part, another part's time is booked to that other one.
 PARTS: tuple[tuple[str, Any, str], ...] = (
@@ -87,7 +87,7 @@ def run(subject: Any, family: str, dtype: str, profile: str, folder: Path) -> It
 def main() -> None:
     """Print a line for each family, and the sum."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="quick", choices=sorted(generate.PROFILES))
+    parser.add_argument("--profile", default="quick", choices=sorted(corpus.PROFILES))
     parser.add_argument("--dtype", action="append", help="repeatable; default: float32 and float16")
     chosen = parser.parse_args()
 
@@ -97,7 +97,7 @@ def main() -> None:
         setattr(module, name, book.watch(part, getattr(module, name)))
     print(f"{'family':10}{'calls':>9}{'seconds':>9}{'calls/s':>9}   " + "".join(f"{name:>11}" for name in NAMES))
     total, all_calls, all_seconds = defaultdict[str, float](float), 0, 0.0
-    for family in generate.FAMILIES:
+    for family in corpus.FAMILIES:
         book.seconds.clear()
         calls, seconds = 0, 0.0
         with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 OUT = Path("reports-out")
+# For a test of the suite only: a run without heartbeats must end as an engine error.
+HEARTBEAT_OFF = "LOSSPARITY_WITHOUT_HEARTBEAT"
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -106,6 +109,7 @@ def run(
         seconds=timeout,
         families=families,
         forgotten=forgotten,
+        heartbeat=HEARTBEAT_OFF not in os.environ,
     )
     show.opening(console, selection, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])
