@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Any, Protocol
 
 from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, Outcome, Raised, Returned, Unsupported
@@ -109,10 +110,10 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
         raise BridgeError(f"{subject.name}: cannot read the result of {call.describe()}: {error!r}") from error
 
 
-def require_type(result: Any, kind: type, subject: str) -> None:
+def require_type(result: Any, kind: type | UnionType, subject: str) -> None:
     """Guard that a result was made by the framework under test; raises BridgeError otherwise."""
     if not isinstance(result, kind):
         raise BridgeError(
             f"{subject}: the result is a {type(result).__module__}.{type(result).__name__}, "
-            f"not a {kind.__module__}.{kind.__name__}: it was not computed by the framework under test"
+            f"not a {kind}: it was not computed by the framework under test"
         )

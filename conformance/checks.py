@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ..specs.accuracy import Reduction
+from ..specs.accuracy import Grade, Reduction, Tier, error_bound
 from ..specs.call import Array, Call, Outcome, Returned
 from ..specs.case import Case, Returns, Status
-from ..specs.exact import FORMATS
+from ..specs.exact import FORMATS, power_of_two, ulp
 from ..specs.nll_loss.generate import judged_calls
 from ..specs.nll_loss.oracle import class_axis, not_ignored
 from .judge import Judgement, Traits, judge
@@ -24,15 +25,28 @@ _SCALE_EXPONENT = 3
 def pattern(run: Run, case: Case, judgement: Judgement, traits: Traits) -> Mapping[str, Status]:
     """IGN-10: whether logarithmic depth is lost only because of where the ignored positions lie.
 
-    Asked when a call with ignored positions is deeper than logarithmic: the same terms without the ignored
-    positions, in the same number of axes, show whether the pattern is to blame.
+    Asked when a call with ignored positions is deeper than logarithmic. The same terms without the ignored
+    positions, in the same number of axes, then have to be within what a tree of 2 ceil(log2 N) levels can do,
+    without the allowance for blocks that the logarithmic bound contains: only then has the subject shown that it
+    sums these terms carefully, and the pattern is to blame. A subject whose sum is deep anyway would be near the
+    line both times, and is not accused.
     """
     if judgement.aspects.get("depth") is not Status.FAIL or "IGN-10" not in case.clauses:
         return {}
     (without,) = judged_calls(_compacted(case.call), (case.call.reduction,), case.family, case.tier, case.origin)
     again = judge(without, run(without.call), traits)
-    blamed = again.aspects.get("depth") is Status.PASS
+    blamed = again.grade is not None and _is_careful(case, without, again.grade, traits)
     return {"pattern": Status.FAIL if blamed else Status.UNINFORMATIVE}
+
+
+def _is_careful(case: Case, without: Case, grade: Grade, traits: Traits) -> bool:
+    assert isinstance(without.expectation, Returns)
+    reduction = without.expectation.value
+    if not isinstance(reduction, Reduction):
+        return False
+    levels = 2 * (case.call.target.size - 1).bit_length()
+    size, scale = error_bound(reduction, Tier(reduction.fmt, levels), traits.arithmetic)
+    return Fraction(grade.ulps) * ulp(reduction.exact, reduction.fmt) <= Fraction(size) * power_of_two(scale)
 
 
 def _compacted(call: Call) -> Call:
@@ -52,7 +66,8 @@ def scaling(run: Run, case: Case, outcome: Outcome, traits: Traits) -> Mapping[s
     if not isinstance(case.expectation, Returns) or not isinstance(case.expectation.value, Reduction):
         return {}
     weight: Any = case.call.weight
-    scaled = (weight.astype(np.float64) * 2.0**_SCALE_EXPONENT).astype(weight.dtype)
+    with np.errstate(over="ignore"):
+        scaled = (weight.astype(np.float64) * 2.0**_SCALE_EXPONENT).astype(weight.dtype)
     if not _clear_of_edges(case.call, weight, scaled):
         return {}
     again = run(dataclasses.replace(case.call, weight=scaled))

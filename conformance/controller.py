@@ -224,6 +224,8 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
     for item in items:
         if item.planned != sum(item.statuses.values()):
             problems.append(f"{item.id}: planned {item.planned} calls, accounted for {sum(item.statuses.values())}")
+        if lost := item.statuses.get(Status.ERROR.value, 0):
+            problems.append(f"{item.id}: our own bridge failed on {lost} calls; the records say how")
     beats: defaultdict[tuple[str, str], int] = defaultdict(int)
     passed: Counter[tuple[str, str]] = Counter()
     for item in items:

@@ -12,7 +12,7 @@ import msgspec
 from ..adapters import registry
 from ..adapters.base import Backend, Subject
 from ..specs.call import FLOAT_DTYPES
-from ..specs.errors import AdapterUnavailable, BridgeError, NothingRan, UsageError, nearest
+from ..specs.errors import AdapterUnavailable, NothingRan, UsageError, nearest
 from ..specs.nll_loss.corpus import FAMILIES, PROFILES
 from ..specs.nll_loss.frozen import vectors
 from . import ledger
@@ -89,6 +89,7 @@ def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str
 
     A backend's name stands for all its subjects; raises UsageError for a subject that does not exist.
     """
+    names = [registry.backend(name).name if _is_path(name) else name for name in names]
     for name in names:
         if name not in known and _backend_of(name) != name:
             raise UsageError(f"no subject {name!r}; {nearest(name, known)}")
@@ -97,8 +98,12 @@ def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str
 
 def _backend_of(name: str) -> str:
     """torch for torch:compile; package.module:object and plain names as they are."""
-    backend, colon, _ = name.partition(":")
-    return backend if colon and backend in registry.BUILT_IN else name
+    return name if _is_path(name) else name.partition(":")[0]
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name given to -b is a package.module:object."""
+    return ":" in name and name.partition(":")[0] not in registry.names()
 
 
 def _in_import_order(backends: Iterable[Backend]) -> list[Backend]:
@@ -109,10 +114,12 @@ def _in_import_order(backends: Iterable[Backend]) -> list[Backend]:
 def start(backend: Backend, device: str) -> list[Subject]:
     """Import a backend and make its subjects; raises AdapterUnavailable when it or the device cannot start."""
     registry.start(backend)
-    try:
-        return backend.subjects(device)
-    except BridgeError as error:
-        raise AdapterUnavailable(f"{error}; choose another with --device") from error
+    known = backend.devices()
+    if device not in known and f"{device}:0" not in known:
+        raise AdapterUnavailable(
+            f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
+        )
+    return backend.subjects(device)
 
 
 def divergences(selection: Selection) -> list[Divergence]:

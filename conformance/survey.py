@@ -59,11 +59,9 @@ def survey(names: Sequence[str], device: str) -> Survey:
 
 def _key(backend: Backend, names: Sequence[str]) -> str:
     """The name by which another process finds this backend again."""
-    return (
-        next((name for name in names if ":" in name and registry.backend(name) is backend), backend.name)
-        if (backend.name not in registry.names())
-        else backend.name
-    )
+    if backend.name in registry.names():
+        return backend.name
+    return next(name for name in names if ":" in name and registry.backend(name) is backend)
 
 
 def describe(name: str, device: str) -> list[tuple[int, SubjectInfo]]:

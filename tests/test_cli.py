@@ -13,7 +13,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-
 from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run, Tally
 from lossparity.specs.nll_loss.clauses import clauses
@@ -76,7 +75,9 @@ def test_records_follow_their_schema(quick: tuple[subprocess.CompletedProcess[st
         validator.validate(json.loads(line))
 
 
-def test_the_corpus_is_the_same_each_time(quick: tuple[subprocess.CompletedProcess[str], Run, Path], tmp_path: Path) -> None:
+def test_the_corpus_is_the_same_each_time(
+    quick: tuple[subprocess.CompletedProcess[str], Run, Path], tmp_path: Path
+) -> None:
     _, read, _ = quick
     again = run(tmp_path, "-b", "numpy", "--family", "error", "-n", "1")[1]
     before = {item.id: item.statuses for item in read.of(Item) if item.family == "error"}

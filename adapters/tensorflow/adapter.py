@@ -83,8 +83,6 @@ def _subjects(device: str) -> list[Subject]:
 
 def _device(name: str) -> str:
     """A TensorFlow device by the names that `--device` uses: cpu, cuda, cuda:1."""
-    if name not in _devices() and f"{name}:0" not in _devices():
-        raise BridgeError(f"tensorflow has no device {name!r}; it has {', '.join(_devices())}")
     kind, _, number = name.partition(":")
     return f"/device:{ {'cuda': 'GPU', 'cpu': 'CPU'}[kind] }:{number or 0}"
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ...specs.call import BFLOAT16, TARGET_DTYPES, Array, Call
-from ...specs.errors import BridgeError
 from ..base import Backend, Capabilities, Subject, require_type
 
 _NOT_LONG = "the native op takes int64 and, up to two axes of input, uint8 targets only"
@@ -103,8 +102,6 @@ def _compiled() -> Callable[..., Any]:
 def _subjects(device: str) -> list[Subject]:
     import torch
 
-    if device not in _devices():
-        raise BridgeError(f"torch has no device {device!r}; it has {', '.join(_devices())}")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     eager = Capabilities(binding="native", style="eager", without=_EAGER_WITHOUT)
