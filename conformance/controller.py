@@ -28,6 +28,7 @@ from .ledger import Divergence
 from .plan import Selection
 from .plugin import PROPERTY
 from .runner import VECTORS, ItemSpec
+from .scheduling import GroupScheduling
 from .survey import Survey
 
 _decode = msgspec.json.Decoder(list[Record]).decode
@@ -60,6 +61,10 @@ class Listener:
     unexpected: list[str] = field(default_factory=list)
     judged: Counter[tuple[str, str]] = field(default_factory=Counter)  # (subject, clause) -> verdicts that judged
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
+
+    def pytest_xdist_make_scheduler(self, config: Any, log: Any) -> GroupScheduling:
+        """Use our scheduler in place of xdist's."""
+        return GroupScheduling(config, log)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take an item's records from its report, or what a dead worker left."""
@@ -107,6 +112,8 @@ class Listener:
         status = Status.TIMEOUT if crumb.timed_out else Status.CRASH
         statuses = Counter(crumb.done)
         statuses[status.value] += 1
+        if (lost := crumb.planned - sum(statuses.values())) > 0:
+            statuses[Status.NOT_RUN.value] = lost
         self.unexpected.append(f"{spec.subject}: {status.value} in {spec.id}: {crumb.call and crumb.call.describe()}")
         item = Item(
             id=spec.id,

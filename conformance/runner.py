@@ -16,7 +16,7 @@ from ..specs.case import Case, Raises, Returns, Status
 from ..specs.errors import BridgeError, EngineError
 from ..specs.exact import keeps_subnormals
 from ..specs.nll_loss import generate
-from ..specs.nll_loss.corpus import CORE, corpus
+from ..specs.nll_loss.corpus import CORE, corpus, corpus_size
 from ..specs.nll_loss.facts import Facts
 from ..specs.nll_loss.frozen import vector_cases
 from ..specs.nll_loss.oracle import select, structural_faults
@@ -94,6 +94,12 @@ def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> Iterator[Case
     return (case for case in cases if case.tier <= subject.capabilities.tier)
 
 
+def _count_planned(spec: ItemSpec, plan: Plan, subject: Subject) -> int:
+    if spec.family == VECTORS:
+        return sum(1 for _ in planned_cases(spec, plan, subject))
+    return corpus_size(spec.family, spec.dtype, plan.profile, plan.seed, subject.capabilities.tier)
+
+
 def run_item(
     spec: ItemSpec, plan: Plan, subject: Subject, traits: Traits, ledger: Ledger, trail: Trail, isolation: Isolation
 ) -> tuple[list[Record], str]:
@@ -108,7 +114,7 @@ def run_item(
         )
     work = Work(spec, plan, Executor(subject, traits, isolation), ledger, trail)
     start, compiled = time.perf_counter(), subject.compilations()
-    planned = sum(1 for _ in planned_cases(spec, plan, subject)) if spec.family in (VECTORS, "error") else 0
+    planned = _count_planned(spec, plan, subject)
     with trail.item(spec.id, planned):
         for case in planned_cases(spec, plan, subject):
             work.do(case)

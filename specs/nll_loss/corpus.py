@@ -98,6 +98,14 @@ def corpus(family: str, dtype: str, profile: str, seed: int) -> Iterator[Case]:
         yield from cases(seeded, family, tier, f"corpus {family}/{dtype}/{number}")
 
 
+def corpus_size(family: str, dtype: str, profile: str, seed: int, tier: int) -> int:
+    """How many cases of a corpus are meant for subjects of this tier, without making their arrays."""
+    if family == "error":
+        return sum(case.tier <= tier for case in fault_cases(dtype, seed))
+    drawn = structures(family, dtype, PROFILES[profile])
+    return sum(len(structure.reductions) for own, structure in drawn if own <= tier)
+
+
 def structures(family: str, dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
     """(tier, structure) of the corpus of one family in one dtype."""
     yield from _PINNED[family](dtype, size)

@@ -1,0 +1,37 @@
+"""Hands groups of items to workers, and survives the death of a worker.
+
+pytest-xdist's own group scheduler (as of 3.8) queues the item that killed a worker again, so that it kills the
+next one too, and may leave a replacement worker waiting for ever: a worker runs its last item only when it hears
+that no more will come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xdist.scheduler import LoadGroupScheduling
+
+
+class GroupScheduling(LoadGroupScheduling):
+    """Each group goes to one worker; what a dead worker left of it, but for the fatal item, to another."""
+
+    def remove_node(self, node: Any) -> str | None:
+        """Take a finished or dead worker out; returns the item that it died of, if it did."""
+        workload = self.assigned_work.pop(node)
+        crashed = next((id for unit in workload.values() for id, done in unit.items() if not done), None)
+        for scope, unit in workload.items():
+            left = {id: False for id, done in unit.items() if not done and id != crashed}
+            if left:
+                self.workqueue[scope] = left
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return crashed
+
+    def _reschedule(self, node: Any) -> None:
+        """Keep a worker busy with at least two items, and tell it when there are no more."""
+        if node.shutting_down:
+            return
+        while self.workqueue and self._pending_of(self.assigned_work[node]) <= 2:
+            self._assign_work_unit(node)
+        if not self.workqueue:
+            node.shutdown()
