@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -37,6 +37,8 @@ def observed(outcome: Outcome, judgement: Judgement) -> str:
             return f"no answer within {seconds:g} s"
         case Unsupported(reason):
             return f"not called: {reason}"
+        case _:
+            assert_never(outcome)
 
 
 def exact(case: Case, judgement: Judgement) -> str:
@@ -55,6 +57,8 @@ def exact(case: Case, judgement: Judgement) -> str:
             return " or ".join(sorted(limit.allowed))
         case Returns(_, _, Unjudgeable(why)):
             return f"anything: {why}"
+        case other:
+            raise TypeError(f"no words for {other}")
 
 
 def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:

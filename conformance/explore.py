@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from ..specs.call import REDUCTIONS
 from ..specs.case import Case
@@ -20,6 +23,7 @@ from .judge import Judgement
 if TYPE_CHECKING:
     from .runner import Plan, Work
 
+_WIDTHS: Mapping[str, Literal[16, 32, 64]] = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 _LARGEST_EDIT = 64  # arrays up to this size have single elements drawn, and shrunk, one by one
 
 
@@ -60,9 +64,9 @@ def _settings(plan: Plan, count: int) -> hypothesis.settings:
     return hypothesis.settings(
         max_examples=count,
         derandomize=not nightly,
-        database=hypothesis.database.DirectoryBasedExampleDatabase(".hypothesis/examples") if nightly else None,
+        database=DirectoryBasedExampleDatabase(".hypothesis/examples") if nightly else None,
         deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
         phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
         verbosity=hypothesis.Verbosity.quiet,
         report_multiple_bugs=False,
@@ -103,8 +107,7 @@ def _shapes() -> st.SearchStrategy[tuple[int, ...]]:
 
 def _edited(draw: st.DrawFn, structure: Structure) -> Structure:
     """Overwrite a few elements with numbers that Hypothesis likes, so that it can shrink them."""
-    width = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}[structure.dtype]
-    numbers = st.floats(width=width, allow_nan=False, allow_infinity=False)
+    numbers = st.floats(width=_WIDTHS[structure.dtype], allow_nan=False, allow_infinity=False)
     edit = st.tuples(st.sampled_from(("input", "weight")), st.integers(0, 63), numbers)
     edits = tuple(draw(st.lists(edit, max_size=3)))
     return dataclasses.replace(structure, edits=edits)

@@ -27,7 +27,7 @@ class Isolation:
 
     def __init__(self, backend: str, device: str, seconds: float) -> None:
         self._backend, self._device, self._seconds = backend, device, seconds
-        self._children: dict[int, tuple[BaseProcess, Connection]] = {}
+        self._children: dict[int, tuple[BaseProcess, Any]] = {}
 
     def run(self, subject: Subject, call: Call) -> Outcome:
         """Run one call at one thread and at two; the first outcome that is not an error, or the last one."""
@@ -62,7 +62,7 @@ class Isolation:
             raise outcome
         return outcome
 
-    def _child(self, threads: int) -> tuple[BaseProcess, Connection]:
+    def _child(self, threads: int) -> tuple[BaseProcess, Any]:
         if threads not in self._children:
             ours, theirs = multiprocessing.Pipe()
             context = multiprocessing.get_context("spawn")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import jsonschema.protocols
 import msgspec
 import pytest
 from lossparity.reports import records

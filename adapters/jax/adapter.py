@@ -67,7 +67,7 @@ class JaxSubject:
             return self.function(*arguments, **options).block_until_ready()
 
 
-def _count(event: str, _seconds: float, **_: Any) -> None:
+def _count(event: str, duration_secs: float, **kwargs: Any) -> None:
     if event.endswith("backend_compile_duration"):
         _COMPILATIONS[0] += 1
 

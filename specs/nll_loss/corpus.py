@@ -124,7 +124,7 @@ def _covering(
     stream = Stream("covering", family, dtype, tier)
     more = ([stream.choose(pool) for pool in pools] for _ in range(count - len(rows)))
     for shape, *picked in itertools.chain(rows, more):
-        fields = dict(zip(choices, picked, strict=True))
+        fields: dict[str, Any] = dict(zip(choices, picked, strict=True))
         if tier < 3:
             weighted, target_dtype = signature_of(shape)
             fields["target_dtype"] = target_dtype

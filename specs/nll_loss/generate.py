@@ -56,7 +56,7 @@ class Structure:
     @property
     def classes(self) -> int:
         """C."""
-        return self.shape[1] if len(self.shape) > 1 else self.shape[0]
+        return self.shape[min(1, len(self.shape) - 1)]
 
     @property
     def positions(self) -> tuple[int, ...]:
