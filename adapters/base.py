@@ -99,7 +99,9 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
     start = time.perf_counter()
     try:
         result = invoke()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and its like must not end the run
         return Raised(type(error).__name__, str(error)), time.perf_counter() - start
     seconds = time.perf_counter() - start
     try:

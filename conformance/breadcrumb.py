@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..specs.call import Call
+from ..specs.case import Case
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
 _REARM_SECONDS = 5.0
@@ -30,7 +31,8 @@ class Crumb:
     item: str
     done: Counter[str]
     planned: int
-    call: Call | None
+    call: Call
+    clauses: tuple[str, ...]
     origin: str
     timed_out: bool
 
@@ -56,13 +58,20 @@ class Trail:
         finally:
             faulthandler.cancel_dump_traceback_later()
 
-    def drop(self, call: Call, origin: str) -> None:
+    def pause(self) -> None:
+        """Stop the watchdog until the next call."""
+        faulthandler.cancel_dump_traceback_later()
+        self._armed = 0.0
+
+    def drop(self, case: Case) -> None:
         """Say which call comes next."""
         now = time.monotonic()
         if now - self._armed > _REARM_SECONDS:
-            faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._hang)
+            # The timer may have been running for so long already when the next call starts.
+            faulthandler.dump_traceback_later(self._seconds + _REARM_SECONDS, exit=True, file=self._hang)
             self._armed = now
-        content = pickle.dumps((self._item, self.done, self._planned, call, origin), protocol=5)
+        state = (self._item, self.done, self._planned, case.call, case.clauses, case.origin)
+        content = pickle.dumps(state, protocol=5)
         os.pwrite(self._descriptor, len(content).to_bytes(8, "little") + content, 0)
 
 

@@ -114,7 +114,7 @@ class Listener:
         statuses[status.value] += 1
         if (lost := crumb.planned - sum(statuses.values())) > 0:
             statuses[Status.NOT_RUN.value] = lost
-        self.unexpected.append(f"{spec.subject}: {status.value} in {spec.id}: {crumb.call and crumb.call.describe()}")
+        self.unexpected.append(f"{spec.subject}: {status.value} in {spec.id}: {crumb.call.describe()}")
         item = Item(
             id=spec.id,
             subject=spec.subject,
@@ -133,14 +133,13 @@ class Listener:
 
 def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Record]:
     call = crumb.call
-    assert call is not None
     who = {"subject": spec.subject, "family": spec.family, "dtype": spec.dtype}
-    ids = tuple(id for id in clauses() if id.startswith(spec.family.upper()[:3])) or ("VALUE-1",)
+    ids = tuple(id for id in crumb.clauses if clauses()[id].judges)
     because = "The call did not come back." if status is Status.TIMEOUT else "The process died during this call."
-    tallies = [Tally(**who, clause=id, status=status.value, expected=False, divergence=None, count=1) for id in ids[:1]]
+    tallies = [Tally(**who, clause=id, status=status.value, expected=False, divergence=None, count=1) for id in ids]
     finding = Finding(
         **who,
-        clauses=ids[:1],
+        clauses=ids,
         flags=(),
         status=status.value,
         expected=False,
@@ -224,13 +223,17 @@ def _pytest(selection: Selection, workers: int, listener: Listener) -> int:
 def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int) -> list[str]:
     """What does not add up at the end of a complete run."""
     problems = []
-    missing = {spec.id for spec in specs} - {item.id for item in items}
+    seen = Counter(item.id for item in items)
+    problems += [f"{id} left {count} records where one is due" for id, count in seen.items() if count > 1]
+    missing = {spec.id for spec in specs} - set(seen)
     if missing:
         shown = ", ".join(sorted(missing)[:3])
         problems.append(f"{len(missing)} of {len(specs)} items left no record, e.g. {shown}")
     for item in items:
         if item.planned != sum(item.statuses.values()):
             problems.append(f"{item.id}: planned {item.planned} calls, accounted for {sum(item.statuses.values())}")
+        if item.problem:
+            problems.append(item.problem)
         if lost := item.statuses.get(Status.ERROR.value, 0):
             problems.append(f"{item.id}: our own bridge failed on {lost} calls; the records say how")
     beats: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -239,7 +242,9 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
     for item in items:
         beats[item.subject, item.family] += item.heartbeats
         passed[item.subject, item.family] += item.statuses.get(Status.PASS.value, 0)
-        failed[item.subject, item.family] += item.statuses.get(Status.FAIL.value, 0)
+        failed[item.subject, item.family] += sum(
+            item.statuses.get(status.value, 0) for status in (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+        )
     for key, count in beats.items():
         blind = count == 0 and passed[key] > 0 and not failed[key]  # what fails shows that it can
         if blind and key[1] != VECTORS:

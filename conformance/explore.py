@@ -11,6 +11,7 @@ import hypothesis
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.errors import Flaky
 
 from ..specs.call import REDUCTIONS
 from ..specs.case import Case
@@ -53,7 +54,7 @@ def explore(work: Work, family: str, dtype: str, plan: Plan, tier: int) -> None:
         test = hypothesis.seed(plan.seed)(test)
     try:
         test()
-    except _Unexpected:
+    except (_Unexpected, Flaky):  # flaky: the same call came out otherwise the second time
         case, tried = found[-1]
         work.record(case, *tried)
 

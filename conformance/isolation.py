@@ -20,6 +20,8 @@ from ..specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut
 from ..specs.errors import BridgeError
 
 THREADS = (1, 2)
+_READY = "ready"
+_PATIENCE_SECONDS = 300  # for the import of a framework
 
 
 class Isolation:
@@ -71,8 +73,19 @@ class Isolation:
             with environment(OMP_NUM_THREADS=str(threads)):
                 process.start()
             theirs.close()
+            self._await_ready(process, ours)
             self._children[threads] = process, ours
         return self._children[threads]
+
+    def _await_ready(self, process: BaseProcess, pipe: Any) -> None:
+        """Wait until the child has imported its framework; raises BridgeError when it does not get there."""
+        try:
+            if pipe.poll(_PATIENCE_SECONDS) and pipe.recv() == _READY:
+                return
+        except EOFError:
+            process.join()
+        process.kill()
+        raise BridgeError(f"a child process for {self._backend} did not start (exit code {process.exitcode})")
 
     def _end(self, threads: int) -> None:
         process, pipe = self._children.pop(threads)
@@ -111,6 +124,7 @@ def _serve(pipe: Connection, backend: str, device: str) -> None:
     found = registry.backend(backend)
     registry.start(found)
     subjects: dict[str, Any] = {subject.name: subject for subject in found.subjects(device)}
+    pipe.send(_READY)
     while True:
         try:
             name, call = pipe.recv()

@@ -243,13 +243,13 @@ def _reduction(reduction: Reduction, value: float, arithmetic: Arithmetic) -> _L
         semantic = FAIL if _must_be_infinite(reduction, reduction.fmt, arithmetic) else OPEN
         symptom = "number" if semantic is FAIL else "inaccurate"
         return _Look({"value": semantic, "accuracy": FAIL, "certified": FAIL, "overflow": PASS}, symptom)
-    g = grade(reduction, value, arithmetic)
-    return _from_grade(reduction, g)
+    return _from_grade(reduction, grade(reduction, value, arithmetic), value)
 
 
-def _from_grade(reduction: Reduction, g: Grade) -> _Look:
+def _from_grade(reduction: Reduction, g: Grade, value: float) -> _Look:
     aspects = {
         "value": _status(g.within_own),
+        "coarse": PASS if _is_coarsely_right(reduction, value) else FAIL,
         "accuracy": _status(g.within_required),
         "overflow": PASS,
     }
@@ -268,9 +268,9 @@ def _from_grade(reduction: Reduction, g: Grade) -> _Look:
 def _past_overflow(reduction: Reduction, value: float, arithmetic: Arithmetic) -> _Look:
     """Finite although some order overflows: right if it is right; 0 = S/inf and its like say nothing."""
     g = grade(reduction, value, arithmetic)
-    if g.within_required is False:
-        return _Look(dict.fromkeys(("value", "accuracy"), OPEN if value == 0 else FAIL), "" if value == 0 else "value")
-    return _from_grade(reduction, g)
+    if g.within_required is False and value == 0:
+        return _Look(dict.fromkeys(("value", "accuracy"), OPEN))
+    return _from_grade(reduction, g, value)
 
 
 def _not_finite(reduction: Reduction, value: float, required: Format, arithmetic: Arithmetic) -> _Look:
@@ -309,6 +309,19 @@ def _slack(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) ->
     if math.isinf(size):
         return power_of_two(2048)
     return Fraction(size) * power_of_two(scale)
+
+
+def _is_coarsely_right(reduction: Reduction, value: float) -> bool:
+    """Right in sign and within a factor of 2 upwards, where all terms have one sign; within 2M otherwise.
+
+    No bound, and no clause is decided by it: it is what a known divergence may still be held to where the bound of
+    the format's own precision says nothing.
+    """
+    exact, observed = reduction.exact, Fraction(value)
+    if abs(reduction.numerator.total) == reduction.numerator.magnitude:
+        return observed * exact > 0 and abs(observed) <= 2 * abs(exact)
+    scale = abs(reduction.normaliser.total) if reduction.normaliser is not None else 1
+    return abs(observed) * scale <= 2 * reduction.numerator.magnitude
 
 
 def _status(within: bool | None) -> Status:

@@ -28,7 +28,9 @@ from .judge import SYMPTOMS, Judgement
 CAUSES = ("bug", "by_design", "not_implemented", "adapter_gap")
 FALLBACKS = {
     "nothing": "anything within the signature",
-    "own_precision": "the result is within what the format's own precision can do in any order",
+    "own_precision": "within what the format's own precision can do in any order; where that says nothing, right in "
+    "sign and not more than twice too large",
+    "undecided": "the format's own precision does not decide the value, and the selector says why",
     "raises": "the call raises a Python exception",
 }
 MODES = ("always", "sometimes")
@@ -144,6 +146,10 @@ def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...
 
 def _falls_back(row: Divergence, judgement: Judgement) -> bool:
     if row.fallback == "own_precision":
+        value = judgement.aspects.get("value", Status.FAIL)
+        coarse = judgement.aspects.get("coarse", Status.FAIL)
+        return value is Status.PASS or value is Status.UNINFORMATIVE and coarse is Status.PASS
+    if row.fallback == "undecided":
         return judgement.aspects.get("value", Status.FAIL) is not Status.FAIL
     return row.fallback == "nothing" or judgement.symptom == "raised"
 

@@ -96,6 +96,13 @@ def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str
     return tuple(subject for subject, backend in known.items() if not names or {subject, backend} & set(names))
 
 
+def key_of(backend: Backend, names: Sequence[str]) -> str:
+    """The name by which another process finds a backend again that was chosen by these names."""
+    if backend.name in registry.names():
+        return backend.name
+    return next(name for name in names if _is_path(name) and registry.backend(name) is backend)
+
+
 def _backend_of(name: str) -> str:
     """torch for torch:compile; package.module:object and plain names as they are."""
     return name if _is_path(name) else name.partition(":")[0]

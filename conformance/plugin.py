@@ -96,7 +96,8 @@ class Workshop:
         """Run one item."""
         backend, subject = self.subject(spec.subject)
         isolation = self._isolations.setdefault(
-            backend.name, Isolation(backend.name, self.selection.device, self.selection.seconds)
+            backend.name,
+            Isolation(plan.key_of(backend, self.selection.backends), self.selection.device, self.selection.seconds),
         )
         return run_item(
             spec,

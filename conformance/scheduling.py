@@ -27,6 +27,11 @@ class GroupScheduling(LoadGroupScheduling):
             self._reschedule(other)
         return crashed
 
+    @property
+    def tests_finished(self) -> bool:
+        """Whether nothing is pending; xdist counts one item as none, and may end a run whose workers die."""
+        return self.collection_is_completed and not self.has_pending
+
     def _reschedule(self, node: Any) -> None:
         """Keep a worker busy with at least two items, and tell it when there are no more."""
         if node.shutting_down:

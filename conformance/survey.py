@@ -9,16 +9,18 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 from ..adapters import registry
 from ..adapters.base import Backend, Subject
 from ..reports.records import AbsentBackend, SubjectInfo
-from ..specs.errors import AdapterUnavailable
+from ..specs.errors import AdapterUnavailable, LossparityError
 from . import machine, plan
 from .runner import probe
+
+# Importing a framework and probing its subnormal numbers, compilations included.
+_PATIENCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,53 @@ class Survey:
 def survey(names: Sequence[str], device: str) -> Survey:
     """Look at the backends that `names` (as given to -b) concern; raises AdapterUnavailable, UsageError."""
     backends = plan.choose_backends(names)
-    context = multiprocessing.get_context("spawn")
-    keys = [_key(backend, names) for backend in backends]
-    with ProcessPoolExecutor(min(machine.cores(), len(keys) or 1), mp_context=context, max_tasks_per_child=1) as pool:
-        try:
-            found = list(pool.map(describe, keys, [device] * len(keys)))
-        except BrokenProcessPool as error:
-            raise AdapterUnavailable(
-                f"a backend among {', '.join(keys)} took its process down while starting; try each alone with -b"
-            ) from error
+    keys = [plan.key_of(backend, names) for backend in backends]
+    found: list[list[tuple[int, SubjectInfo]]] = []
+    for start in range(0, len(keys), machine.cores()):
+        looks = [_Look(key, device) for key in keys[start : start + machine.cores()]]
+        found += [look.result() for look in looks]
     subjects = sorted((pair for pairs in found for pair in pairs), key=lambda pair: pair[0])
     return Survey(tuple(backends), tuple(info for _, info in subjects), tuple(absent()))
 
 
-def _key(backend: Backend, names: Sequence[str]) -> str:
-    """The name by which another process finds this backend again."""
-    if backend.name in registry.names():
-        return backend.name
-    return next(name for name in names if ":" in name and registry.backend(name) is backend)
+class _Look:
+    """A backend being looked at in a process of its own."""
+
+    def __init__(self, key: str, device: str) -> None:
+        self._key = key
+        self._pipe, theirs = multiprocessing.Pipe(duplex=False)
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=_report, args=(theirs, key, device), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def result(self) -> list[tuple[int, SubjectInfo]]:
+        """What was found; raises what the process raised, or AdapterUnavailable when it died or hung."""
+        try:
+            if not self._pipe.poll(_PATIENCE_SECONDS):
+                raise AdapterUnavailable(
+                    f"backend {self._key} did not start within {_PATIENCE_SECONDS} s; run without it"
+                )
+            answer = self._pipe.recv()
+        except EOFError as error:
+            self._process.join()
+            raise AdapterUnavailable(
+                f"backend {self._key} took its process down while starting (exit code {self._process.exitcode}): "
+                "reinstall it, or name the other backends with -b"
+            ) from error
+        finally:
+            self._process.kill()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def _report(pipe: Connection, key: str, device: str) -> None:
+    """The other process: send what `describe` returns or raises."""
+    try:
+        pipe.send(describe(key, device))
+    except Exception as error:
+        pipe.send(error if isinstance(error, LossparityError) else AdapterUnavailable(f"backend {key}: {error!r}"))
 
 
 def describe(name: str, device: str) -> list[tuple[int, SubjectInfo]]:

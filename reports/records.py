@@ -102,6 +102,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
     compilations: int
     compile_seconds: float
     heartbeats: int = 0  # outcomes perturbed on purpose that were all judged FAIL
+    problem: str = ""  # what the suite itself got wrong here
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):

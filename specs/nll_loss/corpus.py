@@ -52,7 +52,7 @@ RANKS = (
 )
 # Tier 3: sizes at block edges, many classes.
 EDGE_SHAPES = tuple((n, 3) for n in sorted(EDGES) if n <= 4097)
-MANY_CLASSES = ((3, 127), (3, 128), (4, 129), (4, 255), (4, 256), (4, 257), (3, 300), (2, 256, 3))
+MANY_CLASSES = ((2, 2052), (3, 127), (3, 128), (4, 129), (4, 255), (4, 256), (4, 257), (3, 300), (2, 256, 3))
 HUGE_CLASSES = ((2, 32767), (2, 32769), (2, 65535), (3, 65537))
 LONG = ((1025, 3), (2049, 2), (4097, 2), (4, 3, 700), (16384, 2), (65535, 2), (65536, 2), (65537, 2))
 LONG_COMPILED = (4096, 2)
@@ -228,6 +228,7 @@ def _pinned_shapes(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
     if dtype == "float32":  # one dtype is enough for compilers to which a signature is dear
         for shape in ((5,), (1, 3, 1, 1), (0, 4), (2, 3, 0)):
             yield 1, Structure(shape, dtype, inputs="dyadic")
+    yield 3, Structure((2, 3, 2, 1, 2, 2, 2), dtype, weights="dyadic", inputs="dyadic")
     for shape in ((3, 0), (0, 0), (2, 0, 3), (0,)):
         yield 3, Structure(shape, dtype, mask="all")
 
@@ -259,7 +260,14 @@ def _pinned_ignoring(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
     for sentinel in SENTINELS:
         yield 2, Structure(RANKS[-1], dtype, "int32", "dyadic", sentinel, inputs="dyadic")
         yield 3, Structure((12, 5), dtype, sentinel=sentinel, inputs="dyadic", weights="dyadic")
-    for target_dtype, sentinel in (("uint8", -100), ("uint8", -1), ("int8", 156), ("uint16", -100), ("uint8", 256 + 3)):
+    for target_dtype, sentinel in (
+        ("uint8", -100),
+        ("uint8", -1),
+        ("int8", 156),
+        ("uint16", -100),
+        ("uint8", 256 + 3),
+        ("uint32", 2**31),
+    ):
         for weights in ("none", "dyadic"):
             yield 3, Structure((40, 300), dtype, target_dtype, weights, sentinel, inputs="dyadic", targets="extremes")
             yield 3, Structure((600, 260), dtype, target_dtype, weights, sentinel, inputs="dyadic", targets="sorted")
@@ -293,6 +301,15 @@ def _pinned_special(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
         yield 3, Structure((n, 2), dtype, inputs="near_overflow", mask="no")
 
 
+def _pinned_weights(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
+    """S/0 with S not 0, of either sign: weights 1 and -1 cancel where both classes are met equally often."""
+    for seed in range(4):
+        yield (
+            2,
+            Structure((8, 4), dtype, "int64", "cancelling", inputs="dyadic", targets="sorted", mask="no", seed=seed),
+        )
+
+
 def _no_pinned(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
     yield from ()
 
@@ -301,7 +318,7 @@ _PINNED = {
     "shape": _pinned_shapes,
     "value": _pinned_values,
     "ignore": _pinned_ignoring,
-    "weight": _no_pinned,
+    "weight": _pinned_weights,
     "special": _pinned_special,
     "dtype": _no_pinned,
     "accuracy": _pinned_accuracy,

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..accuracy import Reduction, may_overflow
 from ..call import Call
-from ..exact import FORMATS
+from ..exact import FORMATS, exact_dot, exact_sum
 from .oracle import Selection, class_axis, structural_faults
 
 # Every fact a selector may name, with its meaning; `lossparity lint` refuses others.
@@ -38,6 +39,8 @@ MEANINGS = {
     "weight_length": "length of weight's first axis, -1 without one",
     "target_truncates": "whether target is smaller than input's positions, equal in batch size and larger in no axis",
     "count_rounds": "whether an unweighted mean divides by a count that input's dtype cannot hold",
+    "own_overflow": "whether M, or the sum of |w[t_n]|, can overflow in input's own dtype",
+    "own_underflow": "whether some |a_n| is below the normal range of input's own dtype",
     "wrapped_sentinels": "positions whose target equals ignore_index only after a wrapping cast to target's dtype",
     "magnitude": "M, the sum of |a_n|, infinite when a selected value is not finite",
     "weight_magnitude": "the sum of |w[t_n]|, the count of kept positions without weights",
@@ -159,6 +162,25 @@ class Facts:
             else -1
         )
         return self.reduction == "mean" and not self.weighted and exact != self.n_active
+
+    @functools.cached_property
+    def own_overflow(self) -> bool:
+        selection = self.selected
+        if not selection.finite:
+            finite = np.isfinite(selection.inputs)
+            inputs, weights = selection.inputs[finite], selection.weights
+            if weights is not None and not np.isfinite(weights).all():
+                return False
+            sums = exact_sum(inputs) if weights is None else exact_dot(weights[finite], inputs)
+        else:
+            sums = selection.numerator
+        normaliser = selection.normaliser if self.reduction == "mean" else None
+        reduction = Reduction(selection.format, self.n_active, self.n, self.weighted, sums, normaliser)
+        return may_overflow(reduction, selection.format)
+
+    @property
+    def own_underflow(self) -> bool:
+        return self.smallest_product < float(FORMATS[self.dtype].smallest_normal)
 
     @functools.cached_property
     def wrapped_sentinels(self) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..call import REDUCTIONS, Array, Call, dtype_of
+from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_of
 from ..case import Case
 from . import generate
 from .generate import Structure
@@ -37,6 +38,9 @@ def fault_cases(dtype: str, seed: int) -> Iterator[Case]:
                     call, (kinds[turn],), "error", level if once else max(level, cheap), f"{origin}/{count}"
                 )
         yield from generate.judged_calls(legal, REDUCTIONS, "error", tier, origin, also=("ERR-9",))
+    for count, (tier, call) in enumerate(_in_corners(dtype, seed)):
+        turn = (REDUCTIONS[count % len(REDUCTIONS)],) if call.reduction in REDUCTIONS else (call.reduction,)
+        yield from generate.judged_calls(call, turn, "error", tier, f"corpus error/{dtype}/corner {count}")
 
 
 def _is_index_fault(call: Call) -> bool:
@@ -50,6 +54,52 @@ def _faulty(legal: Call) -> Iterator[tuple[int, Call]]:
         yield 1, call
     for reduction in ("avg", "", None, "MEAN", "Mean", " mean"):
         yield 1, dataclasses.replace(legal, reduction=reduction)
+
+
+def _in_corners(dtype: str, seed: int) -> Iterator[tuple[int, Call]]:
+    """(tier, call) for faults where a check is easily forgotten: other ranks, target dtypes, empty batches."""
+    yield from ((3, call) for call in _bad_targets_everywhere(dtype, seed))
+    plain = generate.base(Structure((6, 5), dtype, inputs="dyadic", mask="no", seed=seed), "error")
+    yield from ((2, call) for call in _nearly_sentinels(plain))
+    for structure in (Structure((0, 5), dtype), Structure((6, 5), dtype, mask="all", seed=seed)):
+        empty = generate.base(structure, "error")
+        for shape in ((4,), (1, 5), (6,)):
+            yield 2, dataclasses.replace(empty, weight=np.ones(shape, plain.input.dtype))
+    for reduction in ("batchmean", "elementwise_mean", 0, 1, 2, True):
+        if reduction != "elementwise_mean":  # PyTorch's own, deprecated name for mean
+            yield 2, dataclasses.replace(plain, reduction=reduction)
+    for name in ("float16", "complex64"):
+        yield 2, dataclasses.replace(plain, target=plain.target.astype(name))
+    for name in ("int8", "int16", "complex128"):
+        yield 2, dataclasses.replace(plain, input=np.ones(plain.input.shape, name))
+    yield 2, dataclasses.replace(plain, input=np.ones((6, 5), np.int64), weight=np.ones(5, plain.input.dtype))
+    for name in FLOAT_DTYPES:
+        if name != dtype:
+            yield 2, dataclasses.replace(plain, weight=np.ones(5, dtype_of(name)))
+
+
+def _bad_targets_everywhere(dtype: str, seed: int) -> Iterator[Call]:
+    """One class too many and one too few, at both ends, for every rank, weighted or not, in several integer dtypes."""
+    shapes = (*SHAPES[:5], (2, 3, 2, 2, 1, 2), (1, 1), (2, 200), (1100, 3))
+    for number, (shape, weights, name) in enumerate(
+        itertools.product(shapes, ("none", "dyadic"), ("int64", "int32", "uint8", "int8", "uint64"))
+    ):
+        sentinel = generate.DEFAULT if number % 2 else 1
+        structure = Structure(shape, dtype, name, weights, sentinel, "dyadic", mask="some", seed=seed + number)
+        legal = generate.base(structure, "error")
+        info = np.iinfo(legal.target.dtype)
+        for position in (0, legal.target.size - 1):
+            for value in (structure.classes, -1):
+                if info.min <= value <= info.max:
+                    yield _with_target(legal, position, value)
+
+
+def _nearly_sentinels(plain: Call) -> Iterator[Call]:
+    """Targets that equal ignore_index only to a comparison in floating point, or after a wrapping cast."""
+    for sentinel, target in ((2**53 + 1, 2**53), (2**24 + 1, 2**24), (2**32 - 100, -100), (-100, 2**32 - 100)):
+        yield dataclasses.replace(_with_target(plain, 0, target), ignore_index=sentinel)
+    unsigned = dataclasses.replace(plain, target=plain.target.astype(np.uint64))
+    yield _with_target(unsigned, 0, 2**64 - 100)
 
 
 def _bad_targets(legal: Call) -> Iterator[Call]:
@@ -90,11 +140,15 @@ def _bad_shapes(legal: Call) -> Iterator[Call]:
         yield to(np.array(0))
         one_hot = np.zeros(x.shape, np.int64)
         yield to(one_hot)
+        yield to(np.expand_dims(target, 1))
     else:
         yield to(np.zeros(1, np.int64))
         yield to(np.zeros(x.shape[0], np.int64))
     if x.ndim > 2:
         yield to(target[..., :1])
+        yield to(target.reshape(-1))
+        yield to(target.T)
+        yield to(target.reshape(target.shape[0], 1, -1) if x.ndim == 4 else target.reshape(1, -1))
         yield to(np.concatenate([target, target], axis=-1))
     yield to(target[..., None])
     yield dataclasses.replace(legal, input=x.reshape(-1)[:1].reshape(()), target=np.array(0), weight=None)
