@@ -47,8 +47,10 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
     with tempfile.TemporaryDirectory() as folder:
         spec = ItemSpec(subject, VECTORS, dtype)
         isolation = Isolation("torch", "cpu", 120.0)
-        executor = Executor(SUBJECT_OF[subject], Traits(traced=SUBJECT_OF[subject].capabilities.traced), isolation)
-        work = Work(spec, engine.PLAN, executor, Ledger(()), Trail(Path(folder), "test", 600.0))
+        trail = Trail(Path(folder), "test", 600.0)
+        traits = Traits(traced=SUBJECT_OF[subject].capabilities.traced)
+        executor = Executor(SUBJECT_OF[subject], traits, isolation, trail)
+        work = Work(spec, engine.PLAN, executor, Ledger(()), trail)
         try:
             tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.PLAN, SUBJECT_OF[subject])]
         finally:

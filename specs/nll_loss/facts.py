@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..accuracy import Reduction, may_overflow
 from ..call import Call
 from ..exact import FORMATS, exact_dot, exact_sum
 from .oracle import Selection, class_axis, structural_faults
@@ -39,7 +38,7 @@ MEANINGS = {
     "weight_length": "length of weight's first axis, -1 without one",
     "target_truncates": "whether target is smaller than input's positions, equal in batch size and larger in no axis",
     "count_rounds": "whether an unweighted mean divides by a count that input's dtype cannot hold",
-    "own_overflow": "whether M, or the sum of |w[t_n]|, can overflow in input's own dtype",
+    "own_overflow": "whether M, or for mean the sum of |w[t_n]|, is beyond half of input dtype's largest number",
     "own_underflow": "whether some |a_n| is below the normal range of input's own dtype",
     "wrapped_sentinels": "positions whose target equals ignore_index only after a wrapping cast to target's dtype",
     "magnitude": "M, the sum of |a_n|, infinite when a selected value is not finite",
@@ -166,17 +165,12 @@ class Facts:
     @functools.cached_property
     def own_overflow(self) -> bool:
         selection = self.selected
-        if not selection.finite:
-            finite = np.isfinite(selection.inputs)
-            inputs, weights = selection.inputs[finite], selection.weights
-            if weights is not None and not np.isfinite(weights).all():
-                return False
-            sums = exact_sum(inputs) if weights is None else exact_dot(weights[finite], inputs)
-        else:
-            sums = selection.numerator
-        normaliser = selection.normaliser if self.reduction == "mean" else None
-        reduction = Reduction(selection.format, self.n_active, self.n, self.weighted, sums, normaliser)
-        return may_overflow(reduction, selection.format)
+        inputs, weights = selection.inputs, selection.weights
+        finite = np.isfinite(inputs) if weights is None else np.isfinite(inputs) & np.isfinite(weights)
+        sums = exact_sum(inputs[finite]) if weights is None else exact_dot(weights[finite], inputs[finite])
+        mean = self.reduction == "mean" and (weights is None or bool(np.isfinite(weights).all()))
+        sizes = (sums.magnitude, selection.normaliser.magnitude if mean else 0)
+        return max(sizes) * 2 >= FORMATS[self.dtype].largest
 
     @property
     def own_underflow(self) -> bool:
