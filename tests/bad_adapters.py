@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from lossparity.adapters.base import Backend, Subject
 from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.adapters.numpy.port import nll_loss
@@ -31,7 +32,7 @@ def _hang(*args: Any, **kwargs: Any) -> Any:
 
 
 def _wrong(*args: Any, **kwargs: Any) -> Any:
-    return nll_loss(*args, **kwargs) * 2
+    return np.multiply(nll_loss(*args, **kwargs), 2)
 
 
 class _BrokenBridge(NumpySubject):

@@ -55,8 +55,8 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
             tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.PLAN, SUBJECT_OF[subject])]
         finally:
             isolation.close()
-    assert all(outcome is not None for _, (outcome, _) in tried)
-    return [(case, judgement) for case, (_, judgement) in tried]
+    assert all(isinstance(judgement, Judgement) for _, (_, judgement) in tried)
+    return [(case, judgement) for case, (_, judgement) in tried if isinstance(judgement, Judgement)]
 
 
 def surprises(subject: str, dtype: str, rows: Iterable[Divergence]) -> dict[str, list[Resolved]]:

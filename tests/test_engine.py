@@ -71,7 +71,7 @@ def test_a_flaky_function_is_caught_and_nothing_is_lost(tmp_path: Path) -> None:
     count = itertools.count(1)
 
     def flaky(*args: Any, **kwargs: Any) -> Any:
-        result = nll_loss(*args, **kwargs)
+        result: Any = nll_loss(*args, **kwargs)
         return result if next(count) % 997 else result * 3 + 1
 
     plan = dataclasses.replace(engine.PLAN, explored=300)
@@ -85,7 +85,7 @@ def test_exploration_shrinks(tmp_path: Path) -> None:
     """A fault that needs four axes and four classes is found by exploration alone, and shown small."""
 
     def wrong(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
-        result = nll_loss(input, target, *args, **kwargs)
+        result: Any = nll_loss(input, target, *args, **kwargs)
         odd = input.ndim >= 4 and input.shape[1] >= 4  # no shape of the corpus
         return result + np.float32(1) if odd and np.ndim(result) == 0 else result
 

@@ -2,6 +2,7 @@
 
 import operator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -141,11 +142,12 @@ def _class_index(target: Array, ignore_index: int | jax.Array, classes: int) -> 
 
 def _checked_ignore_index(ignore_index: int | jax.Array) -> int | jax.Array:
     """Return a traced integer scalar as it is, everything else as a Python integer."""
+    index: Any = ignore_index
     try:
-        if not isinstance(ignore_index, Tracer):
-            return operator.index(ignore_index)
-        if ignore_index.dtype.kind in "iu" and ignore_index.ndim == 0:
-            return ignore_index
+        if not isinstance(index, Tracer):
+            return operator.index(index)
+        if index.dtype.kind in "iu" and index.ndim == 0:
+            return index
     except TypeError:
         pass
     raise TypeError(f"ignore_index is {ignore_index!r}; pass an integer or a traced integer scalar")
