@@ -287,7 +287,7 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of one line of a records file."""
+    """JSON Schema of one line of a records file; reports/records.schema.json is a copy for readers without Python."""
     return msgspec.json.schema(Line)
 
 

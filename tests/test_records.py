@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -418,3 +419,9 @@ def test_the_schema_refuses_a_line_that_lacks_a_field(file: Path, validator: jso
             without = {key: value for key, value in line.items() if key != field.name}
             assert validator.is_valid(without) is not field.required
         assert not validator.is_valid({key: value for key, value in line.items() if key != "type"})
+
+
+def test_the_published_schema_is_current() -> None:
+    """`reports/records.schema.json` is for readers without Python."""
+    file = resources.files("lossparity.reports").joinpath("records.schema.json")
+    assert json.loads(file.read_text(encoding="utf-8")) == schema()
