@@ -92,6 +92,7 @@ def run(
     from . import controller, survey
 
     plan.check_profile(profile)
+    plan.check_device(device)
     lint_module.require_consistent()
     console.print("Looking at what is installed ...", style="dim")
     found = survey.survey(backends, device)
@@ -144,7 +145,7 @@ def backends(device: str, as_json: bool) -> None:
     """Show what is installed, with versions, devices and capabilities, and how to install the rest."""
     from . import survey
 
-    found = survey.survey((), device)
+    found = survey.survey((), plan.check_device(device))
     missing = survey.missing_tools()
     if as_json:
         content = {"subjects": found.subjects, "absent": found.absent, "missing_tools": missing}

@@ -20,6 +20,7 @@ from .ledger import Divergence
 from .runner import VECTORS, ItemSpec, Plan
 
 DEFAULT_PROFILE = "quick"
+DEVICES = ("cpu", "cuda", "mps", "rocm", "tpu", "xpu")  # kinds that some framework knows; what is here is asked later
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ def check_profile(name: str) -> str:
     """The profile's name; raises UsageError with the nearest known ones."""
     if name not in PROFILES:
         raise UsageError(f"no profile {name!r}; {nearest(name, PROFILES)}")
+    return name
+
+
+def check_device(name: str) -> str:
+    """The device's name; raises UsageError unless it is a kind of device, with a number or without."""
+    kind, colon, number = name.partition(":")
+    if kind not in DEVICES or colon and not number.isdecimal():
+        raise UsageError(
+            f"no device {name!r}; {nearest(kind, DEVICES)} (with a number, such as cuda:1, if there are more)"
+        )
     return name
 
 

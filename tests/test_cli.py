@@ -146,6 +146,8 @@ def test_a_heartbeat_that_is_switched_off_is_an_engine_error(tmp_path: Path) -> 
         (("run", "-b", "numpy", "--profile", "quik"), 4, "quick"),
         (("run", "-b", "numpy", "--family", "shap"), 4, "shape"),
         (("run", "-b", "numpy", "--device", "cuda"), 6, "cpu"),
+        (("run", "-b", "numpy", "--device", "cudda"), 4, "cuda"),
+        (("run", "-b", "numpy", "--device", "cuda:x"), 4, "cuda:1"),
         (("run", "-b", "tests.bad_adapters:MISSING"), 6, "pip install a-framework-that-is-not-there"),
         (("run", "-b", "tests.bad_adapters:NOT_A_BACKEND"), 4, "Backend"),
         (("run", "-b", "tests.bad_adapters:NOWHERE"), 4, "NOWHERE"),
