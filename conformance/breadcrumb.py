@@ -41,7 +41,10 @@ class Trail:
     """Writes a worker's breadcrumbs; `seconds` is how long a call may take before it is a TIMEOUT."""
 
     def __init__(self, folder: Path, worker: str, seconds: float) -> None:
-        self._descriptor = os.open(folder / f"{worker}.crumb", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+        self._arrays_file = os.open(folder / f"{worker}.arrays", flags)
+        self._state_file = os.open(folder / f"{worker}.crumb", flags)
+        self._arrays: tuple[Any, ...] = ()
         self._hang = (folder / f"{worker}.hang").open("wb")
         self._seconds = seconds
         self._armed = 0.0
@@ -70,17 +73,34 @@ class Trail:
             # The timer may have been running for so long already when the next call starts.
             faulthandler.dump_traceback_later(self._seconds + _REARM_SECONDS, exit=True, file=self._hang)
             self._armed = now
-        state = (self._item, self.done, self._planned, case.call, case.clauses, case.origin)
-        content = pickle.dumps(state, protocol=5)
-        os.pwrite(self._descriptor, len(content).to_bytes(8, "little") + content, 0)
+        call = case.call
+        arrays = (call.input, call.target, call.weight)
+        if not self._arrays or any(new is not old for new, old in zip(arrays, self._arrays, strict=True)):
+            _write(self._arrays_file, arrays)  # the calls of one base share theirs: once is enough
+            self._arrays = arrays
+        options = (call.ignore_index, call.reduction, call.omitted)
+        _write(self._state_file, (self._item, self.done, self._planned, options, case.clauses, case.origin))
 
 
 def read(folder: Path, worker: str) -> Crumb | None:
     """What a dead worker left, or None when it died before its first call."""
-    path = folder / f"{worker}.crumb"
-    raw = path.read_bytes() if path.exists() else b""
-    if not raw:
+    state = _load(folder / f"{worker}.crumb")
+    if state is None:
         return None
-    content: Any = pickle.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    item, done, planned, options, clauses, origin = state
     hang = folder / f"{worker}.hang"
-    return Crumb(*content, timed_out=hang.exists() and hang.stat().st_size > 0)
+    timed_out = hang.exists() and hang.stat().st_size > 0
+    call = Call(*_load(folder / f"{worker}.arrays"), *options)
+    return Crumb(item, done, planned, call, clauses, origin, timed_out)
+
+
+def _write(descriptor: int, content: Any) -> None:
+    """Replace what a file holds; a longer rest of what it held before does no harm."""
+    raw = pickle.dumps(content, protocol=5)
+    os.pwrite(descriptor, len(raw).to_bytes(8, "little") + raw, 0)
+
+
+def _load(path: Path) -> Any:
+    """What `_write` wrote, or None."""
+    raw = path.read_bytes() if path.exists() else b""
+    return pickle.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")]) if raw else None

@@ -207,7 +207,7 @@ class Facts:
     @functools.cached_property
     def unselected_nonfinite_input(self) -> bool:
         selected = int((~np.isfinite(self.selected.inputs)).sum())
-        return int((~np.isfinite(self.call.input)).sum()) > selected
+        return self.selected.nonfinite_entries > selected
 
     @property
     def sentinel_fits(self) -> bool:

@@ -50,6 +50,11 @@ class Selection:
         return bool(np.isfinite(self.inputs).all()) and (weights is None or bool(np.isfinite(weights).all()))
 
     @functools.cached_property
+    def nonfinite_entries(self) -> int:
+        """How many entries of the whole input are NaN or infinite."""
+        return int((~np.isfinite(self.call.input)).sum())
+
+    @functools.cached_property
     def numerator(self) -> ExactSum:
         """S, with M; needs `finite`."""
         return exact_sum(self.inputs) if self.weights is None else exact_dot(self.weights, self.inputs)
