@@ -30,10 +30,10 @@ def fault_cases(dtype: str, seed: int) -> Iterator[Case]:
         for count, (fault_tier, call) in enumerate(_faulty(legal)):
             level = max(tier, fault_tier)
             # Dear compilers meet each structural fault under one reduction: they check before they look at it.
-            cheap = 3 if level > 1 else 1
+            cheap = min(level + 1, 3)
             kinds = (call.reduction,) if call.reduction not in REDUCTIONS else REDUCTIONS
             for turn in range(len(kinds)):
-                once = turn == count % len(kinds) or _is_index_fault(call)
+                once = turn == count % len(kinds) or _is_index_fault(call) and call.ignore_index == generate.DEFAULT
                 yield from generate.judged_calls(
                     call, (kinds[turn],), "error", level if once else max(level, cheap), f"{origin}/{count}"
                 )
