@@ -13,6 +13,7 @@ from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_of
 from ..case import Case
 from . import generate
 from .generate import Structure
+from .oracle import structural_faults
 
 # Ranks in which the faults are planted; the first two are all that dear compilers see.
 SHAPES = ((6, 5), (4, 3, 2), (5,), (3, 4, 2, 3), (2, 3, 2, 1, 3), (64, 3))
@@ -44,7 +45,7 @@ def fault_cases(dtype: str, seed: int) -> Iterator[Case]:
 
 
 def _is_index_fault(call: Call) -> bool:
-    return not generate.structural_faults(dataclasses.replace(call, reduction="mean"))
+    return not structural_faults(dataclasses.replace(call, reduction="mean"))
 
 
 def _faulty(legal: Call) -> Iterator[tuple[int, Call]]:
