@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Protocol
 
-from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, Outcome, Raised, Returned, Unsupported
+from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, Outcome, Raised, Returned, Unsupported, dtype_name
 from ..specs.errors import BridgeError
 
 
@@ -47,7 +47,7 @@ class Capabilities:
 
     def refuses(self, call: Call) -> str | None:
         """Why the subject does not take this call, or None. Calls that must raise on their dtype are taken."""
-        target = f"target {call.target.dtype.name}"
+        target = f"target {dtype_name(call.target.dtype)}"
         if call.dtype in self.without:
             return f"{call.dtype}: {self.without[call.dtype]}"
         return f"{target}: {self.without[target]}" if target in self.without else None

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..specs.accuracy import Grade, Reduction, Tier, error_bound
-from ..specs.call import Array, Call, Outcome, Returned
+from ..specs.call import Call, Outcome, Returned
 from ..specs.case import Case, Returns, Status
-from ..specs.exact import FORMATS, power_of_two, ulp
+from ..specs.exact import power_of_two, ulp
 from ..specs.nll_loss.generate import judged_calls
 from ..specs.nll_loss.oracle import class_axis, not_ignored
 from .judge import Judgement, Traits, judge
@@ -65,33 +65,26 @@ def scaling(run: Run, case: Case, outcome: Outcome, traits: Traits) -> Mapping[s
         return {}
     if not isinstance(case.expectation, Returns) or not isinstance(case.expectation.value, Reduction):
         return {}
-    weight: Any = case.call.weight
-    with np.errstate(over="ignore"):
-        scaled = (weight.astype(np.float64) * 2.0**_SCALE_EXPONENT).astype(weight.dtype)
-    if not _clear_of_edges(case.call, weight, scaled):
+    if not _clear_of_edges(case, case.expectation.value):
         return {}
+    weight: Any = case.call.weight
+    with np.errstate(over="ignore"):  # of weights that no kept position selects
+        scaled = (weight.astype(np.float64) * 2.0**_SCALE_EXPONENT).astype(weight.dtype)
     again = run(dataclasses.replace(case.call, weight=scaled))
     same = isinstance(again, Returned) and again.value.tobytes() == outcome.value.tobytes()
     return {"scaling": Status.PASS if same else Status.FAIL}
 
 
-def _clear_of_edges(call: Call, weight: Array, scaled: Array) -> bool:
-    """Whether weights, products and sums stay well inside the normal range, before and after scaling."""
-    fmt = FORMATS[call.dtype]
-    low, high = float(fmt.smallest_normal) * 2.0**fmt.t, float(fmt.largest) / 4
-    for weights in (weight, scaled):
-        sizes = np.abs(weights.astype(np.float64))
-        with np.errstate(all="ignore"):
-            products = np.abs(call.input.astype(np.float64)) * sizes.max(initial=0.0)
-            smallest = np.abs(call.input.astype(np.float64))[call.input != 0].min(initial=1.0) * sizes[sizes > 0].min(
-                initial=1.0
-            )
-        total = float(products.sum()) + float(sizes.max(initial=0.0)) * call.target.size
-        if not (np.isfinite(sizes).all() and total < high and sizes[sizes > 0].min(initial=1.0) > low):
-            return False
-        if smallest <= low:
-            return False
-    return True
+def _clear_of_edges(case: Case, mean: Reduction) -> bool:
+    """Whether weights, products and all partial sums stay inside the normal range, before and after scaling.
+
+    A sum of numbers above lambda 2^t is a multiple of some 2^e >= lambda: it is 0 or normal.
+    """
+    assert mean.normaliser is not None
+    low, high = mean.fmt.smallest_normal * 2**mean.fmt.t, mean.fmt.largest / 4
+    smallest = min(case.facts["smallest_product"], case.facts["smallest_weight"])
+    largest = max(mean.numerator.magnitude, mean.normaliser.magnitude)
+    return smallest > low and largest * 2**_SCALE_EXPONENT < high
 
 
 def unchanged(before: Mapping[str, bytes], call: Call) -> Mapping[str, Status]:

@@ -17,7 +17,7 @@ from ..specs.call import REDUCTIONS
 from ..specs.case import Case
 from ..specs.nll_loss import generate
 from ..specs.nll_loss.clauses import EDGES
-from ..specs.nll_loss.corpus import CORE, PROFILES, RANKS, axes, signature_of
+from ..specs.nll_loss.corpus import CORE, PROFILES, RANKS, axes, signature_of, unweighted_too
 from ..specs.nll_loss.generate import Structure
 from .judge import Judgement
 
@@ -93,7 +93,9 @@ def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure
         elif fields.get("weights", "none") == "none":
             fields["weights"] = "random"
     reductions = ("mean",) if "reduction" in fields.get("omitted", ()) else REDUCTIONS
-    structure = Structure(shape, dtype, **fields, reductions=reductions, seed=draw(st.integers(0, 2**32)))
+    also = unweighted_too(family, tier, fields)
+    seed = draw(st.integers(0, 2**32))
+    structure = Structure(shape, dtype, **fields, reductions=reductions, unweighted_too=also, seed=seed)
     if math.prod(structure.shape) > _LARGEST_EDIT:
         return structure
     return _edited(draw, structure)

@@ -120,13 +120,19 @@ def with_aspects(
     where: tuple[int, ...] = (),
 ) -> Judgement:
     """A judgement made of decided aspects."""
-    verdicts = tuple(
-        Verdict(id, status) for id in case.clauses if (status := _decide(_judges(id), aspects)) is not None
-    )
+    verdicts, status = _verdicts(case.clauses, tuple(aspects.items()))
+    return Judgement(aspects, verdicts, symptom if status is FAIL else "", grade, where, status)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _verdicts(ids: tuple[str, ...], decided: tuple[tuple[str, Status], ...]) -> tuple[tuple[Verdict, ...], Status]:
+    """A verdict per clause, and the status of the whole call; thousands of calls share a few hundred answers."""
+    aspects = dict(decided)
+    verdicts = tuple(Verdict(id, status) for id in ids if (status := _decide(_judges(id), aspects)) is not None)
     # A call whose value says nothing is not a passed call, whatever its shape and dtype say.
     open_value = aspects.get("accuracy") is OPEN
     worst = FAIL if any(verdict.status is FAIL for verdict in verdicts) else OPEN if open_value else PASS
-    return Judgement(aspects, verdicts, symptom if worst is FAIL else "", grade, where, worst)
+    return verdicts, worst
 
 
 def _all(case: Case, status: Status, symptom: str) -> Judgement:
@@ -296,7 +302,8 @@ def _decides_nothing(reduction: Reduction, accumulator: Format, arithmetic: Arit
 
 
 def _must_be_infinite(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) -> bool:
-    return abs(reduction.exact) - _slack(reduction, accumulator, arithmetic) >= reduction.fmt.overflow_threshold
+    beyond = abs(reduction.exact) - reduction.fmt.overflow_threshold
+    return beyond >= 0 and beyond >= _slack(reduction, accumulator, arithmetic)
 
 
 def _may_be_infinite(reduction: Reduction, accumulator: Format, arithmetic: Arithmetic) -> bool:

@@ -7,6 +7,7 @@ code. Calls inside it still run; what they may do is bounded by the signature (w
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from ..specs.case import Case, Status, Verdict
+from ..specs.case import Case, Facts, Status, Verdict
 from ..specs.errors import LedgerError, nearest
 from ..specs.nll_loss.clauses import clauses
-from ..specs.nll_loss.facts import MEANINGS, Facts
+from ..specs.nll_loss.facts import MEANINGS
 from ..specs.tables import load_table
 from .judge import SYMPTOMS, Judgement
 
@@ -108,12 +109,12 @@ class Ledger:
         """The rows whose selector this call fulfils."""
         return tuple(row for row in self.rows if row.selects(facts))
 
-    def resolve(self, case: Case, judgement: Judgement, facts: Callable[[], Facts], strict: bool) -> list[Resolved]:
-        """Compare each verdict of a call with what the rows expect of it; `facts` is asked only if there are rows.
+    def resolve(self, case: Case, judgement: Judgement, strict: bool) -> list[Resolved]:
+        """Compare each verdict of a call with what the rows expect of it.
 
         A row that may pass sometimes must still fail, under one of its clauses, on the vector pinned to it.
         """
-        rows = self.matching(facts()) if self.rows else ()
+        rows = self.matching(case.facts)
         resolved = [_resolve(verdict, judgement, rows, strict) for verdict in judgement.verdicts]
         pinned = (row for row in rows if case.origin == f"vector {row.vector}")
         for row in pinned:
@@ -129,19 +130,28 @@ def _missed(resolved: Resolved, row: Divergence) -> Resolved:
     return resolved
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def _resolve_alone(verdict: Verdict, strict: bool) -> Resolved:
+    """What is expected of a verdict that no row speaks of."""
+    missed = verdict.status is Status.FAIL and clauses()[verdict.clause].level == "SHOULD" and not strict
+    as_specified = verdict.status in (Status.PASS, Status.UNINFORMATIVE, Status.UNSUPPORTED)
+    return Resolved(verdict, missed or as_specified, None)
+
+
 def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...], strict: bool) -> Resolved:
     concerned = [row for row in rows if row.concerns(verdict.clause)]
+    if not concerned:
+        return _resolve_alone(verdict, strict)
     if verdict.status in (Status.FAIL, Status.CRASH, Status.TIMEOUT):
         for row in concerned:
             if judgement.symptom in row.signature and _falls_back(row, judgement):
                 return Resolved(verdict, True, row.id)
-        missed = clauses()[verdict.clause].level == "SHOULD" and verdict.status is Status.FAIL
-        return Resolved(verdict, missed and not strict and not concerned, None)
+        return Resolved(verdict, False, None)
     if verdict.status is Status.PASS:
         for row in concerned:
             if row.mode == "always":
                 return Resolved(verdict, False, row.id)
-    return Resolved(verdict, verdict.status is not Status.ERROR, None)
+    return _resolve_alone(verdict, strict)
 
 
 def _falls_back(row: Divergence, judgement: Judgement) -> bool:

@@ -10,7 +10,6 @@ from ..specs.nll_loss import frozen
 from ..specs.nll_loss.clauses import clauses, flags
 from ..specs.nll_loss.corpus import FAMILIES, corpus
 from . import floors, ledger
-from .runner import facts_of
 
 
 def problems() -> Iterator[str]:
@@ -80,7 +79,7 @@ def _coverage_problems() -> Iterator[str]:
 def _ledger_problems(backend: str) -> Iterator[str]:
     for row in _rows(backend):
         case = frozen.case_of(frozen.vectors()[row.vector])
-        if not row.selects(facts_of(case.call)):
+        if not row.selects(case.facts):
             yield f"adapters/{backend}/divergences.toml: row {row.id}: its vector {row.vector} is outside its selector"
         if not set(case.clauses) & set(row.clauses) and "*" not in row.clauses:
             yield f"adapters/{backend}/divergences.toml: row {row.id}: its vector exercises none of its clauses"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,7 @@ from ..specs.errors import BridgeError, EngineError
 from ..specs.exact import keeps_subnormals
 from ..specs.nll_loss import generate
 from ..specs.nll_loss.corpus import CORE, corpus, corpus_size
-from ..specs.nll_loss.facts import Facts
 from ..specs.nll_loss.frozen import vector_cases
-from ..specs.nll_loss.oracle import select, structural_faults
 from . import checks, explore, heartbeat
 from .breadcrumb import Trail
 from .isolation import Isolation
@@ -88,18 +86,17 @@ class Executor:
         return self(case.call)
 
 
-def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> Iterator[Case]:
-    """The corpus of one item: what of the family's cases is meant for a subject of this cost."""
-    cases = (
-        vector_cases(spec.dtype) if spec.family == VECTORS else corpus(spec.family, spec.dtype, plan.profile, plan.seed)
-    )
-    return (case for case in cases if case.tier <= subject.capabilities.tier)
-
-
-def _count_planned(spec: ItemSpec, plan: Plan, subject: Subject) -> int:
+def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> tuple[Iterable[Case], int]:
+    """The corpus of one item, what of the family's cases is meant for a subject of this cost, and its size."""
+    tier = subject.capabilities.tier
     if spec.family == VECTORS:
-        return sum(1 for _ in planned_cases(spec, plan, subject))
-    return corpus_size(spec.family, spec.dtype, plan.profile, plan.seed, subject.capabilities.tier)
+        vectors = [case for case in vector_cases(spec.dtype) if case.tier <= tier]
+        return vectors, len(vectors)
+    cases = corpus(spec.family, spec.dtype, plan.profile, plan.seed, tier)
+    if spec.family == "error":  # small, and not to be counted but by making them
+        faults = list(cases)
+        return faults, len(faults)
+    return cases, corpus_size(spec.family, spec.dtype, plan.profile, tier)
 
 
 def run_item(
@@ -116,9 +113,9 @@ def run_item(
         )
     work = Work(spec, plan, Executor(subject, traits, isolation, trail), ledger, trail)
     start, compiled = time.perf_counter(), subject.compilations()
-    planned = _count_planned(spec, plan, subject)
+    cases, planned = planned_cases(spec, plan, subject)
     with trail.item(spec.id, planned):
-        for case in planned_cases(spec, plan, subject):
+        for case in cases:
             work.do(case)
         if spec.family not in (VECTORS, "error") and spec.dtype in subject.capabilities.dtypes:
             explore.explore(work, spec.family, spec.dtype, plan, subject.capabilities.tier)
@@ -187,7 +184,7 @@ class Work:
         return all(one.expected for one in self._resolve(case, judgement))
 
     def _resolve(self, case: Case, judgement: Judgement) -> list[Resolved]:
-        return self.ledger.resolve(case, judgement, lambda: facts_of(case.call), self.plan.strict)
+        return self.ledger.resolve(case, judgement, self.plan.strict)
 
     def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""
@@ -227,11 +224,6 @@ class Work:
         if passed > 20 and not failed and not self._felt and self.spec.family != VECTORS:
             return f"{self.spec.id}: no heartbeat: {passed} calls passed and none was perturbed"
         return self._blind
-
-
-def facts_of(call: Call) -> Facts:
-    """The call's facts, with what it selects where its structure is legal."""
-    return Facts(call, None if structural_faults(call) else select(call))
 
 
 def probe(subject: Subject, dtype: str) -> Traits:

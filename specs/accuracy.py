@@ -27,6 +27,7 @@ itself each time.
 from __future__ import annotations
 
 import enum
+import functools
 import math
 import sys
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class Arithmetic:
 IEEE = Arithmetic()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reduction:
     """Exact facts about one reduction whose terms are all finite.
 
@@ -94,7 +95,7 @@ class Reduction:
     flushed: float = 0.0
     flushed_weights: float = 0.0
 
-    @property
+    @functools.cached_property
     def exact(self) -> Fraction:
         """The exact result; raises ZeroDivisionError for a mean whose normaliser is 0."""
         if self.normaliser is None:
@@ -206,10 +207,13 @@ def is_certified(reduction: Reduction, accumulator: Format, arithmetic: Arithmet
 
 def may_overflow(reduction: Reduction, accumulator: Format) -> bool:
     """Whether some order of summation in that accumulator can overflow: M (1+g), or W_a (1+g), beyond Omega."""
-    grown = sum_factor(reduction.n, reduction.n, accumulator.u) + accumulator.u
-    growth = Fraction(1 + grown) if reduction.n > 1 else 1  # one product rounds to at most Omega
     sums = [reduction.numerator] + ([reduction.normaliser] if reduction.normaliser is not None else [])
-    return any(s.magnitude * growth > accumulator.largest for s in sums)
+    largest = max(s.magnitude for s in sums)
+    grown = sum_factor(reduction.n, reduction.n, accumulator.u) + accumulator.u
+    if grown < 0.5 and largest <= power_of_two(accumulator.emax):  # the ordinary case: below Omega/1.5
+        return False
+    growth = Fraction(1 + grown) if reduction.n > 1 else 1  # one product rounds to at most Omega
+    return largest * growth > accumulator.largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,7 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
         semantic,
         True if level <= Level.NEIGHBOUR else _within(exact, error, log_bound),
         certified,
-        _as_ratio(error / ulp(exact, fmt)),
+        _in_ulps(error, exact, fmt),
         _ratio(error, bound),
         _effective_depth(reduction, error),
         _as_float(bound),
@@ -301,15 +305,21 @@ def _level(reduction: Reduction, observed: float, error: Fraction, rounded: floa
 
 
 def _adjacent(a: float, b: float, fmt: Format) -> bool:
-    """Whether two numbers of a format are neighbours in it."""
-    low, high = sorted((Fraction(a), Fraction(b)), key=abs)
-    spacing = ulp(low, fmt)
-    return abs(high - low) == spacing
+    """Whether two numbers of a format are neighbours in it; float64 subtracts those without rounding."""
+    low = min(abs(a), abs(b))
+    exponent = max(math.frexp(low)[1] - 1, fmt.emin) if low else fmt.emin
+    return abs(a - b) == math.ldexp(1.0, exponent - fmt.t + 1)
+
+
+def _is_above(value: Fraction, size: float, scale: int) -> bool:
+    """Whether value > size * 2^scale, exactly: rounding keeps order, so only a tie needs more than float64."""
+    rounded = _scaled(value, scale)
+    return rounded > size if rounded != size else value > Fraction(size) * power_of_two(scale)
 
 
 def _inside(error: Fraction, bound: tuple[float, int]) -> bool:
     size, scale = bound
-    return math.isinf(size) or error <= Fraction(size) * power_of_two(scale)
+    return math.isinf(size) or not _is_above(error, size, scale)
 
 
 def _within(exact: Fraction, error: Fraction, bound: tuple[float, int]) -> bool | None:
@@ -317,7 +327,7 @@ def _within(exact: Fraction, error: Fraction, bound: tuple[float, int]) -> bool 
     if not _inside(error, bound):
         return False
     size, scale = bound
-    vacuous = math.isinf(size) or (size > 0 and 2 * Fraction(size) * power_of_two(scale) >= abs(exact))
+    vacuous = math.isinf(size) or (size > 0 and not _is_above(abs(exact), size, scale + 1))
     return None if vacuous else True
 
 
@@ -325,19 +335,21 @@ def _ratio(error: Fraction, bound: tuple[float, int]) -> float:
     size, scale = bound
     if error == 0 or math.isinf(size):
         return 0.0
-    return _as_ratio(error / (Fraction(size) * power_of_two(scale))) if size else sys.float_info.max
+    return min(_scaled(error, scale) / size, sys.float_info.max) if size else sys.float_info.max
 
 
-def _as_ratio(value: Fraction) -> float:
-    """As a float64, capped: an infinity has no place in a record."""
-    return float(min(value, Fraction(sys.float_info.max)))
+def _in_ulps(error: Fraction, exact: Fraction, fmt: Format) -> float:
+    """|error| in units in the last place of the exact value, capped: an infinity has no place in a record."""
+    return min(_scaled(error, floor_log2(ulp(exact, fmt))), sys.float_info.max) if error else 0.0
 
 
 def _effective_depth(reduction: Reduction, error: Fraction) -> int:
     """ceil(|error| / (u M)): no summation tree lower than this can make such an error (sums only)."""
-    if reduction.normaliser is not None or not reduction.numerator.magnitude:
+    magnitude = reduction.numerator.magnitude
+    if reduction.normaliser is not None or not magnitude:
         return 0
-    return math.ceil(error / (Fraction(reduction.fmt.u) * reduction.numerator.magnitude))
+    numerator = (error.numerator * magnitude.denominator) << reduction.fmt.t
+    return -(-numerator // (error.denominator * magnitude.numerator))
 
 
 def _as_float(bound: tuple[float, int]) -> float:
@@ -358,5 +370,8 @@ def _power(exponent: int) -> float:
 
 
 def _scaled(value: Fraction, k: int) -> float:
-    """value / 2^k as a float64."""
-    return float(value * power_of_two(-k))
+    """value / 2^k, correctly rounded to float64, infinite beyond it; the division is Python's, of integers."""
+    try:
+        return value.numerator / (value.denominator << k) if k >= 0 else (value.numerator << -k) / value.denominator
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -205,7 +205,7 @@ def _period(flat: Array) -> int | None:
 
 
 def _pack(flat: Array) -> str:
-    return base64.b64encode(zlib.compress(flat.tobytes(), 6)).decode()
+    return base64.b64encode(zlib.compress(flat.tobytes(), 1)).decode()
 
 
 def _number(value: Any) -> Any:

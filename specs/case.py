@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from .accuracy import Reduction
 from .call import Array, Call
@@ -90,6 +91,14 @@ class Unspecified:
 Expectation = Returns | Raises | Unspecified
 
 
+class Facts(Protocol):
+    """What can be said about a call in one number or word each, in its specification's own vocabulary."""
+
+    def __getitem__(self, name: str) -> Any:
+        """The fact called `name`; raises KeyError where it does not exist for this call."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """A call, what it is for, and what must come of it.
@@ -99,6 +108,7 @@ class Case:
     """
 
     call: Call
+    facts: Facts
     expectation: Expectation
     clauses: tuple[str, ...]
     flags: tuple[str, ...]

@@ -29,7 +29,7 @@ def power_of_two(exponent: int) -> Fraction:
     return Fraction(2) ** exponent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Format:
     """A binary floating-point format: `t` significant bits, exponents `emin`..`emax` of its normal numbers."""
 
@@ -38,27 +38,27 @@ class Format:
     emin: int
     emax: int
 
-    @property
+    @functools.cached_property
     def u(self) -> float:
         """Unit roundoff of rounding to nearest, 2^-t."""
         return 2.0**-self.t
 
-    @property
+    @functools.cached_property
     def smallest_normal(self) -> Fraction:
         """lambda, 2^emin."""
         return power_of_two(self.emin)
 
-    @property
+    @functools.cached_property
     def smallest_subnormal(self) -> Fraction:
         """mu, the spacing of the subnormal numbers, 2^(emin - t + 1)."""
         return power_of_two(self.emin - self.t + 1)
 
-    @property
+    @functools.cached_property
     def largest(self) -> Fraction:
         """Omega, the largest finite number."""
         return (2 - power_of_two(1 - self.t)) * power_of_two(self.emax)
 
-    @property
+    @functools.cached_property
     def overflow_threshold(self) -> Fraction:
         """The smallest magnitude that rounds to infinity: Omega plus half a unit in its last place."""
         return (2 - power_of_two(-self.t)) * power_of_two(self.emax)
@@ -189,8 +189,10 @@ def _sum_integers(ratios: list[tuple[int, int]]) -> ExactSum:
 
 
 def _finish(total: int, magnitude: int, exponent: int, quantum: int) -> ExactSum:
-    scale = power_of_two(exponent)
-    return ExactSum(total * scale, magnitude * scale, quantum)
+    if exponent >= 0:
+        return ExactSum(Fraction(total << exponent), Fraction(magnitude << exponent), quantum)
+    denominator = 1 << -exponent
+    return ExactSum(Fraction(total, denominator), Fraction(magnitude, denominator), quantum)
 
 
 def _sum_blocks(factors: list[Array]) -> ExactSum:

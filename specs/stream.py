@@ -16,6 +16,9 @@ from .call import Array
 
 T = TypeVar("T")
 
+_HALF = np.uint64(32)
+_SMALL = np.uint64(2**22)  # ranges whose bias stays below 2^-10
+
 
 class Stream:
     """Draws from the raw words of a generator seeded by a text."""
@@ -25,8 +28,15 @@ class Stream:
         self._bits = np.random.PCG64(int.from_bytes(digest[:16], "little"))
 
     def integers(self, low: int, high: int, size: int) -> Array:
-        """`size` integers in [low, high), int64; the modulo's bias is below 2^-32 for ranges up to 2^32."""
-        return low + (self._bits.random_raw(size) % np.uint64(high - low)).astype(np.int64)
+        """`size` integers in [low, high), int64, no value more likely than another by more than 1/1000.
+
+        For small ranges the upper half of each word is multiplied by the range and the upper half of the product
+        kept, which is several times faster than the remainder of a division.
+        """
+        words, span = self._bits.random_raw(size), np.uint64(high - low)
+        if span > _SMALL:
+            return low + (words % span).astype(np.int64)
+        return low + (((words >> _HALF) * span) >> _HALF).astype(np.int64)
 
     def integer(self, low: int, high: int) -> int:
         """One integer in [low, high)."""

@@ -28,11 +28,12 @@ def test_the_corpus_is_the_same_in_another_process(family: str) -> None:
     assert done.stdout.strip() == str(here)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "error"])
 @pytest.mark.parametrize("tier", [1, 2, 3])
 def test_planned_is_what_is_drawn(family: str, tier: int) -> None:
-    drawn = sum(case.tier <= tier for case in corpus(family, "float32", "quick", 0))
-    assert corpus_size(family, "float32", "quick", 0, tier) == drawn > 0
+    digests = [case.call.digest() for case in corpus(family, "float32", "quick", 0) if case.tier <= tier]
+    assert [case.call.digest() for case in corpus(family, "float32", "quick", 0, tier)] == digests
+    assert corpus_size(family, "float32", "quick", tier) == len(digests) > 0
 
 
 def test_another_seed_draws_other_cases() -> None:

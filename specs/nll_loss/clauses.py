@@ -111,7 +111,7 @@ def _exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
             return tuple(_by_error(facts))
         case _:
             return (
-                *_by_shape(facts),
+                *_by_shape(facts.rank, facts.unit_axes > 0, facts.n == 0),
                 *_by_values(facts),
                 *_by_ignoring(facts),
                 *_by_weights(facts),
@@ -119,17 +119,11 @@ def _exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
             )
 
 
-def _by_shape(facts: Facts) -> Iterator[str]:
-    yield "SHAPE-3" if facts.rank == 1 else "SHAPE-1" if facts.rank == 2 else "SHAPE-2"
-    yield "SHAPE-4"
-    if facts.unit_axes:
-        yield "SHAPE-5"
-    if facts.n == 0:
-        yield "SHAPE-6"
-    if facts.rank > 2:
-        yield "SHAPE-7"
-    yield "DTYPE-1"
-    yield "DTYPE-2"
+@functools.cache
+def _by_shape(rank: int, unit_axes: bool, empty: bool) -> tuple[str, ...]:
+    ids = ["SHAPE-3" if rank == 1 else "SHAPE-1" if rank == 2 else "SHAPE-2", "SHAPE-4"]
+    ids += ["SHAPE-5"] * unit_axes + ["SHAPE-6"] * empty + ["SHAPE-7"] * (rank > 2)
+    return (*ids, "DTYPE-1", "DTYPE-2")
 
 
 def _by_values(facts: Facts) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..stream import Stream
 from . import values
 from .clauses import EDGES
 from .faults import fault_cases
-from .generate import DEFAULT, INT64, PLANTS, Structure, cases
+from .generate import DEFAULT, INT64, PLANTS, Structure, cases, count
 
 FAMILIES = ("shape", "value", "ignore", "weight", "special", "dtype", "accuracy", "error")
 
@@ -87,30 +87,32 @@ PROFILES = {
 }
 
 
-def corpus(family: str, dtype: str, profile: str, seed: int) -> Iterator[Case]:
-    """The cases of one family in one dtype, the same on every machine, cheap and deadly ones first."""
+def corpus(family: str, dtype: str, profile: str, seed: int, tier: int = 3) -> Iterator[Case]:
+    """The cases of one family in one dtype that subjects of a tier are meant to run, cheap and deadly ones first.
+
+    They are the same on every machine, and those of a lower tier are among those of a higher one.
+    """
     if family == "error":
-        yield from fault_cases(dtype, seed)
+        yield from (case for case in fault_cases(dtype, seed) if case.tier <= tier)
         return
-    size = PROFILES[profile]
-    for number, (tier, structure) in enumerate(structures(family, dtype, size)):
-        seeded = dataclasses.replace(structure, seed=seed * 1_000_003 + number)
-        yield from cases(seeded, family, tier, f"corpus {family}/{dtype}/{number}")
+    for number, (own, structure) in enumerate(structures(family, dtype, PROFILES[profile], tier)):
+        if own <= tier:
+            seeded = dataclasses.replace(structure, seed=seed * 1_000_003 + number)
+            yield from cases(seeded, family, own, f"corpus {family}/{dtype}/{number}")
 
 
-def corpus_size(family: str, dtype: str, profile: str, seed: int, tier: int) -> int:
-    """How many cases of a corpus are meant for subjects of this tier, without making their arrays."""
-    if family == "error":
-        return sum(case.tier <= tier for case in fault_cases(dtype, seed))
-    drawn = structures(family, dtype, PROFILES[profile])
-    return sum(len(structure.reductions) for own, structure in drawn if own <= tier)
+def corpus_size(family: str, dtype: str, profile: str, tier: int) -> int:
+    """How many cases a corpus has for subjects of this tier, without making their arrays; not of errors."""
+    drawn = structures(family, dtype, PROFILES[profile], tier)
+    return sum(count(structure) for own, structure in drawn if own <= tier)
 
 
-def structures(family: str, dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    """(tier, structure) of the corpus of one family in one dtype."""
+def structures(family: str, dtype: str, size: Size, tier: int = 3) -> Iterator[tuple[int, Structure]]:
+    """(tier, structure) of the corpus of one family in one dtype; covering arrays of dearer tiers are left out."""
     yield from _PINNED[family](dtype, size)
-    for tier, shapes in ((1, CORE), (2, RANKS), (3, None)):
-        yield from ((tier, s) for s in _covering(family, dtype, size, tier, shapes))
+    for own, shapes in ((1, CORE), (2, RANKS), (3, None)):
+        if own <= tier:
+            yield from ((own, s) for s in _covering(family, dtype, size, own, shapes))
 
 
 def _covering(
@@ -119,10 +121,10 @@ def _covering(
     """Structures that cover all pairs (or triples) of the family's choices as far as `size` allows."""
     choices = axes(family, tier)
     pools = (tuple(shapes or _free_shapes(family)), *map(tuple, choices.values()))
-    count = size.bases // 2 if tier == 1 else size.bases
-    rows = _covering_rows(pools, min(size.strength, len(pools)), count)
+    bases = size.bases // 2 if tier == 1 else size.bases
+    rows = _covering_rows(pools, min(size.strength, len(pools)), bases)
     stream = Stream("covering", family, dtype, tier)
-    more = ([stream.choose(pool) for pool in pools] for _ in range(count - len(rows)))
+    more = ([stream.choose(pool) for pool in pools] for _ in range(bases - len(rows)))
     for shape, *picked in itertools.chain(rows, more):
         fields: dict[str, Any] = dict(zip(choices, picked, strict=True))
         if tier < 3:
@@ -132,7 +134,16 @@ def _covering(
                 fields["weights"] = "none"
             elif fields.get("weights", "none") == "none":
                 fields["weights"] = stream.choose(("random", "dyadic", "ones"))
-        yield Structure(shape, dtype, **fields)
+        yield Structure(shape, dtype, **fields, unweighted_too=unweighted_too(family, tier, fields))
+
+
+def unweighted_too(family: str, tier: int, fields: Mapping[str, Any]) -> bool:
+    """Whether a structure with these fields is worth running without its weights as well.
+
+    Not where that means another signature to compile, nor where weights are all that the family is about.
+    """
+    weighted = fields.get("weights", "none") != "none" and not fields.get("omitted")
+    return weighted and tier == 3 and family != "weight"
 
 
 @functools.cache

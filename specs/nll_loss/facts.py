@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import Call
+from ..call import Call, dtype_name
 from ..exact import FORMATS, exact_dot, exact_sum
 from .oracle import Selection, class_axis, structural_faults
 
@@ -48,6 +48,7 @@ MEANINGS = {
     "finite": "whether all selected inputs and weights are finite",
     "sentinel_fits": "whether target's dtype can hold ignore_index",
     "smallest_input": "smallest nonzero |x| selected, infinite when there is none",
+    "smallest_weight": "smallest nonzero |w[t_n]|, infinite when there is none",
     "smallest_product": "smallest nonzero |a_n|, infinite when there is none",
 }
 
@@ -72,11 +73,11 @@ class Facts:
 
     @property
     def target_dtype(self) -> str:
-        return str(self.call.target.dtype.name)
+        return dtype_name(self.call.target.dtype)
 
     @property
     def weight_dtype(self) -> str:
-        return "none" if self.call.weight is None else str(self.call.weight.dtype.name)
+        return "none" if self.call.weight is None else dtype_name(self.call.weight.dtype)
 
     @property
     def rank(self) -> int:
@@ -106,9 +107,9 @@ class Facts:
     def n(self) -> int:
         return int(self.call.target.size)
 
-    @functools.cached_property
+    @property
     def n_active(self) -> int:
-        return int(self.selected.kept.sum())
+        return self.selected.active
 
     @property
     def ignored(self) -> int:
@@ -191,54 +192,40 @@ class Facts:
     def weight_magnitude(self) -> float:
         return _float(self.selected.normaliser.magnitude) if self.finite else float("inf")
 
-    @functools.cached_property
+    @property
     def finite(self) -> bool:
         return self.selected.finite
 
-    @functools.cached_property
+    @property
     def unselected_nonfinite_weight(self) -> bool:
-        weight = self.call.weight
-        if weight is None:
-            return False
-        unselected = np.ones(weight.size, bool)
-        unselected[self._labels] = False
-        return bool((~np.isfinite(weight) & unselected).any())
+        return not self.selected.other_weights_are_finite
 
-    @functools.cached_property
+    @property
     def unselected_nonfinite_input(self) -> bool:
-        selected = int((~np.isfinite(self.selected.inputs)).sum())
-        return self.selected.nonfinite_entries > selected
+        return not self.selected.other_input_is_finite
 
     @property
     def sentinel_fits(self) -> bool:
         info = np.iinfo(self.call.target.dtype)
         return bool(info.min <= self.call.ignore_index <= info.max)
 
-    @functools.cached_property
+    @property
     def smallest_input(self) -> float:
-        return _smallest(self.selected.inputs.astype(np.float64))
-
-    @functools.cached_property
-    def smallest_product(self) -> float:
-        weights, inputs = self.selected.weights, self.selected.inputs.astype(np.float64)
-        with np.errstate(all="ignore"):
-            return _smallest(inputs if weights is None else inputs * weights.astype(np.float64))
+        return self.selected.smallest_input
 
     @property
-    def _labels(self) -> Any:
-        selection = self.selected
-        return self.call.target[selection.kept & selection.valid].astype(np.int64)
+    def smallest_weight(self) -> float:
+        return self.selected.smallest_weight
+
+    @property
+    def smallest_product(self) -> float:
+        return self.selected.smallest_product
 
     @property
     def selected(self) -> Selection:
         if self.selection is None:
             raise ValueError("a call with structural faults selects nothing")
         return self.selection
-
-
-def _smallest(values: Any) -> float:
-    sizes = np.abs(values)
-    return float(np.min(sizes, where=sizes > 0, initial=np.inf))
 
 
 def _float(value: Any) -> float:

@@ -36,7 +36,8 @@ class Structure:
     """Every discrete choice of a base; the seed settles the rest.
 
     `sentinel` may be "C" or "C+1", meaning the class count and one more. `plant` names where special values go.
-    `edits` are (array, flat index, value) overrides, which only exploration uses.
+    `unweighted_too`: the same arrays are also passed without their weights, which costs next to nothing. `edits`
+    are (array, flat index, value) overrides, which only exploration uses.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +51,7 @@ class Structure:
     plant: str = ""
     omitted: tuple[str, ...] = ()
     reductions: tuple[str, ...] = REDUCTIONS
+    unweighted_too: bool = False
     seed: int = 0
     edits: tuple[tuple[str, int, float], ...] = ()
 
@@ -74,8 +76,16 @@ class Structure:
 
 
 def cases(structure: Structure, family: str, tier: int = 3, origin: str = "corpus") -> Iterator[Case]:
-    """The calls of one base, one per reduction, each with its expectation."""
-    yield from judged_calls(base(structure, family), structure.reductions, family, tier, origin)
+    """The calls of one base, one per reduction (and once more without weights), each with its expectation."""
+    call = base(structure, family)
+    yield from judged_calls(call, structure.reductions, family, tier, origin)
+    if structure.unweighted_too:
+        yield from judged_calls(dataclasses.replace(call, weight=None), structure.reductions, family, tier, origin)
+
+
+def count(structure: Structure) -> int:
+    """How many cases `cases` makes of a structure."""
+    return len(structure.reductions) * (1 + structure.unweighted_too)
 
 
 def judged_calls(
@@ -90,8 +100,9 @@ def judged_calls(
             selection = select(variant)
         shared = selection if legal else None
         expectation = expect(variant, shared)
-        ids = tuple(dict.fromkeys((*exercised(Facts(variant, shared), expectation), *also)))
-        yield Case(variant, expectation, ids, flags_of(ids), family, tier, origin)
+        facts = Facts(variant, shared)
+        ids = tuple(dict.fromkeys((*exercised(facts, expectation), *also)))
+        yield Case(variant, facts, expectation, ids, flags_of(ids), family, tier, origin)
 
 
 def base(structure: Structure, family: str) -> Call:

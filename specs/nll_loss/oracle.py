@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -50,9 +51,42 @@ class Selection:
         return bool(np.isfinite(self.inputs).all()) and (weights is None or bool(np.isfinite(weights).all()))
 
     @functools.cached_property
-    def nonfinite_entries(self) -> int:
-        """How many entries of the whole input are NaN or infinite."""
-        return int((~np.isfinite(self.call.input)).sum())
+    def active(self) -> int:
+        """How many positions are kept."""
+        return int(np.count_nonzero(self.kept))
+
+    @functools.cached_property
+    def other_input_is_finite(self) -> bool:
+        """Whether every entry of the input that no kept position selects is finite."""
+        nonfinite = self.call.input.size - np.count_nonzero(np.isfinite(self.call.input))
+        return not nonfinite or nonfinite == self.inputs.size - np.count_nonzero(np.isfinite(self.inputs))
+
+    @functools.cached_property
+    def other_weights_are_finite(self) -> bool:
+        """Whether every weight that no kept position selects is finite."""
+        if self.call.weight is None:
+            return True
+        nonfinite = ~np.isfinite(self.call.weight)
+        nonfinite[self.call.target[self.kept & self.valid].astype(np.int64)] = False
+        return not nonfinite.any()
+
+    @functools.cached_property
+    def smallest_input(self) -> float:
+        """The smallest nonzero |x| selected, infinite when there is none."""
+        return _smallest(self.inputs.astype(np.float64))
+
+    @functools.cached_property
+    def smallest_weight(self) -> float:
+        """The smallest nonzero |w[t_n]|, infinite when there is none."""
+        return math.inf if self.weights is None else _smallest(self.weights.astype(np.float64))
+
+    @functools.cached_property
+    def smallest_product(self) -> float:
+        """The smallest nonzero |a_n| as a float64 product, infinite when there is none."""
+        if self.weights is None:
+            return self.smallest_input
+        with np.errstate(all="ignore"):
+            return _smallest(self.inputs.astype(np.float64) * self.weights.astype(np.float64))
 
     @functools.cached_property
     def numerator(self) -> ExactSum:
@@ -88,6 +122,11 @@ class Selection:
             return 0.0
         sizes = np.abs(self.weights.astype(np.float64))
         return float(sizes[sizes < float(self.format.smallest_normal)].sum())
+
+
+def _smallest(values: Array) -> float:
+    sizes = np.abs(values)
+    return float(np.min(sizes, where=sizes > 0, initial=np.inf))
 
 
 def select(call: Call) -> Selection:
