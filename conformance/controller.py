@@ -214,7 +214,7 @@ def _pytest(selection: Selection, workers: int, listener: Listener) -> int:
         f"--rootdir={Path(str(folder)).parent}",
         *("--noconftest", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:logging"),
         *("-p", "xdist.plugin", "-p", "lossparity.conformance.plugin"),
-        *("-n", str(workers), "--dist=loadgroup", "--max-worker-restart=1000"),
+        *("-n", str(workers), "--dist=loadgroup", "--no-loadscope-reorder", "--max-worker-restart=1000"),
     ]
     with environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS=""):
         return int(pytest.main(arguments, plugins=[listener]))
