@@ -7,13 +7,48 @@ when they fail it is a BridgeError. What happens between them is the framework's
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Protocol
 
-from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, Outcome, Raised, Returned, Unsupported, dtype_name
+from ..specs.call import (
+    FLOAT_DTYPES,
+    TARGET_DTYPES,
+    Array,
+    Call,
+    Crashed,
+    Outcome,
+    Raised,
+    Returned,
+    Unsupported,
+    dtype_name,
+)
 from ..specs.errors import BridgeError
+
+# What a subject may be without, besides dtypes.
+FEATURES = {
+    "gradient": "a gradient with respect to input",
+    "weight gradient": "a gradient with respect to weight",
+    "second order": "derivatives of the gradient",
+    "jvp": "forward mode",
+    "vmap": "mapping over a leading axis",
+    "strides": "arrays whose elements lie elsewhere than in C order",
+    "negative strides": "arrays that run backwards",
+    "read-only arrays": "arrays that may not be written to",
+    "mutable arrays": "arguments that could be modified, and results that could share their memory",
+    "siblings": "another way of executing the same function to compare with",
+}
+_FEATURE_OF = {
+    "gradient": "gradient",
+    "weight_gradient": "weight gradient",
+    "second": "second order",
+    "second_upstream": "second order",
+    "jvp": "jvp",
+    "vmap": "vmap",
+    "vmap_gradient": "vmap",
+}
+_FEATURE_OF_LAYOUT = {"negative": "negative strides", "read_only": "read-only arrays"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +58,8 @@ class Capabilities:
     `binding` is native (the framework's own op) or composed (a port made of its ops). `traced` subjects cannot see
     target values while Python validates, so they poison instead of raising. `tier` says how dear a new signature
     is: 1 about a second of compilation, 2 a tenth, 3 nothing. `isolate` subjects may take their process down on a
-    bad target. `without` explains each dtype that is missing; only what it explains may be UNSUPPORTED.
+    bad target, as all may on an accelerator. `without` explains each dtype and each feature (FEATURES) that is
+    missing; only what it explains may be UNSUPPORTED.
     """
 
     binding: str
@@ -32,7 +68,7 @@ class Capabilities:
     tier: int = 3
     isolate: bool = False
     per_term: bool = False
-    without: Mapping[str, str] = field(default_factory=dict)  # dtype or "target <dtype>" -> reason
+    without: Mapping[str, str] = field(default_factory=dict)  # dtype, "target <dtype>" or feature -> reason
     notes: tuple[str, ...] = ()
 
     @property
@@ -48,16 +84,27 @@ class Capabilities:
     def refuses(self, call: Call) -> str | None:
         """Why the subject does not take this call, or None. Calls that must raise on their dtype are taken."""
         target = f"target {dtype_name(call.target.dtype)}"
-        if call.dtype in self.without:
-            return f"{call.dtype}: {self.without[call.dtype]}"
-        return f"{target}: {self.without[target]}" if target in self.without else None
+        for what in (call.dtype, target, *_needs(call)):
+            if what in self.without:
+                return f"{what}: {self.without[what]}"
+        return None
+
+
+def _needs(call: Call) -> Iterator[str]:
+    """The features that a call takes."""
+    if call.transform is not None:
+        yield _FEATURE_OF[call.transform.kind]
+    for _, layout in call.layouts:
+        yield "strides"
+        if layout in _FEATURE_OF_LAYOUT:
+            yield _FEATURE_OF_LAYOUT[layout]
 
 
 class Subject(Protocol):
     """One way of executing the loss."""
 
     name: str
-    device: str
+    device: str  # as --device named it
     capabilities: Capabilities
 
     def prepare(self, call: Call) -> Callable[[], Any]:
@@ -83,10 +130,20 @@ class Backend:
     subjects: Callable[[str], list[Subject]]
     version: Callable[[], str]
     devices: Callable[[], list[str]]
+    # (function, name, device) -> a user's own function as an eager subject, for `lossparity check`.
+    wrap: Callable[[Callable[..., Any], str, str], Subject] | None = None
+
+
+def on_cpu(device: str) -> bool:
+    """Whether a device, as --device names it, is a CPU and no accelerator."""
+    return device.partition(":")[0] == "cpu"
 
 
 def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
     """Run one call on one subject; returns what happened and the seconds spent inside the implementation.
+
+    Crashed stands for an accelerator that computes nothing more in this process, as after an assertion on a CUDA
+    device: whoever sees it has to end the process.
 
     Raises BridgeError when our conversion fails, which is never the implementation's fault.
     """
@@ -102,7 +159,10 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and its like must not end the run
-        return Raised(type(error).__name__, str(error)), time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        if not on_cpu(subject.device) and not _prepares(subject, call):
+            return Crashed(f"{type(error).__name__}: {error}; the device is of no use afterwards"), seconds
+        return Raised(type(error).__name__, str(error)), seconds
     seconds = time.perf_counter() - start
     try:
         return Returned(subject.read(result)), seconds
@@ -112,6 +172,15 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
         raise BridgeError(f"{subject.name}: cannot read the result of {call.describe()}: {error!r}") from error
 
 
+def _prepares(subject: Subject, call: Call) -> bool:
+    """Whether a call that could be prepared before still can be."""
+    try:
+        subject.prepare(call)
+    except Exception:
+        return False
+    return True
+
+
 def require_type(result: Any, kind: type | UnionType, subject: str) -> None:
     """Guard that a result was made by the framework under test; raises BridgeError otherwise."""
     if not isinstance(result, kind):
@@ -119,3 +188,9 @@ def require_type(result: Any, kind: type | UnionType, subject: str) -> None:
             f"{subject}: the result is a {type(result).__module__}.{type(result).__name__}, "
             f"not a {kind}: it was not computed by the framework under test"
         )
+
+
+def require_device(found: Any, wanted: Any, subject: str) -> None:
+    """Guard that a result lies where it was to be computed; raises BridgeError otherwise."""
+    if found != wanted:
+        raise BridgeError(f"{subject}: the result lies on {found}, not on {wanted}: it was not computed there")

@@ -1,7 +1,11 @@
-"""Finds backends: those that come with the package, those that others register, and `module:object`."""
+"""Finds backends: those that come with the package, those that others register, `module:object`, and users' functions.
+
+A user's function is `FRAMEWORK@MODULE:FUNCTION` (`lossparity.adapters.user`).
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -9,6 +13,7 @@ import sys
 from importlib import metadata
 
 from ..specs.errors import AdapterUnavailable, UsageError, nearest
+from . import user
 from .base import Backend
 
 # In the order in which they are imported: torch first, since its OpenMP and the others' clash the other way round.
@@ -23,10 +28,14 @@ def names() -> list[str]:
 
 
 def backend(name: str) -> Backend:
-    """The backend called `name`, or the object at `package.module:object`; its framework is not imported yet.
+    """The backend called `name`, the object at `package.module:object`, or the one around a user's function.
+
+    Its framework is not imported yet.
 
     Raises UsageError for an unknown name, with the nearest known ones.
     """
+    if user.SIGN in name:
+        return _around(name)
     if name in BUILT_IN:
         return _checked(importlib.import_module(f"..{name}.adapter", __name__).BACKEND, name)
     for entry in metadata.entry_points(group=ENTRY_POINTS):
@@ -49,7 +58,7 @@ def start(backend: Backend) -> None:
     """Import the framework; raises AdapterUnavailable with the install line, or with what went wrong."""
     if not is_installed(backend):
         raise AdapterUnavailable(f"backend {backend.name} is not installed; install it with: {backend.install}")
-    quieten()
+    settle()
     try:
         importlib.import_module(backend.module)
     except Exception as error:
@@ -58,11 +67,24 @@ def start(backend: Backend) -> None:
         ) from error
 
 
-def quieten() -> None:
-    """Keep frameworks from logging over a report; a user's own setting wins."""
+def settle() -> None:
+    """Settings that frameworks read when they are imported; a user's own win.
+
+    They log nothing over a report, round nothing to TF32, and take memory of an accelerator as they need it, since
+    several processes share it.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("JAX_PLATFORMS", "")
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
+@functools.cache
+def _around(key: str) -> Backend:
+    """The backend around a user's function: the same object each time."""
+    target = user.parse(key)
+    return user.backend(target, backend(target.framework))
 
 
 def _from_path(path: str) -> Backend:

@@ -1,15 +1,17 @@
 """Tells the controller what a worker was doing when it died or hung.
 
 Before each call a worker writes the call to a file of its own. A watchdog ends the process when one call takes too
-long, and leaves its traceback beside it.
+long, and leaves its traceback beside it, as a fatal signal does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import itertools
 import os
 import pickle
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,11 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..specs.call import Call
+from ..adapters import base
+from ..specs.call import Call, Transform
 from ..specs.case import Case
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
 _REARM_SECONDS = 5.0
+_STOPPED = "stopped"
+_FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
+_FRAMES = 3  # innermost ones that are shown
+_ADAPTERS = str(Path(base.__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,17 @@ class Crumb:
     clauses: tuple[str, ...]
     origin: str
     timed_out: bool
+    last_words: str  # where the process was, innermost function first; empty when it left no traceback
+
+
+def stop(folder: Path) -> None:
+    """Tell every worker to run no more calls."""
+    (folder / _STOPPED).touch()
+
+
+def is_stopped(folder: Path) -> bool:
+    """Whether some process said so."""
+    return (folder / _STOPPED).exists()
 
 
 class Trail:
@@ -44,8 +62,9 @@ class Trail:
         flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
         self._arrays_file = os.open(folder / f"{worker}.arrays", flags)
         self._state_file = os.open(folder / f"{worker}.crumb", flags)
+        self.folder = folder
         self._arrays: tuple[Any, ...] = ()
-        self._hang = (folder / f"{worker}.hang").open("wb")
+        self.last_words = (folder / f"{worker}.last_words").open("wb")
         self._seconds = seconds
         self._armed = 0.0
         self._item = ""
@@ -61,6 +80,11 @@ class Trail:
         finally:
             faulthandler.cancel_dump_traceback_later()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more calls are to be run."""
+        return is_stopped(self.folder)
+
     def pause(self) -> None:
         """Stop the watchdog until the next call."""
         faulthandler.cancel_dump_traceback_later()
@@ -71,14 +95,15 @@ class Trail:
         now = time.monotonic()
         if now - self._armed > _REARM_SECONDS:
             # The timer may have been running for so long already when the next call starts.
-            faulthandler.dump_traceback_later(self._seconds + _REARM_SECONDS, exit=True, file=self._hang)
+            faulthandler.dump_traceback_later(self._seconds + _REARM_SECONDS, exit=True, file=self.last_words)
             self._armed = now
         call = case.call
-        arrays = (call.input, call.target, call.weight)
+        arrays = (call.input, call.target, call.weight, *_asked(call))
         if not self._arrays or any(new is not old for new, old in zip(arrays, self._arrays, strict=True)):
             _write(self._arrays_file, arrays)  # the calls of one base share theirs: once is enough
             self._arrays = arrays
-        options = (call.ignore_index, call.reduction, call.omitted)
+        batched = () if call.transform is None else call.transform.batched
+        options = (call.ignore_index, call.reduction, call.omitted, call.kind, batched, call.layouts)
         _write(self._state_file, (self._item, self.done, self._planned, options, case.clauses, case.origin))
 
 
@@ -88,10 +113,32 @@ def read(folder: Path, worker: str) -> Crumb | None:
     if state is None:
         return None
     item, done, planned, options, clauses, origin = state
-    hang = folder / f"{worker}.hang"
-    timed_out = hang.exists() and hang.stat().st_size > 0
-    call = Call(*_load(folder / f"{worker}.arrays"), *options)
-    return Crumb(item, done, planned, call, clauses, origin, timed_out)
+    words = (folder / f"{worker}.last_words").read_text(encoding="utf-8", errors="replace")
+    call = _restored(_load(folder / f"{worker}.arrays"), *options)
+    return Crumb(item, done, planned, call, clauses, origin, words.startswith("Timeout"), _place(words))
+
+
+def _place(words: str) -> str:
+    """Where the implementation was, from the traceback that faulthandler writes: frames above those of adapters."""
+    for thread in words.split("\n\n"):
+        frames = _FRAME.findall(thread)
+        inside = list(itertools.takewhile(lambda frame: not frame[0].startswith(_ADAPTERS), frames))
+        if len(inside) < len(frames):
+            return ", called by ".join(f"{name} at {file}:{line}" for file, line, name in inside[:_FRAMES])
+    return ""
+
+
+def _asked(call: Call) -> tuple[Any, Any]:
+    return (None, None) if call.transform is None else (call.transform.upstream, call.transform.direction)
+
+
+def _restored(
+    arrays: Any, ignore_index: int, reduction: Any, omitted: Any, kind: str, batched: Any, layouts: Any
+) -> Call:
+    """A call from what was written; its arrangement in memory is named, and not restored."""
+    input, target, weight, upstream, direction = arrays
+    transform = None if kind == "value" else Transform(kind, upstream, direction, batched)
+    return Call(input, target, weight, ignore_index, reduction, omitted, transform, layouts)
 
 
 def _write(descriptor: int, content: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ..adapters import registry, user
+from ..adapters.base import FEATURES
 from ..reports import html, records
+from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.nll_loss.clauses import Clause, clauses, find_clause, flags
 from ..specs.nll_loss.corpus import FAMILIES, PROFILES
@@ -57,26 +60,75 @@ def main() -> None:
     """
 
 
+def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of commands that run the suite; a call may take so many seconds unless told otherwise."""
+    options = (
+        click.option("--profile", default=plan.DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
+                     help="How much to run."),
+        click.option("--device", default="cpu", show_default=True, help="Where to compute, e.g. cuda or cuda:1."),
+        click.option("-n", "--workers", type=click.IntRange(min=1), default=None,
+                     help="Worker processes. Default: all cores."),
+        click.option("--seed", type=int, default=None,
+                     help="Seed of the corpus. Default: 0; nightly: drawn and printed."),
+        click.option("--strict", is_flag=True, help="Treat SHOULD clauses like MUST."),
+        click.option("--family", "families", multiple=True, metavar="NAME",
+                     help=f"Only this family of cases; repeatable: vectors, {', '.join(FAMILIES)}."),
+        click.option("--ledger", "ledgers", multiple=True, metavar="FILE",
+                     help="More known divergences (TOML); repeatable."),
+        click.option("--timeout", type=click.FloatRange(min=1), default=timeout, show_default=True,
+                     help="Seconds that one call may take."),
+        click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
+                     help="Folder for records.jsonl and index.html."),
+    )  # fmt: skip
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 @main.command()
 @click.option("-b", "--backend", "backends", multiple=True, metavar="NAME", help="Backend (torch), subject "
               "(torch:compile) or package.module:object; repeatable. Default: every installed backend.")  # fmt: skip
-@click.option("--profile", default=plan.DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
-              help="How much to run.")  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="Where to compute, e.g. cuda or cuda:1.")
-@click.option("-n", "--workers", type=click.IntRange(min=1), default=None, help="Worker processes. Default: all cores.")
-@click.option("--seed", type=int, default=None, help="Seed of the corpus. Default: 0; nightly: drawn and printed.")
-@click.option("--strict", is_flag=True, help="Treat SHOULD clauses like MUST.")
-@click.option("--family", "families", multiple=True, metavar="NAME", help=f"Only this family of cases; repeatable: "
-              f"vectors, {', '.join(FAMILIES)}.")  # fmt: skip
-@click.option("--ledger", "ledgers", multiple=True, metavar="FILE", help="More known divergences (TOML); repeatable.")
+@_running(timeout=300.0)
 @click.option("--forget", "forgotten", multiple=True, metavar="ID", help="Do without this known divergence, to see "
               "it as a failure; repeatable.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True,
-              help="Seconds that one call may take.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
-              help="Folder for records.jsonl and index.html.")  # fmt: skip
-def run(
-    backends: tuple[str, ...],
+def run(backends: tuple[str, ...], **options: Any) -> None:
+    """Run the suite and write OUT/records.jsonl and OUT/index.html."""
+    _run(backends, **options)
+
+
+@main.command()
+@click.argument("target", metavar="MODULE:FUNCTION")
+@click.option("--framework", required=True, metavar="|".join(registry.BUILT_IN), help="Whose arrays it takes.")
+@click.option("--dtypes", default="", metavar="NAME,...", help=f"Only these dtypes of input. Default: all, "
+              f"{','.join(FLOAT_DTYPES)}.")  # fmt: skip
+@click.option("--targets", default="", metavar="NAME,...", help="These dtypes of target, such as int64,int32. "
+              f"Default: {','.join(user.TARGETS)}.")  # fmt: skip
+@click.option("--without", "spared", multiple=True, metavar="NAME", help="Do not ask for this feature, such as "
+              f"gradient; repeatable: {', '.join(FEATURES)}.")  # fmt: skip
+@click.option("-x", "stop", is_flag=True, help="Stop at the first unexpected result.")
+@_running(timeout=60.0)
+def check(target: str, framework: str, dtypes: str, targets: str, spared: tuple[str, ...], **options: Any) -> None:
+    """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
+
+    The function takes nll_loss's arguments, (input, target, weight=None, ignore_index=-100, reduction="mean"), as
+    arrays of the framework. path/to/file.py:FUNCTION works too, and the current directory is importable. No known
+    divergence is expected of it.
+    """
+    found = user.target(framework, target, _words(dtypes), _words(targets), spared)
+    _run((found.key,), patience=options["timeout"], **options)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _run(
+    names: tuple[str, ...],
+    *,
     profile: str,
     device: str,
     workers: int | None,
@@ -84,22 +136,23 @@ def run(
     strict: bool,
     families: tuple[str, ...],
     ledgers: tuple[str, ...],
-    forgotten: tuple[str, ...],
     timeout: float,
     out: Path,
+    forgotten: tuple[str, ...] = (),
+    stop: bool = False,
+    patience: float = 300.0,
 ) -> None:
-    """Run the suite and write OUT/records.jsonl and OUT/index.html."""
+    """Run the suite on these backends and exit with its code; probing one may take `patience` seconds."""
     from . import controller, survey
 
     plan.check_profile(profile)
     plan.check_device(device)
     lint_module.require_consistent()
     console.print("Looking at what is installed ...", style="dim")
-    found = survey.survey(backends, device)
-    subjects = plan.choose_subjects(backends, found.backend_of)
+    found = survey.survey(names, device, patience)
     selection = Selection(
-        backends=backends,
-        subjects=subjects,
+        backends=names or tuple(backend.name for backend in found.backends),
+        subjects=plan.choose_subjects(names, found.backend_of),
         owners=found.owners,
         profile=profile,
         seed=plan.choose_seed(profile, seed),
@@ -111,6 +164,8 @@ def run(
         families=families,
         forgotten=forgotten,
         heartbeat=HEARTBEAT_OFF not in os.environ,
+        flushing=found.flushing,
+        stop=stop,
     )
     show.opening(console, selection, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])
@@ -148,7 +203,12 @@ def backends(device: str, as_json: bool) -> None:
     found = survey.survey((), plan.check_device(device))
     missing = survey.missing_tools()
     if as_json:
-        content = {"subjects": found.subjects, "absent": found.absent, "missing_tools": missing}
+        content = {
+            "subjects": found.subjects,
+            "absent": found.absent,
+            "elsewhere": found.elsewhere,
+            "missing_tools": missing,
+        }
         click.echo(msgspec.json.encode(content).decode())
         return
     show.backends(console, found, missing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import os
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ..adapters.base import on_cpu
 from ..reports import records
 from ..reports.records import Finding, Footer, Header, Item, Record, Tally
 from ..specs.call import encode_call
@@ -56,6 +58,7 @@ class Listener:
     progress: Progress
     trail: Path
     specs: Mapping[str, ItemSpec]
+    stop: bool = False  # at the first unexpected result
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # engine errors
     unexpected: list[str] = field(default_factory=list)
@@ -109,6 +112,8 @@ class Listener:
         if crumb is None or crumb.item != spec.id:
             self.problems.append(f"{spec.id}: the worker died outside of any call; run it alone with -b {spec.subject}")
             return []
+        if self.stop:
+            breadcrumb.stop(self.trail)
         status = Status.TIMEOUT if crumb.timed_out else Status.CRASH
         statuses = Counter(crumb.done)
         statuses[status.value] += 1
@@ -145,7 +150,7 @@ def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Reco
         expected=False,
         divergence=None,
         because=because,
-        observed=status.value,
+        observed=f"{status.value}, in {crumb.last_words}" if crumb.last_words else status.value,
         exact="a result or a Python exception",
         distance="",
         call=encode_call(call),
@@ -179,20 +184,24 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     file = out / "records.jsonl"
     writer = records.Writer(file, header)
     with _trail(selection) as selection:
-        listener = Listener(writer, progress, Path(selection.trail), {spec.id: spec for spec in specs})
+        trail = Path(selection.trail)
+        listener = Listener(writer, progress, trail, {spec.id: spec for spec in specs}, selection.stop)
         progress.started(len(specs))
         code = _pytest(selection, workers, listener)
+        stopped = breadcrumb.is_stopped(trail)
     interrupted = code == pytest.ExitCode.INTERRUPTED
     problems = list(listener.problems)
     if not interrupted:
         problems += _engine_problems(listener.items, specs, code)
-        if not selection.families:
-            problems += floors.blind_spots(selection.subjects, listener.judged)
+        if not stopped:
+            problems += _silent_hearts(listener.items)
+        if not stopped and not selection.families:
+            problems += floors.blind_spots(selection.subjects, listener.judged, on_cpu=on_cpu(selection.device))
     unexpected = sum(item.unexpected for item in listener.items)
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED
     statuses = records.count_statuses(listener.items)
     footer = Footer(
-        ended="interrupted" if interrupted else "complete",
+        ended="interrupted" if interrupted else "stopped" if stopped else "complete",
         exit_code=exit_code,
         seconds=time.perf_counter() - start,
         planned=sum(item.planned for item in listener.items),
@@ -213,10 +222,13 @@ def _pytest(selection: Selection, workers: int, listener: Listener) -> int:
         str(resources.files("lossparity.conformance").joinpath("run.ini")),
         f"--rootdir={Path(str(folder)).parent}",
         *("--noconftest", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:logging"),
+        *("-p", "no:faulthandler"),  # the trail has its own
         *("-p", "xdist.plugin", "-p", "lossparity.conformance.plugin"),
         *("-n", str(workers), "--dist=loadgroup", "--no-loadscope-reorder", "--max-worker-restart=1000"),
     ]
-    with environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS=""):
+    # Workers share the cores: threads that spin while they wait made small calls thirty times slower.
+    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    with environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS="", **waiting):
         return int(pytest.main(arguments, plugins=[listener]))
 
 
@@ -232,10 +244,16 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
     for item in items:
         if item.planned != sum(item.statuses.values()):
             problems.append(f"{item.id}: planned {item.planned} calls, accounted for {sum(item.statuses.values())}")
-        if item.problem:
-            problems.append(item.problem)
         if lost := item.statuses.get(Status.ERROR.value, 0):
             problems.append(f"{item.id}: our own bridge failed on {lost} calls; the records say how")
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not problems:
+        problems.append(f"pytest ended with {code}")
+    return problems
+
+
+def _silent_hearts(items: Sequence[Item]) -> list[str]:
+    """Where the suite never showed that it can fail; not to be asked of a run that was stopped midway."""
+    problems = [item.problem for item in items if item.problem]
     beats: defaultdict[tuple[str, str], int] = defaultdict(int)
     passed: Counter[tuple[str, str]] = Counter()
     failed: Counter[tuple[str, str]] = Counter()
@@ -249,8 +267,6 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
         blind = count == 0 and passed[key] > 0 and not failed[key]  # what fails shows that it can
         if blind and key[1] != VECTORS:
             problems.append(f"no heartbeat of {key[0]} in family {key[1]}: a suite that cannot fail must not pass")
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not problems:
-        problems.append(f"pytest ended with {code}")
     return problems
 
 

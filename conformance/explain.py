@@ -1,27 +1,56 @@
-"""Puts one judged call into words: observed, exact, how far apart. The only place that does."""
+"""Puts one judged call into words: observed, exact, how far apart, and all of a finding. The only place that does."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, assert_never
 
 import numpy as np
 
+from ..reports.findings import arrays_of
+from ..reports.records import ClauseInfo, Finding
 from ..specs.accuracy import Grade, Reduction
 from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
-from ..specs.case import Case, Elementwise, Limit, Raises, Returns, Unjudgeable, Unspecified
+from ..specs.case import Case, Elementwise, Gradient, Limit, Raises, Returns, Stack, Unjudgeable, Unspecified
 from ..specs.exact import round_to
 from .judge import SYMPTOMS, Judgement
 
 _SHOWN = 8  # elements of an array that are spelt out
 _LONGEST = 300  # characters of an exception's message
+_CLAUSES = 3  # clauses whose statement a finding spells out
 
 
-def because(judgement: Judgement) -> str:
+def finding(finding: Finding, clauses: Mapping[str, ClauseInfo]) -> str:
+    """A finding in full: what went wrong, which clauses say so, the call with its arrays, observed and exact."""
+    lines = [f"{finding.subject}, family {finding.family}, {finding.dtype}: {finding.because}"]
+    for id in finding.clauses[:_CLAUSES]:
+        lines.append(_labelled(id, f"{clauses[id].level}: {clauses[id].statement}"))
+    if len(finding.clauses) > _CLAUSES:
+        lines.append(_labelled("also", ", ".join(finding.clauses[_CLAUSES:])))
+    lines.append(_labelled("call", finding.summary))
+    lines += [_labelled(array.name, array.values) for array in arrays_of(finding.call)]
+    lines += [_labelled("observed", finding.observed), _labelled("exact", finding.exact)]
+    if finding.distance:
+        lines.append(_labelled("distance", finding.distance))
+    lines.append(_labelled("origin", f"{finding.origin}, digest {finding.digest}"))
+    return "\n".join(lines)
+
+
+def _labelled(label: str, text: str) -> str:
+    """A line, or several, with the label in front and the text aligned."""
+    first, *more = text.splitlines() or [""]
+    return "\n".join([f"  {label:<10}{first}", *(f"{'':<12}{line}".rstrip() for line in more)])
+
+
+def because(judgement: Judgement, outcome: Outcome) -> str:
     """One sentence that says what went wrong."""
+    if isinstance(outcome, Returned) and outcome.value.dtype.kind == "U" and judgement.symptom in ("shape", "dtype"):
+        return "The call did not simply return an array."
     sentence = SYMPTOMS.get(judgement.symptom, "as specified")
-    return sentence[0].upper() + sentence[1:] + "."
+    more = f": {judgement.said}" if judgement.said else ""
+    return sentence[0].upper() + sentence[1:] + more + "."
 
 
 def observed(outcome: Outcome, judgement: Judgement) -> str:
@@ -57,6 +86,10 @@ def exact(case: Case, judgement: Judgement) -> str:
             return " or ".join(sorted(limit.allowed))
         case Returns(_, _, Unjudgeable(why)):
             return f"anything: {why}"
+        case Returns(shape, _, Gradient() as gradient):
+            return _exact_gradient(gradient, shape, judgement.where)
+        case Returns(_, _, Stack(parts)):
+            return f"{len(parts)} answers, each as for a call of its own"
         case other:
             raise TypeError(f"no words for {other}")
 
@@ -91,6 +124,21 @@ def _exact_reduction(reduction: Reduction) -> str:
     return f"{_decimal(value)}, rounds to {rounded!r} ({rounded.hex()}) in {reduction.fmt.name}"
 
 
+def _exact_gradient(gradient: Gradient, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
+    """What is due at one entry, or how many entries are not 0."""
+    entries = gradient.entries
+    due = entries.value if isinstance(entries, Elementwise) else entries.rounded
+    if len(where) != len(shape) or not where:
+        return f"{gradient.flat.size} entries at targets, 0 at the others"
+    place = np.flatnonzero(gradient.flat == np.ravel_multi_index(where, shape))
+    if not place.size:
+        return "0: no kept target selects this entry"
+    if isinstance(entries, Elementwise):
+        return f"{_scalar(due[place[0]])}, correctly rounded"
+    low, high = entries.low[place[0]], entries.high[place[0]]
+    return f"{_scalar(due[place[0]])}, or what lies in [{low.item()!r}, {high.item()!r}]"
+
+
 def _decimal(value: Fraction) -> str:
     """Twenty significant digits."""
     if value == 0:
@@ -111,6 +159,8 @@ def _log10(value: Fraction) -> float:
 
 def _value(value: Array, where: tuple[int, ...]) -> str:
     """A value with its dtype: scalars also in hexadecimal, arrays at the element in question or from the start."""
+    if value.dtype.kind == "U":  # what a user's function did instead of returning an array
+        return str(value)
     if value.ndim == 0:
         return f"{value.dtype.name} {_scalar(value)}"
     head = f"{value.dtype.name}{list(value.shape)}"

@@ -83,7 +83,7 @@ def _aim(plan: Plan, judgement: Judgement | str) -> None:
 @st.composite
 def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure:
     """Structures of a family, in signatures that a subject of this tier can afford; small ones first."""
-    shapes = {1: CORE, 2: CORE + RANKS}.get(tier)
+    shapes = {1: CORE, 2: CORE if family == "gradient" else CORE + RANKS}.get(tier)
     shape = draw(st.sampled_from(shapes) if shapes else _shapes())
     fields = {name: draw(st.sampled_from(options)) for name, options in axes(family, tier).items()}
     if shapes:

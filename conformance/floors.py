@@ -13,13 +13,14 @@ from typing import Any
 from ..specs.nll_loss.clauses import clauses
 
 
-def blind_spots(subjects: Sequence[str], judged: Mapping[tuple[str, str], int]) -> Iterator[str]:
+def blind_spots(subjects: Sequence[str], judged: Mapping[tuple[str, str], int], *, on_cpu: bool) -> Iterator[str]:
     """One sentence for each clause that was judged too rarely on a built-in subject."""
     table = _table()
+    everywhere = {} if on_cpu else table["accelerators"]
     for subject in subjects:
         if subject not in table["subjects"]:
             continue
-        exempt = table["exempt"].get(subject, {})
+        exempt = everywhere | table["exempt"].get(subject, {})
         for clause, floor in table["floors"].items():
             if clause not in exempt and judged.get((subject, clause), 0) < floor:
                 yield (
@@ -37,7 +38,7 @@ def problems() -> Iterator[str]:
         yield f"floors.toml: no floor for clause {clause}"
     for clause in sorted(named - wanted):
         yield f"floors.toml: a floor for {clause}, which no check judges"
-    for subject, exempt in table["exempt"].items():
+    for subject, exempt in (*table["exempt"].items(), ("an accelerator", table["accelerators"])):
         for clause in sorted(set(exempt) - named):
             yield f"floors.toml: {subject} is exempt from {clause}, which has no floor"
 

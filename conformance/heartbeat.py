@@ -7,49 +7,89 @@ time.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
 from ..specs.accuracy import Reduction
-from ..specs.call import Array, Outcome, Returned, dtype_of
-from ..specs.case import Case, Elementwise, Raises, Returns, Status
+from ..specs.call import Array, Call, Outcome, Returned, dtype_of
+from ..specs.case import Case, Elementwise, Gradient, Raises, Returns, Status
 from ..specs.exact import neighbour
+from . import experiments
 from .judge import Judgement, Traits, judge
 
 PERTURBATIONS = ("neighbour", "nan", "dtype", "shape")
 
 
 def suits(case: Case, outcome: Outcome, judgement: Judgement) -> str:
-    """The kind of case if every perturbation of its outcome would be wrong: "none", "sum", or "" for neither.
+    """The kind of case if every perturbation of its outcome would be wrong, or "" if that is not certain.
 
-    That is a passed `none` of normal, nonzero numbers, or a passed, exactness-certified `sum` that is not 0.
+    That is a passed `none` or gradient whose perturbed element is normal and not 0, a passed, exactness-certified
+    `sum` that is not 0, and any passed experiment.
     """
     if judgement.status is not Status.PASS or not isinstance(outcome, Returned):
         return ""
+    if case.experiment:
+        return case.experiment
     if not isinstance(case.expectation, Returns) or not outcome.value.size:
         return ""
-    first = outcome.value.reshape(-1)[0]
+    first = outcome.value.reshape(-1)[_place(case)]
     if not np.isfinite(first) or first == 0:
         return ""
     match case.expectation.value:
-        case Elementwise() as prescribed:
+        case (Elementwise() as prescribed) | Gradient(entries=Elementwise() as prescribed):
             free = (prescribed.loose | prescribed.flushable).reshape(-1)[0]
-            return "" if free else "none"
+            return "" if free else "none" if case.call.transform is None else case.call.kind
         case Reduction(normaliser=None) if judgement.grade is not None and judgement.grade.certified:
             return "sum"
         case _:
             return ""
 
 
-def survivors(case: Case, outcome: Outcome, traits: Traits) -> list[str]:
+def _place(case: Case) -> int:
+    """The flat index of the element to perturb."""
+    match case.expectation:
+        case Returns(value=Gradient(flat)) if flat.size:
+            return int(flat[0])
+        case _:
+            return 0
+
+
+def survivors(case: Case, outcome: Outcome, bench: experiments.Bench) -> list[str]:
     """Names of the perturbations that were not judged FAIL: none, or the suite is blind."""
     assert isinstance(outcome, Returned)
+    if case.experiment:
+        _, judgement = experiments.run(case, dataclasses.replace(bench, run=_Tampering(case, bench), calls=2))
+        return [] if judgement.status is Status.FAIL else ["a spoilt experiment"]
     return [
         name
-        for name, wrong in _perturbed(outcome.value)
-        if judge(case, Returned(wrong), traits).status is not Status.FAIL
+        for name, wrong in _perturbed(outcome.value, _place(case))
+        if judge(case, Returned(wrong), bench.traits).status is not Status.FAIL
     ]
+
+
+class _Tampering:
+    """Runs calls, spoils what an experiment looks at: an argument, or each result but the first, in place."""
+
+    def __init__(self, case: Case, bench: experiments.Bench) -> None:
+        self._case, self._bench = case, bench
+        self._result: Array | None = None
+
+    def __call__(self, call: Call) -> Outcome:
+        outcome = self._bench.run(call)
+        if not isinstance(outcome, Returned):
+            return outcome
+        if self._case.experiment == "PURE-1":
+            call.input[(0,) * call.input.ndim] = 7
+            return outcome
+        if self._case.experiment == "PURE-2":
+            self._result = outcome.value if self._result is None else self._result
+            return Returned(self._result)
+        if self._result is None and self._case.experiment != "REL-8":  # there the others are run on other subjects
+            self._result = outcome.value
+            return outcome
+        return Returned(np.full_like(outcome.value, np.nan))
 
 
 def survives_an_error_case(case: Case, dtype: str, traits: Traits) -> bool:
@@ -60,15 +100,15 @@ def survives_an_error_case(case: Case, dtype: str, traits: Traits) -> bool:
     return judge(case, Returned(plausible), traits).status is not Status.FAIL
 
 
-def _perturbed(value: Array) -> Iterator[tuple[str, Array]]:
+def _perturbed(value: Array, place: int) -> Iterator[tuple[str, Array]]:
     for name in PERTURBATIONS:
         wrong = value.copy()
-        first = wrong.reshape(-1)[:1]
+        element = wrong.reshape(-1)[place : place + 1]
         match name:
             case "neighbour":
-                first[...] = neighbour(first)
+                element[...] = neighbour(element)
             case "nan":
-                first[...] = np.nan
+                element[...] = np.nan
             case "dtype":
                 wrong = wrong.astype(np.float64 if value.dtype != np.float64 else np.float32)
             case _:

@@ -62,6 +62,8 @@ class Isolation:
             return Crashed(f"{how}, with {threads} thread{'s' * (threads > 1)}")
         if isinstance(outcome, BridgeError):
             raise outcome
+        if isinstance(outcome, Crashed):  # its device is of no use any more
+            self._end(threads)
         return outcome
 
     def _child(self, threads: int) -> tuple[BaseProcess, Any]:

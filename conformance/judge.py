@@ -29,12 +29,15 @@ from ..specs.accuracy import (
 )
 from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_name
 from ..specs.case import (
+    Bands,
     Case,
     Elementwise,
     Expectation,
+    Gradient,
     Limit,
     Raises,
     Returns,
+    Stack,
     Status,
     Unjudgeable,
     Unspecified,
@@ -61,8 +64,15 @@ SYMPTOMS = {
     "pattern": "logarithmic depth is lost because of where ignored positions lie",
     "scaling": "scaling all weights by a power of two changes the mean",
     "subnormals": "subnormal numbers are flushed",
+    "elsewhere": "a gradient that is not 0 at an entry that no target selects",
+    "ignored": "a gradient that is not 0 at an ignored position",
     "not_raised": "a value where an error is due",
     "arguments": "the arguments were modified",
+    "aliases": "the result shares memory with an argument or an earlier result",
+    "state": "the result depends on earlier calls, or a global random generator was used",
+    "repeatable": "the same call gave other bits",
+    "threads": "calls from several threads gave other results than one after another",
+    "relation": "results of related calls do not fit together",
     "crash": "the process died",
     "timeout": "the call did not come back",
 }
@@ -78,6 +88,7 @@ class Judgement:
     grade: Grade | None = None
     where: tuple[int, ...] = ()  # the element that a failure of `none` is about
     status: Status = PASS
+    said: str = ""  # what an experiment found, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +197,83 @@ def _look_at_value(expected: Returns, value: Array, traits: Traits) -> _Look:
         return _Look({"returned": FAIL}, "shape")
     if dtype_name(value.dtype) != expected.dtype:
         return _Look({"returned": FAIL}, "dtype")
-    match expected.value:
-        case Elementwise() as prescribed:
-            look = _elementwise(prescribed, value, traits.arithmetic)
-        case Reduction() as reduction:
-            look = _reduction(reduction, float(value), traits.arithmetic)
-        case Limit() as limit:
-            look = _limit(limit, float(value), traits.arithmetic)
-        case Unjudgeable():
-            look = _Look(dict.fromkeys(("value", "accuracy", "certified", "overflow"), OPEN))
+    look = _look_at(expected.value, value, traits.arithmetic)
     return _Look({"shape": PASS, "dtype": PASS, **look.aspects}, look.symptom, look.grade, look.where)
+
+
+def _look_at(
+    prescribed: Elementwise | Reduction | Limit | Unjudgeable | Gradient | Stack, value: Array, arithmetic: Arithmetic
+) -> _Look:
+    match prescribed:
+        case Elementwise():
+            return _elementwise(prescribed, value, arithmetic)
+        case Reduction():
+            return _reduction(prescribed, float(value), arithmetic)
+        case Limit():
+            return _limit(prescribed, float(value), arithmetic)
+        case Gradient():
+            return _gradient(prescribed, value, arithmetic)
+        case Stack(parts):
+            looks = [_look_at(part, one, arithmetic) for part, one in zip(parts, value, strict=True)]
+            return _worst(looks)
+        case Unjudgeable():
+            return _Look(dict.fromkeys(("value", "accuracy", "certified", "overflow"), OPEN))
+
+
+def _worst(looks: list[_Look]) -> _Look:
+    """Several looks as one: an aspect fails where it fails in any of them, and `where` begins with which."""
+    aspects: dict[str, Status] = {}
+    for look in looks:
+        for aspect, status in look.aspects.items():
+            aspects[aspect] = min(aspects.get(aspect, status), status, key=(FAIL, OPEN, PASS).index)
+    number = next((number for number, look in enumerate(looks) if look.symptom), 0)
+    return _Look(aspects, looks[number].symptom, None, (number, *looks[number].where))
+
+
+def _gradient(prescribed: Gradient, value: Array, arithmetic: Arithmetic) -> _Look:
+    """A gradient: the selected entries as prescribed, exactly 0 (of either sign) everywhere else."""
+    flat = value.reshape(-1)
+    at_targets = flat[prescribed.flat]
+    match prescribed.entries:
+        case Elementwise() as entries:
+            look = _elementwise(entries, at_targets, arithmetic)
+        case Bands() as entries:
+            look = _bands(entries, at_targets, arithmetic)
+    aspects = {name: look.aspects[name] for name in ("value", "accuracy")} | {"elsewhere": PASS, "ignored": PASS}
+    symptom = look.symptom if FAIL in aspects.values() else ""
+    where = np.unravel_index(prescribed.flat[look.where[0]], value.shape) if look.where else ()
+    if np.count_nonzero(flat) != np.count_nonzero(at_targets):  # NaN is not 0
+        rest = value.copy()
+        rest.reshape(-1)[prescribed.flat] = 0
+        classes = 1 if value.ndim > 1 else 0
+        at_ignored = (rest != 0) & np.expand_dims(~prescribed.kept, classes)
+        aspects["ignored"] = FAIL if at_ignored.any() else PASS
+        aspects["elsewhere"] = FAIL if ((rest != 0) & ~at_ignored).any() else PASS
+        if not symptom:
+            symptom = "elsewhere" if aspects["elsewhere"] is FAIL else "ignored"
+            where = np.argwhere(rest != 0)[0]
+    return _Look(aspects, symptom, where=tuple(int(index) for index in where))
+
+
+def _bands(bands: Bands, value: Array, arithmetic: Arithmetic) -> _Look:
+    """Numbers within bands of their own."""
+    low, high = (bands.flush_low, bands.flush_high) if arithmetic.flush else (bands.low, bands.high)
+    free = bands.free | np.isinf(low) & np.isinf(high) & (low != high)
+    both_nan = np.isnan(bands.rounded) & np.isnan(value)
+    with np.errstate(invalid="ignore"):
+        same = (bands.rounded == value) | both_nan
+        right = same | (low <= value) & (value <= high) | free
+        own = right | (bands.own_low <= value) & (value <= bands.own_high)
+        undecided = right | np.isinf(bands.own_low) & np.isinf(bands.own_high) & (bands.own_low != bands.own_high)
+    if right.all():
+        judged = bool((same | bands.informative & ~free).any()) or not value.size
+        return _Look(dict.fromkeys(("value", "accuracy"), PASS if judged else OPEN))
+    where = int(np.flatnonzero(~right)[0])
+    semantic = PASS if own.all() else OPEN if (own | undecided).all() else FAIL
+    wrong, due = value[where], bands.rounded[where]
+    special = "nan" if np.isnan(wrong) else "inf" if np.isinf(wrong) else "value"
+    symptom = "inaccurate" if semantic is not FAIL else "number" if np.isfinite(wrong) > np.isfinite(due) else special
+    return _Look({"value": semantic, "accuracy": FAIL}, symptom, where=(where,))
 
 
 def _elementwise(prescribed: Elementwise, value: Array, arithmetic: Arithmetic, skip: Array | None = None) -> _Look:

@@ -102,7 +102,7 @@ class Notebook:
         if self._kept[kind] >= (_KEPT if expected else _KEPT_UNEXPECTED):
             return
         self._kept[kind] += 1
-        said = explain.because(judgement)
+        said = explain.because(judgement, outcome)
         if not expected and status is Status.PASS:
             said = f"Passes, although the known divergence {row} says that it always fails: is it fixed?"
         words = (
@@ -152,7 +152,9 @@ class Notebook:
 
     def _measure(self, case: Case, outcome: Outcome, judgement: Judgement) -> None:
         """Accuracy of a returned result of finite terms (ACC-6)."""
-        if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned):
+        if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned) or case.experiment:
+            return
+        if case.call.transform is not None:
             return
         value, reduction = case.expectation.value, str(case.call.reduction)
         entry = self._accuracy[reduction, _decade(case.call.target.size)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,10 @@ from .runner import VECTORS, ItemSpec, Plan
 
 DEFAULT_PROFILE = "quick"
 DEVICES = ("cpu", "cuda", "mps", "rocm", "tpu", "xpu")  # kinds that some framework knows; what is here is asked later
+
+
+class NoSuchDevice(AdapterUnavailable):
+    """A backend is here, and the device is not."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Selection:
     heartbeat: bool = True
     families: tuple[str, ...] = ()  # empty: all
     forgotten: tuple[str, ...] = ()  # ids of known divergences to do without
+    flushing: dict[str, tuple[str, ...]] = field(default_factory=dict)  # subject -> dtypes whose subnormals it flushes
+    stop: bool = False  # at the first unexpected result
 
     def encode(self) -> str:
         """The selection as JSON."""
@@ -53,7 +59,7 @@ class Selection:
     @property
     def plan(self) -> Plan:
         """What an item needs to know of it."""
-        return Plan(self.profile, self.seed, self.strict, self.device, self.heartbeat)
+        return Plan(self.profile, self.seed, self.strict, self.device, self.heartbeat, stop=self.stop)
 
 
 def check_profile(name: str) -> str:
@@ -68,7 +74,7 @@ def check_device(name: str) -> str:
     kind, colon, number = name.partition(":")
     if kind not in DEVICES or colon and not number.isdecimal():
         raise UsageError(
-            f"no device {name!r}; {nearest(kind, DEVICES)} (with a number, such as cuda:1, if there are more)"
+            f"no device {name!r}; choose one of {', '.join(DEVICES)}, with a number such as cuda:1 if there are more"
         )
     return name
 
@@ -109,18 +115,16 @@ def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str
 
 def key_of(backend: Backend, names: Sequence[str]) -> str:
     """The name by which another process finds a backend again that was chosen by these names."""
-    if backend.name in registry.names():
-        return backend.name
-    return next(name for name in names if _is_path(name) and registry.backend(name) is backend)
+    return next((name for name in names if _is_path(name) and registry.backend(name) is backend), backend.name)
 
 
 def _backend_of(name: str) -> str:
-    """torch for torch:compile; package.module:object and plain names as they are."""
+    """torch for torch:compile; package.module:object, users' functions and plain names as they are."""
     return name if _is_path(name) else name.partition(":")[0]
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name given to -b is a package.module:object."""
+    """Whether a name given to -b is a package.module:object, or FRAMEWORK@ a user's one."""
     return ":" in name and name.partition(":")[0] not in registry.names()
 
 
@@ -133,8 +137,8 @@ def start(backend: Backend, device: str) -> list[Subject]:
     """Import a backend and make its subjects; raises AdapterUnavailable when it or the device cannot start."""
     registry.start(backend)
     known = backend.devices()
-    if device not in known and f"{device}:0" not in known:
-        raise AdapterUnavailable(
+    if not {device, f"{device}:0", device.removesuffix(":0")} & set(known):
+        raise NoSuchDevice(
             f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
         )
     return backend.subjects(device)
@@ -148,7 +152,8 @@ def divergences(selection: Selection) -> list[Divergence]:
     subjects = [name for owned in selection.owners.values() for name in owned]
     rows: list[Divergence] = []
     for backend in choose_backends(selection.backends):
-        text = ledger.shipped(backend.name)
+        built_in = key_of(backend, selection.backends) == backend.name  # and no user's function on it
+        text = ledger.shipped(backend.name) if built_in else None
         if text is not None:
             rows += ledger.load(text, f"adapters/{backend.name}/divergences.toml", subjects, vectors())
     for file in selection.ledgers:

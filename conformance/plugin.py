@@ -6,6 +6,7 @@ plan's. Workers attach an item's records to its report; the controller's listene
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -16,14 +17,16 @@ import msgspec
 import pytest
 
 from ..adapters.base import Backend, Subject
-from ..reports.records import Record
+from ..reports.records import Item, Record
+from ..specs.accuracy import Arithmetic
+from ..specs.case import Status
 from ..specs.errors import LossparityError
-from . import ledger, plan
+from . import breadcrumb, ledger, plan
 from .breadcrumb import Trail
 from .isolation import Isolation
 from .judge import Traits
 from .plan import Selection
-from .runner import ItemSpec, probe, run_item
+from .runner import ItemSpec, planned_cases, run_item
 
 PROPERTY = "lossparity"
 _encode = msgspec.json.Encoder().encode
@@ -63,7 +66,6 @@ class Workshop:
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self._subjects: dict[str, tuple[Backend, Subject]] = {}
-        self._traits: dict[tuple[str, str], Traits] = {}
         self._isolations: dict[str, Isolation] = {}
 
     def subject(self, name: str) -> tuple[Backend, Subject]:
@@ -81,20 +83,28 @@ class Workshop:
 
     @cached_property
     def trail(self) -> Trail:
-        """Breadcrumbs of this process."""
+        """Breadcrumbs of this process; a fatal signal leaves its traceback there too."""
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-        return Trail(Path(self.selection.trail), worker, self.selection.seconds)
+        trail = Trail(Path(self.selection.trail), worker, self.selection.seconds)
+        faulthandler.enable(trail.last_words)
+        return trail
 
     def traits(self, subject: Subject, dtype: str) -> Traits:
-        """Probed once in each process."""
-        key = subject.name, dtype
-        if key not in self._traits:
-            self._traits[key] = probe(subject, dtype) if dtype in subject.capabilities.dtypes else Traits()
-        return self._traits[key]
+        """What the survey probed, and what the subject declares."""
+        flush = dtype in self.selection.flushing.get(subject.name, ())
+        return Traits(Arithmetic(flush=flush, per_term=subject.capabilities.per_term), subject.capabilities.traced)
 
     def run(self, spec: ItemSpec) -> tuple[list[Record], str]:
-        """Run one item."""
+        """Run one item, or note that it is not run because the run was told to stop."""
         backend, subject = self.subject(spec.subject)
+        if self.selection.stop and self.trail.is_stopped:
+            return [_not_run(spec, planned_cases(spec, self.selection.plan, subject)[1])], ""
+        records, unexpected = self._run(spec, backend, subject)
+        if self.selection.stop and unexpected:
+            breadcrumb.stop(self.trail.folder)
+        return records, unexpected
+
+    def _run(self, spec: ItemSpec, backend: Backend, subject: Subject) -> tuple[list[Record], str]:
         isolation = self._isolations.setdefault(
             backend.name,
             Isolation(plan.key_of(backend, self.selection.backends), self.selection.device, self.selection.seconds),
@@ -107,12 +117,33 @@ class Workshop:
             ledger.for_subject(self.rows, spec.subject, backend.version()),
             self.trail,
             isolation,
+            [
+                other
+                for other_backend, other in self._subjects.values()
+                if other_backend is backend and other is not subject
+            ],
         )
 
     def close(self) -> None:
         """End child processes."""
         for isolation in self._isolations.values():
             isolation.close()
+
+
+def _not_run(spec: ItemSpec, planned: int) -> Item:
+    return Item(
+        id=spec.id,
+        subject=spec.subject,
+        family=spec.family,
+        dtype=spec.dtype,
+        planned=planned,
+        statuses={Status.NOT_RUN.value: planned},
+        unexpected=0,
+        seconds=0.0,
+        framework_seconds=0.0,
+        compilations=0,
+        compile_seconds=0.0,
+    )
 
 
 WORKSHOP = pytest.StashKey[Workshop]()

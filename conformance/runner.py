@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..adapters.base import Subject, execute
+from ..adapters.base import Subject, execute, on_cpu
 from ..reports.records import Item, Record
 from ..specs.accuracy import Arithmetic
-from ..specs.call import Call, Outcome, Raised
+from ..specs.call import Call, Crashed, Outcome, Raised
 from ..specs.case import Case, Raises, Returns, Status
 from ..specs.errors import BridgeError, EngineError
 from ..specs.exact import keeps_subnormals
 from ..specs.nll_loss import generate
-from ..specs.nll_loss.corpus import CORE, corpus, corpus_size
+from ..specs.nll_loss.corpus import CORE, DRAWN, MADE, corpus, corpus_size
 from ..specs.nll_loss.frozen import vector_cases
-from . import checks, explore, heartbeat
+from . import checks, experiments, explore, heartbeat
 from .breadcrumb import Trail
 from .isolation import Isolation
 from .judge import Judgement, Traits, judge, with_aspects
@@ -38,6 +39,7 @@ class Plan:
     device: str
     heartbeat: bool = True
     explored: int | None = None  # None: what the profile says
+    stop: bool = False  # at the first unexpected result, here or in another worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Executor:
     traits: Traits
     isolation: Isolation
     trail: Trail
+    siblings: Sequence[Subject] = ()
     seconds: float = 0.0
     compile_seconds: float = 0.0
 
@@ -69,15 +72,24 @@ class Executor:
         """Run a call where it may run: in this process."""
         before = self.subject.compilations()
         outcome, seconds = execute(self.subject, call)
+        if isinstance(outcome, Crashed):  # whatever followed here would fail too: the breadcrumb tells of this call
+            os._exit(1)
         self.seconds += seconds
         if self.subject.compilations() != before:
             self.compile_seconds += seconds
         return outcome
 
+    @property
+    def bench(self) -> experiments.Bench:
+        """What an experiment works with."""
+        return experiments.Bench(self, self.subject, self.siblings, self.traits)
+
     def run(self, case: Case) -> Outcome:
         """Run a case: in a child process where it may take the process down."""
         dangerous = isinstance(case.expectation, Raises) and case.expectation.poison is not None
-        if dangerous and self.subject.capabilities.isolate and not self.subject.capabilities.refuses(case.call):
+        can = self.subject.capabilities
+        isolate = can.isolate or not on_cpu(self.subject.device)  # a device assertion spoils the process for good
+        if dangerous and isolate and not can.refuses(case.call):
             self.trail.pause()  # the children have a time limit of their own
             start = time.perf_counter()
             outcome = self.isolation.run(self.subject, case.call)
@@ -89,20 +101,31 @@ class Executor:
 def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> tuple[Iterable[Case], int]:
     """The corpus of one item, what of the family's cases is meant for a subject of this cost, and its size."""
     tier = subject.capabilities.tier
+    if spec.family == "layout" and "strides" in subject.capabilities.without:
+        tier = 1  # a few calls show the reason as well as thousands
     if spec.family == VECTORS:
         vectors = [case for case in vector_cases(spec.dtype) if case.tier <= tier]
         return vectors, len(vectors)
     cases = corpus(spec.family, spec.dtype, plan.profile, plan.seed, tier)
-    if spec.family == "error":  # small, and not to be counted but by making them
-        faults = list(cases)
-        return faults, len(faults)
+    if spec.family in MADE:  # few, and not to be counted but by making them
+        made = list(cases)
+        return made, len(made)
     return cases, corpus_size(spec.family, spec.dtype, plan.profile, tier)
 
 
 def run_item(
-    spec: ItemSpec, plan: Plan, subject: Subject, traits: Traits, ledger: Ledger, trail: Trail, isolation: Isolation
+    spec: ItemSpec,
+    plan: Plan,
+    subject: Subject,
+    traits: Traits,
+    ledger: Ledger,
+    trail: Trail,
+    isolation: Isolation,
+    siblings: Sequence[Subject] = (),
 ) -> tuple[list[Record], str]:
     """Run an item; returns its records, and the first unexpected result in words (empty when there is none).
+
+    `siblings` are the framework's other subjects in this process, for comparisons between them.
 
     Raises EngineError when subnormal numbers are flushed in this thread.
     """
@@ -111,14 +134,19 @@ def run_item(
             f"{spec.id}: subnormal numbers are flushed to zero in this thread, so no exact answer can be trusted; "
             "something in this process switched flush-to-zero on: run the backends in separate processes"
         )
-    work = Work(spec, plan, Executor(subject, traits, isolation, trail), ledger, trail)
+    work = Work(spec, plan, Executor(subject, traits, isolation, trail, siblings), ledger, trail)
     start, compiled = time.perf_counter(), subject.compilations()
     cases, planned = planned_cases(spec, plan, subject)
     with trail.item(spec.id, planned):
         for case in cases:
             work.do(case)
-        if spec.family not in (VECTORS, "error") and spec.dtype in subject.capabilities.dtypes:
-            explore.explore(work, spec.family, spec.dtype, plan, subject.capabilities.tier)
+            if plan.stop and (work.notebook.unexpected or trail.is_stopped):
+                work.notebook.statuses[Status.NOT_RUN.value] = planned - work.drawn
+                work.drawn = planned
+                break
+        else:
+            if spec.family in DRAWN and spec.dtype in subject.capabilities.dtypes:
+                explore.explore(work, spec.family, spec.dtype, plan, subject.capabilities.tier)
     item = Item(
         id=spec.id,
         subject=spec.subject,
@@ -157,6 +185,8 @@ class Work:
         self.trail.drop(case)
         before = checks.snapshot(case.call) if case.family == "error" else None
         try:
+            if case.experiment:
+                return experiments.run(case, self.executor.bench)
             outcome = self.executor.run(case)
             judgement = judge(case, outcome, self.executor.traits)
             judgement = self._look_again(case, outcome, judgement, before)
@@ -210,7 +240,7 @@ class Work:
             blind = ["a number"] if heartbeat.survives_an_error_case(case, self.spec.dtype, traits) else []
         else:
             kind = heartbeat.suits(case, outcome, judgement)
-            blind = heartbeat.survivors(case, outcome, traits) if kind and kind not in self._felt else []
+            blind = heartbeat.survivors(case, outcome, self.executor.bench) if kind and kind not in self._felt else []
         if not kind or kind in self._felt:
             return
         if blind:

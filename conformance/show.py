@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ..reports import matrix
-from ..reports.records import STATUSES, Item, Run
+from ..reports.records import STATUSES, Finding, Item, Run, Tally
+from ..reports.verdict import plural
+from . import explain
 from .controller import Progress, Result
 from .plan import Selection
 from .survey import Survey
@@ -33,6 +38,8 @@ def opening(console: Console, selection: Selection, found: Survey) -> None:
             console.print(f"  {subject.name} flushes subnormal numbers in {', '.join(flushing)}", style="dim")
     for one in found.absent:
         console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
+    for sentence in found.elsewhere:
+        console.print(f"  left out: {sentence}", style="yellow", markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -63,10 +70,7 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     family_table(console, [run])
     for message in result.problems:
         console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
-    for message in result.unexpected[:_SHOWN]:
-        console.print(f"unexpected: {message}", style="red", markup=False, soft_wrap=True)
-    if len(result.unexpected) > _SHOWN:
-        console.print(f"... and {len(result.unexpected) - _SHOWN} more items; the report has them all", style="red")
+    unexpected(console, run, len(result.unexpected))
     footer = result.footer
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
@@ -74,6 +78,44 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
     console.print(f"Records: {result.file}", soft_wrap=True)
     console.print(f"Report: {index}", soft_wrap=True)
+
+
+def unexpected(console: Console, run: Run, items: int) -> None:
+    """What came out unexpectedly in so many items: of each kind the smallest call, in full."""
+    kinds = _kinds(run)
+    clauses = {clause.id: clause for clause in run.header.clauses}
+    for one in kinds[:_SHOWN]:
+        console.print(f"unexpected: {explain.finding(one, clauses)}", style="red", markup=False, soft_wrap=True)
+    if kinds:
+        more = f", {plural(len(kinds) - _SHOWN, 'more kind')}" if len(kinds) > _SHOWN else ""
+        console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
+
+
+def _kinds(run: Run) -> list[Finding]:
+    """The smallest unexpected finding of each kind, small ones first, its most telling clauses in front."""
+    found = [finding for finding in run.of(Finding) if not finding.expected]
+    share = _share_unexpected(run)
+    kinds: dict[tuple[str, ...], Finding] = {}
+    for one in sorted(found, key=_size):
+        ids = sorted(one.clauses, key=lambda id: -share.get((one.subject, id), 0))
+        kinds.setdefault((one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids)))
+    return list(kinds.values())
+
+
+def _share_unexpected(run: Run) -> dict[tuple[str, str], float]:
+    """Of each clause on each subject, which share of the calls came out unexpectedly: a large one tells more."""
+    total: Counter[tuple[str, str]] = Counter()
+    wrong: Counter[tuple[str, str]] = Counter()
+    for tally in run.of(Tally):
+        total[tally.subject, tally.clause] += tally.count
+        wrong[tally.subject, tally.clause] += 0 if tally.expected else tally.count
+    return {key: wrong[key] / total[key] for key in total if total[key]}
+
+
+def _size(finding: Finding) -> int:
+    """Elements of a call's arrays."""
+    arrays = (value for value in finding.call.values() if isinstance(value, dict) and "shape" in value)
+    return sum(math.prod(array["shape"]) for array in arrays)
 
 
 def subject_table(run: Run) -> Table:
@@ -130,3 +172,5 @@ def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
         console.print(tool, style="yellow", markup=False)
     for absent in found.absent:
         console.print(f"{absent.name} is not installed; install it with: {absent.install}", markup=False)
+    for sentence in found.elsewhere:
+        console.print(sentence, markup=False, soft_wrap=True)

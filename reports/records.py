@@ -30,7 +30,7 @@ class SubjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     version: str
     device: str
-    binding: str  # native (the framework's own op) or composed (our port)
+    binding: str  # native (the framework's own op), composed (our port) or user (a user's function)
     style: str  # eager, compiled, traced ...
     dtypes: tuple[str, ...]
     target_dtypes: tuple[str, ...]
@@ -179,7 +179,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, tag="observation"):
 class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
     """Last line: how the run ended. `planned` is the sum over `statuses`, checked."""
 
-    ended: str  # complete or interrupted
+    ended: str  # complete, interrupted, or stopped at the first unexpected result
     exit_code: int
     seconds: float
     planned: int

@@ -20,6 +20,10 @@ e_W >= |W| nothing can be said: the bound is infinite.
 
 *Final rounding* into a narrower p adds u_p (|R| + E) + mu_p/2.
 
+*Gradient of a mean.* g w / W is made of two or three operations, in any order, one of them perhaps a reciprocal: a
+relative error of (1+u_q)^3 / (1 - e_W/|W|) - 1. An intermediate (g w, g/W, w/W, 1/W) that is subnormal is off by up
+to mu_q/2, times what it is multiplied or divided by afterwards.
+
 *Flush to zero.* Every operand, product, partial sum or result below lambda may become 0, which costs at most
 itself each time.
 """
@@ -163,6 +167,37 @@ def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE)
     if arithmetic.flush:
         error += _power(p.emin - scale)
     return error * _SAFETY, scale
+
+
+def quotient_bound(
+    reduction: Reduction, g: Fraction, w: Fraction, accumulator: Format, arithmetic: Arithmetic = IEEE
+) -> Fraction:
+    """The bound on the error of g w / W, W being the normaliser of a mean; raises Vacuous where there is none.
+
+    That is where W may be rounded to 0 or where some order of the operations overflows.
+    """
+    q, p, normaliser = accumulator, reduction.fmt, reduction.normaliser
+    assert normaliser is not None
+    j = _scale_of(normaliser.magnitude, p)
+    total = abs(normaliser.total)
+    error_w = Fraction(_normaliser_error(reduction, normaliser, Tier(q, reduction.n), j, arithmetic)) * power_of_two(j)
+    g, w = abs(g), abs(w)
+    lost = q.smallest_normal if arithmetic.flush else q.smallest_subnormal / 2
+    if error_w >= total or (arithmetic.flush and total - error_w <= q.smallest_normal):
+        raise Vacuous
+    least = total - error_w
+    if 2 * max(g * w, g / least, w / least, 1 / least, g * w / least, normaliser.magnitude) > q.largest:
+        raise Vacuous
+    exact = g * w / total
+    error = exact * ((1 + Fraction(q.u)) ** 3 * total / least - 1)
+    error += 2 * lost * (1 + w + g + g * w + 1 / least)  # of g w; g/W and w/W; 1/W; the result itself
+    if q.t > p.t:
+        error += Fraction(p.u) * (exact + error) + p.smallest_subnormal / 2
+    return error + p.smallest_normal * arithmetic.flush
+
+
+class Vacuous(Exception):
+    """No bound exists."""
 
 
 def _scale_of(magnitude: Fraction, fmt: Format) -> int:

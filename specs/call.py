@@ -18,16 +18,26 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
-from .errors import VectorError
-
-Array = npt.NDArray[Any]
+from .errors import VectorError, nearest
+from .layouts import Array, lay
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 TARGET_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 REDUCTIONS = ("none", "sum", "mean")
+ARRAYS = ("input", "target", "weight", "upstream", "direction")
+
+# What a call may ask of an implementation besides its value.
+TRANSFORMS = {
+    "gradient": "the gradient of <upstream, loss> with respect to input",
+    "weight_gradient": "the gradient of <upstream, loss> with respect to weight",
+    "second": "the derivative of <gradient, direction> with respect to input",
+    "second_upstream": "the derivative of <gradient, direction> with respect to upstream",
+    "jvp": "the derivative of the loss along direction, in forward mode",
+    "vmap": "the loss, mapped over a leading axis of `batched` arguments",
+    "vmap_gradient": "the gradient, mapped over a leading axis of `batched` arguments",
+}
 
 # Up to this many elements an array is written as readable hexadecimal floats, above it as compressed bytes.
 READABLE_ELEMENTS = 64
@@ -45,13 +55,35 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Transform:
+    """What is asked for instead of the value: `kind` is one of TRANSFORMS.
+
+    `upstream` has the loss's shape and input's dtype, `direction` input's shape and dtype. `batched` names the
+    arguments (input, target, weight) that carry a leading axis to map over.
+    """
+
+    kind: str
+    upstream: Array | None = None
+    direction: Array | None = None
+    batched: tuple[str, ...] = ()
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """The arrays that are present, with their names."""
+        if self.upstream is not None:
+            yield "upstream", self.upstream
+        if self.direction is not None:
+            yield "direction", self.direction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """The arguments of one `nll_loss` invocation.
 
     `input` is `(C,)` or `(N, C, d1..dK)`, `target` `()` or `(N, d1..dK)`, `weight` `(C,)` or None. Illegal
     calls are Calls too, so nothing is validated here and `reduction` may be any object. `omitted` names
     arguments the caller leaves out, to exercise an implementation's own defaults; their fields then hold the
-    specified default.
+    specified default. `transform` asks for a derivative, or for a batch at once. `layouts` names, per array, the
+    arrangement in memory that the array has (lossparity.specs.layouts); what is not named is in C order.
     """
 
     input: Array
@@ -60,6 +92,13 @@ class Call:
     ignore_index: int = -100
     reduction: Any = "mean"
     omitted: tuple[str, ...] = ()
+    transform: Transform | None = None
+    layouts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What is asked for: "value", or the transform's kind."""
+        return "value" if self.transform is None else self.transform.kind
 
     @property
     def dtype(self) -> str:
@@ -77,10 +116,14 @@ class Call:
         yield "target", self.target
         if self.weight is not None:
             yield "weight", self.weight
+        if self.transform is not None:
+            yield from self.transform.arrays()
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that identify the call's content, the same on every machine."""
-        content = hashlib.sha256(repr((self.ignore_index, self.reduction, self.omitted)).encode())
+        options = (self.ignore_index, self.reduction, self.omitted)
+        batched = self.transform.batched if self.transform is not None else ()
+        content = hashlib.sha256(repr((*options, self.kind, batched, self.layouts)).encode())
         for name, array in self.arrays():
             content.update(f"{name}{array.dtype.name}{array.shape}".encode())
             content.update(np.ascontiguousarray(array).tobytes())
@@ -89,10 +132,14 @@ class Call:
     def describe(self) -> str:
         """One line that shows the call's structure."""
         weight = "None" if self.weight is None else f"{self.weight.dtype.name}{list(self.weight.shape)}"
-        return (
+        said = (
             f"input={self.dtype}{list(self.input.shape)}, target={self.target.dtype.name}{list(self.target.shape)}, "
             f"weight={weight}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
         )
+        batched = f" over {'+'.join(self.transform.batched)}" if self.transform and self.transform.batched else ""
+        said += f", {self.kind}{batched}" if self.transform is not None else ""
+        laid = ", ".join(f"{name} {layout}" for name, layout in self.layouts)
+        return said + (f", in memory: {laid}" if laid else "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,23 +221,45 @@ def encode_call(call: Call) -> dict[str, Any]:
     """A call as JSON."""
     data: dict[str, Any] = {name: encode_array(array) for name, array in call.arrays()}
     data |= {"ignore_index": call.ignore_index, "reduction": call.reduction}
-    return data | ({"omitted": list(call.omitted)} if call.omitted else {})
+    if call.omitted:
+        data["omitted"] = list(call.omitted)
+    if call.transform is not None:
+        data["transform"] = call.kind
+        if call.transform.batched:
+            data["batched"] = list(call.transform.batched)
+    if call.layouts:
+        data["layouts"] = dict(call.layouts)
+    return data
 
 
 def decode_call(data: Any, where: str = "call") -> Call:
     """The call that `encode_call` wrote; raises VectorError naming `where` and what is wrong."""
     try:
-        weight = data.get("weight")
+        arrays = {name: _decode_laid(data, name, where) for name in ARRAYS if data.get(name) is not None}
+        transform = None
+        if "transform" in data:
+            if data["transform"] not in TRANSFORMS:
+                raise ValueError(f"no transform {data['transform']!r}; {nearest(data['transform'], TRANSFORMS)}")
+            batched = tuple(data.get("batched", ()))
+            transform = Transform(data["transform"], arrays.get("upstream"), arrays.get("direction"), batched)
         return Call(
-            decode_array(data["input"], f"{where}.input"),
-            decode_array(data["target"], f"{where}.target"),
-            None if weight is None else decode_array(weight, f"{where}.weight"),
+            arrays["input"],
+            arrays["target"],
+            arrays.get("weight"),
             data["ignore_index"],
             data["reduction"],
             tuple(data.get("omitted", ())),
+            transform,
+            tuple(data.get("layouts", {}).items()),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VectorError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def _decode_laid(data: Any, name: str, where: str) -> Array:
+    array = decode_array(data[name], f"{where}.{name}")
+    layout = data.get("layouts", {}).get(name)
+    return array if layout is None else lay(array, layout)
 
 
 def _period(flat: Array) -> int | None:

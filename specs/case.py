@@ -51,6 +51,47 @@ class Limit:
     fragile: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Bands:
+    """Numbers that each have a tolerance of their own, as 1-d arrays of the input's dtype.
+
+    `rounded` is the correctly rounded value; `low`..`high` what the required accumulator allows, `own_low`..
+    `own_high` what the format's own precision does, `flush_low`..`flush_high` what a flushing subject may do.
+    `free`: nothing is said, as an intermediate may overflow. `informative`: the band is narrow enough for meeting
+    it to mean anything.
+    """
+
+    rounded: Array
+    low: Array
+    high: Array
+    own_low: Array
+    own_high: Array
+    flush_low: Array
+    flush_high: Array
+    free: Array
+    informative: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradient:
+    """A derivative with respect to the whole input: prescribed at the entries that targets select, 0 elsewhere.
+
+    `flat` holds the selected entries' positions in the input's C order, one per kept position; `entries` what must
+    stand there; `kept` (of the target's shape) which positions are not ignored.
+    """
+
+    flat: Array
+    entries: Elementwise | Bands
+    kept: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """Several answers along a leading axis, as a mapped function gives them."""
+
+    parts: tuple[Elementwise | Reduction | Limit | Unjudgeable | Gradient, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Unjudgeable:
     """A legal call whose result depends on the order of summation; it still has to return something."""
@@ -60,11 +101,11 @@ class Unjudgeable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Returns:
-    """The call must return this shape and dtype (the input's), with this value."""
+    """The call must return this shape, and this dtype (the input's), with this value."""
 
     shape: tuple[int, ...]
     dtype: str
-    value: Elementwise | Reduction | Limit | Unjudgeable
+    value: Elementwise | Reduction | Limit | Unjudgeable | Gradient | Stack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +146,7 @@ class Case:
 
     `clauses` are the ids it exercises, `flags` the bug classes it aims at, `family` the generator that made it,
     `tier` the subjects it is meant for by cost of compilation (1: all, 2: cheap compilers, 3: none compiled).
+    Where `experiment` names a clause, several calls made of this one decide it, and nothing else.
     """
 
     call: Call
@@ -115,6 +157,7 @@ class Case:
     family: str
     tier: int = 1
     origin: str = "corpus"
+    experiment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
         isolation = Isolation("torch", "cpu", 120.0)
         trail = Trail(Path(folder), "test", 600.0)
         traits = Traits(traced=SUBJECT_OF[subject].capabilities.traced)
-        executor = Executor(SUBJECT_OF[subject], traits, isolation, trail)
+        siblings = [other for name, other in SUBJECT_OF.items() if name != subject]
+        executor = Executor(SUBJECT_OF[subject], traits, isolation, trail, siblings)
         work = Work(spec, engine.PLAN, executor, Ledger(()), trail)
         try:
             tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.PLAN, SUBJECT_OF[subject])[0]]

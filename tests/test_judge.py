@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.conformance import heartbeat
+from lossparity.conformance.experiments import Bench
 from lossparity.conformance.judge import SYMPTOMS, Traits, judge
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_of
@@ -136,13 +138,18 @@ def test_flushing_excuses_no_mask_semantics() -> None:
     assert judge(case, returned([np.nan]), Traits()).status is PASS
 
 
+def bench() -> Bench:
+    """What the heartbeat works with; only experiments run calls."""
+    return Bench(lambda call: Raised("", ""), NumpySubject(np.sum), (), Traits())
+
+
 def test_heartbeats_are_all_felt() -> None:
     case = simple("none")
     outcome = returned([1.0, 4.0, 5.0])
     assert heartbeat.suits(case, outcome, judge(case, outcome, Traits())) == "none"
-    assert heartbeat.survivors(case, outcome, Traits()) == []
+    assert heartbeat.survivors(case, outcome, bench()) == []
     total = simple("sum")
     assert heartbeat.suits(total, returned(10.0), judge(total, returned(10.0), Traits())) == "sum"
-    assert heartbeat.survivors(total, returned(10.0), Traits()) == []
+    assert heartbeat.survivors(total, returned(10.0), bench()) == []
     error = simple("mean", target=np.array([0, 2, 1]))
     assert not heartbeat.survives_an_error_case(error, "float32", Traits(traced=True))

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossparity.specs.accuracy import Reduction
 from lossparity.specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, decode_call, dtype_of
-from lossparity.specs.case import Elementwise, Limit, Raises, Returns, Unjudgeable, Unspecified
+from lossparity.specs.case import Elementwise, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
 from lossparity.specs.nll_loss import oracle
 from second_oracle import Opinion, opinion
 
@@ -30,7 +30,11 @@ NAN, INF = math.nan, math.inf
 
 def disagreement(call: Call, theirs: Opinion | None = None) -> str:
     """What `expect` and the second oracle say differently about a call; empty when they agree."""
-    ours, theirs = oracle.expect(call), theirs or opinion(call)
+    return difference(call, oracle.expect(call), theirs or opinion(call))
+
+
+def difference(call: Call, ours: Expectation, theirs: Opinion) -> str:
+    """What an expectation and the second oracle's opinion of a call say differently."""
     match ours:
         case Raises():
             found = _raises(call, ours, theirs)

@@ -108,7 +108,7 @@ def test_the_command_is_installed_and_lists_its_own() -> None:
     (command,) = metadata.entry_points(group="console_scripts", name="lossparity")
     assert command.value == "lossparity.conformance.cli:main"
     main = command.load()
-    assert {"run", "report", "backends", "clauses", "lint"} <= set(main.commands)
+    assert {"run", "check", "report", "backends", "clauses", "lint"} <= set(main.commands)
 
 
 def test_the_licence_comes_along() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -10,26 +11,33 @@ import numpy as np
 
 from ...specs.call import Array, Call
 from ...specs.errors import BridgeError
-from ..base import Backend, Capabilities, Subject, require_type
+from ..base import Backend, Capabilities, Subject, on_cpu, require_device, require_type
+from ..user import returning
 
 _X32 = {"float64": "jax_enable_x64 is off, as it is unless a user switches it on"}
+_FLAT = "JAX arrays have no strides: what is passed is laid out anew by the framework"
+_WITHOUT = {"strides": _FLAT, "mutable arrays": "JAX arrays are immutable"}
+_KINDS = ("cpu", "cuda", "rocm", "tpu")  # of devices; JAX calls cuda and rocm gpu too, but takes these names
 _COMPILATIONS = [0]  # counted by JAX's own monitoring, which knows no way to unsubscribe
 
 
 class JaxSubject:
-    """A function on JAX arrays, run with 64-bit types on or off."""
+    """A function on JAX arrays, run on one device with 64-bit types on or off."""
 
     def __init__(
-        self, name: str, function: Callable[..., Any], device: Any, capabilities: Capabilities, *, x64: bool = True
+        self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities, *, x64: bool = True
     ) -> None:
         import jax
 
         self.name = name
         self.function = function
-        self.device = f"{device.platform}:{device.id}" if device.platform != "cpu" or device.id else "cpu"
+        self.device = device
         self.capabilities = capabilities
-        self._device = device
+        self._device = _device(device)
         self._mode = functools.partial(jax.enable_x64, x64)
+        # Arrays that the function makes itself would lie on the first device otherwise.
+        is_first = self._device == jax.devices()[0]
+        self._home = contextlib.nullcontext if is_first else functools.partial(jax.default_device, self._device)
         self._x64 = x64
 
     def prepare(self, call: Call) -> Callable[[], Any]:
@@ -39,13 +47,18 @@ class JaxSubject:
             arguments = self._put(call.input), self._put(call.target)
             if "weight" not in call.omitted:
                 options["weight"] = None if call.weight is None else self._put(call.weight)
-        return lambda: self._run(arguments, options)
+            if call.transform is None:
+                return lambda: self._run(self.function, arguments, options)
+            asked = {name: self._put(array) for name, array in call.transform.arrays()}
+        asked |= {"kind": call.kind, "batched": call.transform.batched}
+        return lambda: self._run(self._derive, arguments, options | asked)
 
     def read(self, result: Any) -> Array:
         """A JAX array as a NumPy array."""
         import jax
 
         require_type(result, jax.Array, self.name)
+        require_device(result.devices(), {self._device}, self.name)
         return np.asarray(result)
 
     def compilations(self) -> int:
@@ -62,9 +75,60 @@ class JaxSubject:
             raise BridgeError(f"{self.name}: {array.dtype} became {put.dtype} on the way in")
         return put
 
-    def _run(self, arguments: tuple[Any, Any], options: dict[str, Any]) -> Any:
-        with self._mode():
-            return self.function(*arguments, **options).block_until_ready()
+    @functools.cached_property
+    def _derive(self) -> Callable[..., Any]:
+        """`derive` of the function; a traced subject compiles it as a whole, as a training step is."""
+        import jax
+
+        if not self.capabilities.traced:
+            return functools.partial(derive, self.function)
+        return jax.jit(functools.partial(derive, self.function), static_argnames=("reduction", "kind", "batched"))
+
+    def _run(self, function: Callable[..., Any], arguments: tuple[Any, Any], options: dict[str, Any]) -> Any:
+        with self._mode(), self._home():
+            return function(*arguments, **options).block_until_ready()
+
+
+def derive(
+    function: Callable[..., Any],
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    upstream: Any = None,
+    direction: Any = None,
+    *,
+    kind: str,
+    batched: tuple[str, ...],
+    **options: Any,
+) -> Any:
+    """What `kind` (one of TRANSFORMS) says, by JAX's own means."""
+    import jax
+
+    def loss(x: Any, t: Any, w: Any) -> Any:
+        return function(x, t, weight=w, **options)
+
+    def gradient(x: Any, t: Any, w: Any, g: Any = upstream) -> Any:
+        return jax.vjp(lambda x: loss(x, t, w), x)[1](g)[0]
+
+    def along(x: Any, g: Any) -> Any:
+        return (gradient(x, target, weight, g) * direction).sum()
+
+    axes = tuple(0 if name in batched else None for name in ("input", "target", "weight"))
+    match kind:
+        case "gradient":
+            return gradient(input, target, weight)
+        case "weight_gradient":
+            return jax.vjp(lambda w: loss(input, target, w), weight)[1](upstream)[0]
+        case "second":
+            return jax.grad(along, 0)(input, upstream)
+        case "second_upstream":
+            return jax.vjp(lambda g: along(input, g), upstream)[1](jax.numpy.ones((), input.dtype))[0]
+        case "jvp":
+            return jax.jvp(lambda x: loss(x, target, weight), (input,), (direction,))[1]
+        case "vmap":
+            return jax.vmap(loss, axes)(input, target, weight)
+        case _:
+            return jax.vmap(gradient, axes)(input, target, weight)
 
 
 def _count(event: str, duration_secs: float, **kwargs: Any) -> None:
@@ -79,36 +143,58 @@ def _start_counting() -> None:
     jax.monitoring.register_event_duration_secs_listener(_count)
 
 
+def _start(device: str) -> None:
+    """Count compilations, and multiply matrices in full precision, which accelerators do not unless told to."""
+    import jax
+
+    _start_counting()
+    if not on_cpu(device):
+        jax.config.update("jax_default_matmul_precision", "highest")
+
+
 def _subjects(device: str) -> list[Subject]:
     import jax
 
     from .port import nll_loss
 
-    _start_counting()
-    chosen = _device(device)
-    eager = Capabilities(binding="composed", style="eager", tier=2)
-    x32 = Capabilities(binding="composed", style="eager, 64-bit types off", tier=2, without=_X32)
-    traced = Capabilities(binding="composed", style="jit", tier=2, traced=True)
+    _start(device)
+    eager = Capabilities(binding="composed", style="eager", tier=2, without=_WITHOUT)
+    x32 = Capabilities(binding="composed", style="eager, 64-bit types off", tier=2, without=_X32 | _WITHOUT)
+    traced = Capabilities(binding="composed", style="jit", tier=2, traced=True, without=_WITHOUT)
     jitted = jax.jit(nll_loss, static_argnames=("reduction",))
     return [
-        JaxSubject("jax", nll_loss, chosen, eager),
-        JaxSubject("jax:x32", nll_loss, chosen, x32, x64=False),
-        JaxSubject("jax:jit", jitted, chosen, traced),
+        JaxSubject("jax", nll_loss, device, eager),
+        JaxSubject("jax:x32", nll_loss, device, x32, x64=False),
+        JaxSubject("jax:jit", jitted, device, traced),
     ]
+
+
+def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
+    """A user's own function, with 64-bit types on."""
+    import jax
+
+    _start(device)
+    capabilities = Capabilities(binding="user", style="eager", tier=2, without=_WITHOUT)
+    return JaxSubject(name, returning(function, jax.Array), device, capabilities)
 
 
 def _device(name: str) -> Any:
     """A JAX device by the names that `--device` uses: cpu, cuda, cuda:1."""
     import jax
 
-    platform, _, number = name.partition(":")
-    return jax.devices(platform)[int(number or 0)]
+    kind, _, number = name.partition(":")
+    return jax.devices(kind)[int(number or 0)]
 
 
 def _devices() -> list[str]:
+    """Every device of every kind; jax.devices() alone leaves out the CPU where there is a GPU."""
     import jax
 
-    return sorted({"cpu", *(f"{device.platform}:{device.id}" for device in jax.devices())})
+    found: list[str] = []
+    for kind in _KINDS:
+        with contextlib.suppress(RuntimeError):  # none of this kind
+            found += [kind if kind == "cpu" and not n else f"{kind}:{n}" for n in range(len(jax.devices(kind)))]
+    return found
 
 
 def _version() -> str:
@@ -124,4 +210,5 @@ BACKEND = Backend(
     subjects=_subjects,
     version=_version,
     devices=_devices,
+    wrap=_wrap,
 )

@@ -9,6 +9,15 @@ import numpy as np
 
 from ...specs.call import Array, Call
 from ..base import Backend, Capabilities, Subject, require_type
+from ..user import returning
+
+_WITHOUT = {
+    "weight gradient": "the port offers the gradient with respect to input only",
+    "second order": "NumPy does not differentiate; the port offers the gradient only",
+    "jvp": "NumPy does not differentiate",
+    "vmap": "NumPy has no vmap",
+    "siblings": "NumPy executes the port in one way only",
+}
 
 
 class NumpySubject:
@@ -16,17 +25,29 @@ class NumpySubject:
 
     device = "cpu"
 
-    def __init__(self, function: Callable[..., Any], name: str = "numpy", binding: str = "composed") -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str = "numpy",
+        binding: str = "composed",
+        gradient: Callable[..., Any] | None = None,
+    ) -> None:
         self.name = name
         self.function = function
-        self.capabilities = Capabilities(binding=binding, style="eager")
+        self.gradient = gradient
+        without = _WITHOUT if gradient is not None else _WITHOUT | {"gradient": "a NumPy function has none"}
+        self.capabilities = Capabilities(binding=binding, style="eager", without=without)
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Bind the arguments; they are passed as they are."""
         options = call.options()
         if "weight" not in call.omitted:
             options["weight"] = call.weight
-        return lambda: self.function(call.input, call.target, **options)
+        if call.transform is None:
+            return lambda: self.function(call.input, call.target, **options)
+        gradient: Any = self.gradient
+        upstream = call.transform.upstream
+        return lambda: gradient(call.input, call.target, **options, upstream=upstream)
 
     def read(self, result: Any) -> Array:
         """An array or NumPy scalar, as an array."""
@@ -39,9 +60,14 @@ class NumpySubject:
 
 
 def _subjects(device: str) -> list[Subject]:
-    from .port import nll_loss
+    from .port import nll_loss, nll_loss_gradient
 
-    return [NumpySubject(nll_loss)]
+    return [NumpySubject(nll_loss, gradient=nll_loss_gradient)]
+
+
+def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
+    """A user's own function."""
+    return NumpySubject(returning(function, np.ndarray | np.generic), name)
 
 
 BACKEND = Backend(
@@ -51,4 +77,5 @@ BACKEND = Backend(
     subjects=_subjects,
     version=lambda: np.__version__,
     devices=lambda: ["cpu"],
+    wrap=_wrap,
 )

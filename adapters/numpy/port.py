@@ -69,6 +69,48 @@ def nll_loss(
         return total.astype(dtype)
 
 
+def nll_loss_gradient(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    upstream: ArrayLike | None = None,
+) -> np.ndarray:
+    """Return the gradient of `nll_loss` with respect to `input`, times `upstream`.
+
+    It is -upstream * weight[target[n]] at [n, target[n]] of the positions that are kept, for `mean` divided by
+    the sum of weight[target[n]], and 0 everywhere else. `upstream` is the gradient with respect to the loss: of
+    the shape of `target` under `none`, else 0-d, with input's dtype; 1 if it is left out.
+
+    The result has the shape and dtype of `input`. The other arguments, and what is raised, are as for
+    `nll_loss`; an `upstream` of another shape or dtype raises ValueError or TypeError.
+    """
+    x, t = np.asarray(input), np.asarray(target)
+    w = None if weight is None else np.asarray(weight)
+    _check(x, t, w, reduction)
+    shape = t.shape if reduction == "none" else ()
+    g = np.ones(shape, x.dtype) if upstream is None else np.asarray(upstream)
+    if g.dtype != x.dtype:
+        raise TypeError(f"upstream has dtype {g.dtype} and input {x.dtype}; they must be equal")
+    if g.shape != shape:
+        raise ValueError(f"upstream has shape {g.shape}; reduction {reduction!r} needs {shape}")
+
+    gradient = np.zeros(x.shape, x.dtype)
+    rows = np.moveaxis(gradient, min(1, x.ndim - 1), -1)
+    where, classes = _select(t, x.shape[min(1, x.ndim - 1)], _as_int(ignore_index))
+    accumulator = ACCUMULATOR[x.dtype.name]
+    with np.errstate(all="ignore"):
+        scale = np.ones(classes.shape, accumulator) if w is None else w[classes].astype(accumulator)
+        if reduction == "none":
+            g = g[where]
+        slope = -g.astype(accumulator) * scale
+        if reduction == "mean":
+            slope = slope / (accumulator(classes.size) if w is None else np.sum(scale))
+        rows[(*where, classes)] = slope.astype(x.dtype)
+    return gradient
+
+
 def _select(t: np.ndarray, classes: int, ignore_index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Return an index of the positions that are not ignored, and their targets, all in [0, classes)."""
     low, high = (t.min(), t.max()) if t.size else (0, -1)

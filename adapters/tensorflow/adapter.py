@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...specs.call import Array, Call
-from ...specs.errors import BridgeError
-from ..base import Backend, Capabilities, Subject, require_type
+from ...specs.errors import BridgeError, UsageError
+from ..base import Backend, Capabilities, Subject, require_device, require_type
+from ..user import returning
+
+_FLAT = "TensorFlow tensors have no strides: what is passed is copied into the usual order"
+_WITHOUT = {"strides": _FLAT, "mutable arrays": "TensorFlow tensors are immutable, and arrays are copied into them"}
+
+CPUS = "LOSSPARITY_TENSORFLOW_CPUS"  # into so many devices the CPU is divided: cpu, cpu:1, ...
 
 
 class TensorflowSubject:
-    """A function on TensorFlow tensors."""
+    """A function on TensorFlow tensors of one device."""
 
     def __init__(self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities) -> None:
         self.name = name
         self.function = function
         self.device = device
+        self._where = _device(device)
         self.capabilities = capabilities
 
     def prepare(self, call: Call) -> Callable[[], Any]:
@@ -26,26 +35,42 @@ class TensorflowSubject:
         import tensorflow as tf
 
         options = call.options()
-        with tf.device(self.device):
+        with tf.device(self._where):
             arguments = self._put(call.input), self._put(call.target)
             if "weight" not in call.omitted:
                 options["weight"] = None if call.weight is None else self._put(call.weight)
             if self.capabilities.traced and "ignore_index" in options:
                 # As a tensor it is traced; as a Python number each value would be a graph of its own.
                 options["ignore_index"] = tf.constant(call.ignore_index, tf.int64)
-        return lambda: self._run(arguments, options)
+            if call.transform is None:
+                return lambda: self._run(self.function, arguments, options)
+            asked = {name: self._put(array) for name, array in call.transform.arrays()}
+        asked |= {"kind": call.kind, "batched": call.transform.batched}
+        return lambda: self._run(self._derive, arguments, options | asked)
 
     def read(self, result: Any) -> Array:
         """An eager tensor as an array."""
         import tensorflow as tf
 
         require_type(result, tf.Tensor, self.name)
+        require_device(f"/device:{result.device.rpartition('/device:')[2]}", self._where, self.name)
         return np.asarray(result.numpy())
 
     def compilations(self) -> int:
         """Graphs traced by this subject's tf.function."""
-        count = getattr(self.function, "experimental_get_tracing_count", None)
-        return int(count()) if count else 0
+        counts = (getattr(f, "experimental_get_tracing_count", None) for f in (self.function, self._derive))
+        return sum(int(count()) for count in counts if count)
+
+    @functools.cached_property
+    def _derive(self) -> Callable[..., Any]:
+        """`derive` of the function, compiled as a whole where the function is, as a training step is."""
+        import tensorflow as tf
+
+        python = getattr(self.function, "python_function", None)
+        if python is None:
+            return functools.partial(derive, self.function)
+        compiled: bool = self.function._jit_compile or False  # pyright: ignore[reportFunctionMemberAccess] -- of tf.function
+        return tf.function(functools.partial(derive, python), jit_compile=compiled, autograph=False)
 
     def _put(self, array: Array) -> Any:
         import tensorflow as tf
@@ -55,13 +80,90 @@ class TensorflowSubject:
             raise BridgeError(f"{self.name}: {array.dtype} became {tensor.dtype.name} on the way in")
         return tensor
 
-    def _run(self, arguments: tuple[Any, Any], options: dict[str, Any]) -> Any:
+    def _run(self, function: Callable[..., Any], arguments: tuple[Any, Any], options: dict[str, Any]) -> Any:
         import tensorflow as tf
 
-        with tf.device(self.device):
-            result = self.function(*arguments, **options)
+        with tf.device(self._where):
+            result = function(*arguments, **options)
         tf.test.experimental.sync_devices()
         return result
+
+
+def derive(
+    function: Callable[..., Any],
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    upstream: Any = None,
+    direction: Any = None,
+    *,
+    kind: str,
+    batched: tuple[str, ...],
+    **options: Any,
+) -> Any:
+    """What `kind` (one of TRANSFORMS) says, by TensorFlow's own means; what is unconnected is zero."""
+    import tensorflow as tf
+
+    zero = tf.UnconnectedGradients.ZERO
+
+    def loss(x: Any, t: Any, w: Any) -> Any:
+        return function(x, t, weight=w, **options)
+
+    def gradient(x: Any, t: Any, w: Any, by: Any = None) -> Any:
+        by = x if by is None else by
+        with tf.GradientTape() as tape:
+            tape.watch(by)
+            value = loss(x, t, w)
+        return tape.gradient(value, by, upstream, zero)
+
+    def second(by: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(by)
+            along = tf.reduce_sum(gradient(input, target, weight) * direction)
+        return tape.gradient(along, by, unconnected_gradients=zero)
+
+    match kind:
+        case "gradient":
+            return gradient(input, target, weight)
+        case "weight_gradient":
+            return tf.convert_to_tensor(gradient(input, target, weight, by=weight))
+        case "second":
+            return second(input)
+        case "second_upstream":
+            return second(upstream)
+        case "jvp":
+            with tf.autodiff.ForwardAccumulator(input, direction) as accumulator:
+                value = loss(input, target, weight)
+            return accumulator.jvp(value, zero)
+        case _:
+            return _mapped(loss if kind == "vmap" else gradient, (input, target, weight), batched)
+
+
+def _mapped(function: Callable[..., Any], arguments: tuple[Any, ...], batched: tuple[str, ...]) -> Any:
+    """`function` under tf.vectorized_map, over the arguments that are batched."""
+    import tensorflow as tf
+
+    names: tuple[str, ...] = ("input", "target", "weight")
+    fixed = dict(zip(names, arguments, strict=True))
+    moving = {name: fixed[name] for name in batched}
+
+    def one(slices: dict[str, Any]) -> Any:
+        return function(*((fixed | slices)[name] for name in names))
+
+    return tf.vectorized_map(one, moving)
+
+
+@functools.cache
+def _divide_cpu() -> None:
+    """Make as many devices of the CPU as the environment asks for, which only a program can tell TensorFlow."""
+    import tensorflow as tf
+
+    text = os.environ.get(CPUS, "1")
+    if not text.isdecimal() or not int(text):
+        raise UsageError(f"{CPUS} is {text!r}; set it to the number of devices that the CPU is to be divided into")
+    if int(text) > 1:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(text))
 
 
 def _subjects(device: str) -> list[Subject]:
@@ -69,16 +171,26 @@ def _subjects(device: str) -> list[Subject]:
 
     from .port import nll_loss
 
-    where = _device(device)
+    _divide_cpu()
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    eager = Capabilities(binding="composed", style="eager")
-    function = Capabilities(binding="composed", style="tf.function", tier=2, traced=True)
-    xla = Capabilities(binding="composed", style="tf.function, XLA", tier=2, traced=True)
+    eager = Capabilities(binding="composed", style="eager", without=_WITHOUT)
+    function = Capabilities(binding="composed", style="tf.function", tier=2, traced=True, without=_WITHOUT)
+    xla = Capabilities(binding="composed", style="tf.function, XLA", tier=2, traced=True, without=_WITHOUT)
     return [
-        TensorflowSubject("tensorflow", nll_loss, where, eager),
-        TensorflowSubject("tensorflow:function", tf.function(nll_loss), where, function),
-        TensorflowSubject("tensorflow:xla", tf.function(nll_loss, jit_compile=True), where, xla),
+        TensorflowSubject("tensorflow", nll_loss, device, eager),
+        TensorflowSubject("tensorflow:function", tf.function(nll_loss), device, function),
+        TensorflowSubject("tensorflow:xla", tf.function(nll_loss, jit_compile=True), device, xla),
     ]
+
+
+def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
+    """A user's own function."""
+    import tensorflow as tf
+
+    _divide_cpu()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    capabilities = Capabilities(binding="user", style="eager", without=_WITHOUT)
+    return TensorflowSubject(name, returning(function, tf.Tensor), device, capabilities)
 
 
 def _device(name: str) -> str:
@@ -90,8 +202,9 @@ def _device(name: str) -> str:
 def _devices() -> list[str]:
     import tensorflow as tf
 
-    gpus = tf.config.list_logical_devices("GPU")
-    return ["cpu", *(f"cuda:{number}" for number in range(len(gpus)))]
+    _divide_cpu()
+    cpus, gpus = (len(tf.config.list_logical_devices(kind)) for kind in ("CPU", "GPU"))
+    return ["cpu", *(f"cpu:{number}" for number in range(1, cpus)), *(f"cuda:{number}" for number in range(gpus))]
 
 
 def _version() -> str:
@@ -107,4 +220,5 @@ BACKEND = Backend(
     subjects=_subjects,
     version=_version,
     devices=_devices,
+    wrap=_wrap,
 )

@@ -99,7 +99,9 @@ def _sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
 
 def _gather_classes(x: tf.Tensor, index: tf.Tensor, sizes: list[int | tf.Tensor]) -> tf.Tensor:
     """Return x[n, index[n, ...], ...] for each position (n, ...); `sizes` are those of x."""
-    sizes = sizes[:1] + sizes[2:] if len(sizes) > 1 else []
+    if len(sizes) == 1:  # a batch of one, because the gradient of gather_nd cannot scatter a scalar
+        return _gather_classes(x[tf.newaxis], index[tf.newaxis], [1, *sizes])[0]
+    sizes = sizes[:1] + sizes[2:]
     axes = [tf.reshape(tf.range(tf.cast(n, tf.int64)), [-1] + [1] * (len(sizes) - 1 - i)) for i, n in enumerate(sizes)]
     position = [tf.broadcast_to(axis, sizes) for axis in axes]
     # tf.stack does not broadcast: it also rejects sizes that were unknown while tracing and do not fit.

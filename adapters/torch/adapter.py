@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...specs.call import BFLOAT16, TARGET_DTYPES, Array, Call
-from ..base import Backend, Capabilities, Subject, require_type
+from ...specs.call import BFLOAT16, TARGET_DTYPES, Array, Call, Transform
+from ...specs.layouts import extent
+from ..base import Backend, Capabilities, Subject, on_cpu, require_device, require_type
+from ..user import returning
 
 _NOT_LONG = "the native op takes int64 and, up to two axes of input, uint8 targets only"
 _EAGER_WITHOUT = dict.fromkeys(
@@ -19,37 +23,72 @@ _EAGER_WITHOUT = dict.fromkeys(
 _NOT_GATHERED = "the compiled gather takes int64 and int32 targets only"
 _COMPILED_WITHOUT = dict.fromkeys((f"target {t}" for t in TARGET_DTYPES if t not in ("int64", "int32")), _NOT_GATHERED)
 
+_STRIDES = {
+    "negative strides": "torch tensors have none",
+    "read-only arrays": "torch tensors are always writable",
+    "weight gradient": "the native op has no derivative with respect to weight",
+}
+_EAGER_WITHOUT |= _STRIDES
+_AROUND = "torch.func's transforms go around what torch.compile captures, not through it"
+_COMPILED_WITHOUT |= _STRIDES | {
+    "second order": "torch.compile does not support double backward (pytorch#91469, #183603)",
+    "jvp": _AROUND,
+    "vmap": _AROUND,
+}
+
+_ELSEWHERE = {"mutable arrays": "arrays are copied to the device, and results back: none share memory"}
+
 # Far above the number of signatures of any profile: a recompilation too many is an error, never a silent fall
 # back to eager.
 _RECOMPILE_LIMIT = 1 << 14
 
 
 class TorchSubject:
-    """A function on torch tensors."""
+    """A function on torch tensors of one device."""
 
     def __init__(self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities) -> None:
         self.name = name
         self.function = function
         self.device = device
         self.capabilities = capabilities
+        self._device = _device(device)
+        if not on_cpu(device):
+            self.capabilities = dataclasses.replace(capabilities, without={**capabilities.without, **_ELSEWHERE})
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Wrap the arrays as tensors: on the CPU they share their memory."""
-        options = call.options()
+        options, laid = call.options(), {name for name, _ in call.layouts}
+        tensors = {name: self._put(array, name in laid) for name, array in call.arrays()}
+        input, target, weight = tensors["input"], tensors["target"], tensors.get("weight")
         if "weight" not in call.omitted:
-            options["weight"] = None if call.weight is None else to_tensor(call.weight, self.device)
-        arguments = to_tensor(call.input, self.device), to_tensor(call.target, self.device)
-        return lambda: _synchronised(self.function(*arguments, **options))
+            options["weight"] = weight
+        if call.transform is None:
+            return lambda: self._synchronised(self.function(input, target, **options))
+        options.pop("weight", None)
+        asked = tensors.get("upstream"), tensors.get("direction")
+
+        def loss(x: Any, t: Any, w: Any) -> Any:
+            return self.function(x, t, weight=w, **options)
+
+        return lambda: self._synchronised(_DERIVE[call.kind](loss, (input, target, weight), *asked, call.transform))
 
     def read(self, result: Any) -> Array:
         """A tensor as an array, bfloat16 by its bits."""
         import torch
 
         require_type(result, torch.Tensor, self.name)
+        require_device(result.device, self._device, self.name)
         tensor = result.detach().cpu()
         if tensor.dtype == torch.bfloat16:
             return np.asarray(tensor.view(torch.int16).numpy().view(BFLOAT16))
         return np.asarray(tensor.numpy())
+
+    def random_state(self) -> bytes:
+        """The state of torch's global generators, of the CPU and of the device."""
+        import torch
+
+        cuda = [torch.cuda.get_rng_state(self._device)] if self._device.type == "cuda" else []
+        return b"".join(state.numpy().tobytes() for state in (torch.get_rng_state(), *cuda))
 
     def compilations(self) -> int:
         """Graphs that dynamo captured in this process, for the compiled subject."""
@@ -59,25 +98,105 @@ class TorchSubject:
 
         return int(counters["stats"]["unique_graphs"])
 
+    def _put(self, array: Array, laid: bool) -> Any:
+        tensor = to_tensor(array)
+        if on_cpu(self.device):
+            return tensor
+        return laid_on(self._device, array, tensor) if laid else tensor.to(self._device)
 
-def to_tensor(array: Array, device: str) -> Any:
-    """An array as a tensor of the same bits."""
+    def _synchronised(self, result: Any) -> Any:
+        """Wait for an accelerator, so that its time counts and what it raises is raised here."""
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self._device)
+        return result
+
+
+def to_tensor(array: Array) -> Any:
+    """An array as a tensor of the same bits, in the same memory."""
     import torch
 
     if array.dtype == BFLOAT16:
-        tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    else:
-        tensor = torch.from_numpy(array)
-    return tensor if device == "cpu" else tensor.to(device)
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
-def _synchronised(result: Any) -> Any:
-    """Wait for an accelerator, so that what it raises is raised here."""
-    if getattr(result, "is_cuda", False):
-        import torch
+def laid_on(device: Any, array: Array, tensor: Any) -> Any:
+    """The array on a device, in its arrangement and among its neighbours, which `.to` alone would not keep."""
+    import torch
 
-        torch.cuda.synchronize(result.device)
-    return result
+    whole = extent(array)
+    offset = (array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]) // array.itemsize
+    moved = torch.from_numpy(whole).to(device).view(tensor.dtype)
+    return moved.as_strided(tensor.shape, tensor.stride(), offset)
+
+
+# --- what torch makes of a loss: loss(x, t, w), its arguments, the upstream gradient g, a direction v ---------------
+
+
+def _gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    x, t, w = arguments
+    leaf = x.detach().requires_grad_()
+    return torch.autograd.grad(loss(leaf, t, w), leaf, g)[0]
+
+
+def _weight_gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    x, t, w = arguments
+    leaf = w.detach().requires_grad_()
+    return torch.autograd.grad(loss(x, t, leaf), leaf, g)[0]
+
+
+def _second(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    """The derivative of <gradient, v>; what is unconnected is zero, as torch's own documentation has it."""
+    import torch
+
+    x, t, w = arguments
+    x, g = x.detach().requires_grad_(), g.detach().requires_grad_()
+    gradient = torch.autograd.grad(loss(x, t, w), x, g, create_graph=True)[0]
+    by = x if transform.kind == "second" else g
+    return torch.autograd.grad((gradient * v).sum(), by, materialize_grads=True)[0]
+
+
+def _jvp(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    x, t, w = arguments
+    return torch.func.jvp(lambda x: loss(x, t, w), (x,), (v,))[1]
+
+
+def _vmap(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    return torch.func.vmap(loss, _axes(transform))(*arguments)
+
+
+def _vmap_gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    def gradient(x: Any, t: Any, w: Any) -> Any:
+        return torch.func.vjp(lambda x: loss(x, t, w), x)[1](g)[0]
+
+    return torch.func.vmap(gradient, _axes(transform))(*arguments)
+
+
+def _axes(transform: Transform) -> tuple[int | None, ...]:
+    return tuple(0 if name in transform.batched else None for name in ("input", "target", "weight"))
+
+
+_DERIVE: dict[str, Callable[..., Any]] = {
+    "gradient": _gradient,
+    "weight_gradient": _weight_gradient,
+    "second": _second,
+    "second_upstream": _second,
+    "jvp": _jvp,
+    "vmap": _vmap,
+    "vmap_gradient": _vmap_gradient,
+}
 
 
 @functools.cache
@@ -90,20 +209,34 @@ def _compiled() -> Callable[..., Any]:
     for name in ("torch._subclasses.fake_tensor", "torch._dynamo"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     config: Any = torch._dynamo.config
-    config.recompile_limit = config.accumulated_recompile_limit = _RECOMPILE_LIMIT
-    config.fail_on_recompile_limit_hit = True
+    configured = threading.local()
 
     def nll_loss(input: Any, target: Any, **options: Any) -> Any:
         return torch.nn.functional.nll_loss(input, target, **options)
 
-    return torch.compile(nll_loss, fullgraph=True, dynamic=False)
+    compiled = torch.compile(nll_loss, fullgraph=True, dynamic=False)
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        if not hasattr(configured, "done"):  # settings of dynamo hold for the thread that makes them
+            config.recompile_limit = config.accumulated_recompile_limit = _RECOMPILE_LIMIT
+            config.fail_on_recompile_limit_hit = True
+            configured.done = True
+        return compiled(*arguments, **options)
+
+    return run
+
+
+def _without_tf32() -> None:
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _subjects(device: str) -> list[Subject]:
     import torch
 
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    _without_tf32()
     eager = Capabilities(binding="native", style="eager", without=_EAGER_WITHOUT)
     compiled = Capabilities(
         binding="native", style="compiled", tier=1, isolate=True, traced=True, without=_COMPILED_WITHOUT
@@ -114,10 +247,28 @@ def _subjects(device: str) -> list[Subject]:
     ]
 
 
+def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
+    """A user's own function."""
+    import torch
+
+    _without_tf32()
+    without = {name: _STRIDES[name] for name in ("negative strides", "read-only arrays")}
+    capabilities = Capabilities(binding="user", style="eager", without=without)
+    return TorchSubject(name, returning(function, torch.Tensor), device, capabilities)
+
+
 def _version() -> str:
     import torch
 
     return str(torch.__version__)
+
+
+def _device(name: str) -> Any:
+    """A torch device by the names that `--device` uses; cuda is the first one, as tensors on it will say."""
+    import torch
+
+    kind, _, number = name.partition(":")
+    return torch.device(kind) if kind == "cpu" else torch.device(kind, int(number or 0))
 
 
 def _devices() -> list[str]:
@@ -133,4 +284,5 @@ BACKEND = Backend(
     subjects=_subjects,
     version=_version,
     devices=_devices,
+    wrap=_wrap,
 )

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
-from ..case import Expectation, Raises, Unspecified
+from ..case import Expectation, Raises, Returns, Unspecified
 from ..errors import SpecError, UsageError, nearest
 from ..exact import FORMATS
 from ..tables import load_table
@@ -22,7 +22,8 @@ LEVELS = ("MUST", "SHOULD", "RECORD")
 # Aspects of an outcome that a clause may be decided by; the head of clauses.toml explains them.
 ASPECTS = frozenset(
     ["raises", "value", "accuracy", "depth", "rounding", "overflow", "certified", "shape", "dtype"]
-    + ["pattern", "scaling", "subnormals", "arguments"]
+    + ["pattern", "scaling", "subnormals", "arguments", "elsewhere", "ignored"]
+    + ["aliases", "state", "repeatable", "threads", "relation"]
 )
 
 # Sizes around block and vector widths (VALUE-8).
@@ -109,6 +110,8 @@ def _exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
             return (clause,)
         case Raises():
             return tuple(_by_error(facts))
+        case Returns() if facts.kind != "value":
+            return tuple(_by_transform(facts))
         case _:
             return (
                 *_by_shape(facts.rank, facts.unit_axes > 0, facts.n == 0),
@@ -116,7 +119,29 @@ def _exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
                 *_by_ignoring(facts),
                 *_by_weights(facts),
                 *_by_accuracy(facts, expectation.value),
+                *("LAYOUT-1" for _ in facts.call.layouts[:1]),
             )
+
+
+def _by_transform(facts: Facts) -> Iterator[str]:
+    if facts.kind != "gradient":
+        kinds = {"second": "GRAD-6", "second_upstream": "GRAD-6", "jvp": "GRAD-7"}
+        yield kinds.get(facts.kind, "GRAD-8")
+        return
+    yield "GRAD-1"
+    if facts.ignored:
+        yield "GRAD-2"
+        if facts.unselected_nonfinite_input or facts.unselected_nonfinite_weight:
+            yield "IGN-5"
+    if not facts.unit_upstream:
+        yield "GRAD-3"
+    yield "GRAD-4"
+    yield "GRAD-5"
+    weights = facts.selected.weights
+    if facts.reduction == "mean" and weights is not None and facts.finite and facts.selected.normaliser.total == 0:
+        yield "WEIGHT-2"
+    if facts.call.layouts:
+        yield "LAYOUT-2"
 
 
 @functools.cache

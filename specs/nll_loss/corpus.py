@@ -15,15 +15,18 @@ from typing import Any
 
 from allpairspy import AllPairs
 
-from ..call import TARGET_DTYPES
+from ..call import REDUCTIONS, TARGET_DTYPES
 from ..case import Case
+from ..layouts import LAYOUTS
 from ..stream import Stream
 from . import values
-from .clauses import EDGES
+from .clauses import EDGES, clauses
 from .faults import fault_cases
-from .generate import DEFAULT, INT64, PLANTS, Structure, cases, count
+from .generate import DEFAULT, INT64, PLANTS, Structure, cases, count, experiment
 
 FAMILIES = ("shape", "value", "ignore", "weight", "special", "dtype", "accuracy", "error")
+FAMILIES += ("gradient", "layout", "purity", "relation")
+DRAWN = ("shape", "value", "ignore", "weight", "special", "dtype", "accuracy", "gradient")  # explored, too
 
 SENTINELS = (DEFAULT, -1, 0, 2, "C", "C+1", 255, 2**31, -(2**31), int(INT64.max), int(INT64.min))
 
@@ -92,8 +95,8 @@ def corpus(family: str, dtype: str, profile: str, seed: int, tier: int = 3) -> I
 
     They are the same on every machine, and those of a lower tier are among those of a higher one.
     """
-    if family == "error":
-        yield from (case for case in fault_cases(dtype, seed) if case.tier <= tier)
+    if family in MADE:
+        yield from (case for case in MADE[family](dtype, seed) if case.tier <= tier)
         return
     for number, (own, structure) in enumerate(structures(family, dtype, PROFILES[profile], tier)):
         if own <= tier:
@@ -102,7 +105,7 @@ def corpus(family: str, dtype: str, profile: str, seed: int, tier: int = 3) -> I
 
 
 def corpus_size(family: str, dtype: str, profile: str, tier: int) -> int:
-    """How many cases a corpus has for subjects of this tier, without making their arrays; not of errors."""
+    """How many cases a corpus has for subjects of this tier, without making their arrays; not of those made singly."""
     drawn = structures(family, dtype, PROFILES[profile], tier)
     return sum(count(structure) for own, structure in drawn if own <= tier)
 
@@ -110,8 +113,10 @@ def corpus_size(family: str, dtype: str, profile: str, tier: int) -> int:
 def structures(family: str, dtype: str, size: Size, tier: int = 3) -> Iterator[tuple[int, Structure]]:
     """(tier, structure) of the corpus of one family in one dtype; covering arrays of dearer tiers are left out."""
     yield from _PINNED[family](dtype, size)
+    if family == "layout":  # all of them are pinned
+        return
     for own, shapes in ((1, CORE), (2, RANKS), (3, None)):
-        if own <= tier:
+        if own <= tier and (family, own) != ("gradient", 2):  # every rank is two more programs: a few are pinned
             yield from ((own, s) for s in _covering(family, dtype, size, own, shapes))
 
 
@@ -196,6 +201,16 @@ def axes(family: str, tier: int) -> dict[str, Sequence[Any]]:
                 "weights": ("none", "random", "some_zero", "tiny", "huge", "subnormal", "mixed_signs"),
                 "mask": ("no", "some"),
             }
+        case "gradient":
+            return {
+                "upstream": values.UPSTREAMS,
+                "weights": ("none", *values.WEIGHTS) if free else ("ones", "random", "mixed_signs"),
+                "mask": ("no", "some", "runs", "all_but_one") if free else ("no", "some"),
+                "plant": ("", "ignored_rows", "other_entries", "targets"),
+                "sentinel": (DEFAULT, 2, 0, "C") if free else (DEFAULT,),
+                "targets": ("random", "constant", "extremes"),
+                "asks": ("gradient",),
+            }
         case "dtype":
             return {
                 "inputs": ("log_probabilities", "positive", "cancelling"),
@@ -222,6 +237,9 @@ def _free_shapes(family: str) -> Sequence[tuple[int, ...]]:
             return (*MANY_CLASSES, (9, 7), (4, 5, 3))
         case "accuracy":
             return ((2, 3), (8, 3), (17, 3), (63, 3), (64, 4), (64, 3, 2), (257, 3), (1000, 3), (5, 3, 9, 9), (3000, 2))
+        case "gradient":
+            small = ((12, 5), (33, 7), (2, 4, 3), (9, 3, 2, 2), (3,), (2, 3, 2, 2, 2))
+            return (*small, (3, 300), (2, 2, 1, 3, 2), (1, 4))
         case "ignore":
             return ((12, 5), (65, 4), (128, 3), (7, 300), (3, 5, 6), (2, 4, 3, 3), (4,), (2, 3, 4, 5, 2))
         case _:
@@ -321,6 +339,99 @@ def _pinned_weights(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
         )
 
 
+# What is mapped over under vmap, and the ranks in which compilers see gradients.
+BATCHES = (("input",), ("target",), ("input", "target"), ("weight",), ("input", "target", "weight"))
+GRADIENT_RANKS = ((5,), (1, 4), (3, 3, 3), (2, 3, 4, 5), (2, 2, 1, 3, 2), (2, 3, 0))
+
+
+def _pinned_gradients(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
+    plain, weighted = CORE
+    main = dtype == "float32"  # what compilers make of other dtypes differs in the numbers alone
+    for number, shape in enumerate(GRADIENT_RANKS):
+        weights = "random" if number % 2 else "none"
+        structure = Structure(shape, dtype, weights=weights, upstream="random", asks="gradient")
+        if main:
+            yield 2, dataclasses.replace(structure, reductions=(REDUCTIONS[number % 3],))
+        yield 3, dataclasses.replace(structure, unweighted_too=weights != "none")
+    for number, asks in enumerate(("second", "second_upstream", "jvp")):
+        structure = Structure(weighted, dtype, weights="random", upstream="random", asks=asks)
+        yield 2, dataclasses.replace(structure, reductions=(REDUCTIONS[number],) if main else ("mean",))
+        yield 3, dataclasses.replace(structure, shape=plain, sentinel=2, plant="ignored_rows", unweighted_too=True)
+    for number, batched in enumerate(BATCHES):
+        structure = Structure(weighted, dtype, weights="random", upstream="random", asks="vmap", batched=batched)
+        structure = dataclasses.replace(structure, reductions=(REDUCTIONS[number % 3],))
+        if main or number == 2:
+            yield 2, structure
+        if number == 2:
+            yield 2, dataclasses.replace(structure, asks="vmap_gradient")
+        if main:
+            yield 3, dataclasses.replace(structure, asks="vmap_gradient", reductions=(REDUCTIONS[(number + 1) % 3],))
+    if dtype == "float32":
+        yield 2, Structure(weighted, dtype, weights="random", asks="weight_gradient", reductions=("mean",))
+    yield 3, Structure(plain, dtype, mask="all", asks="gradient")
+    for weights in ("all_zero", "cancelling", "tiny", "huge", "subnormal", "negative"):
+        for upstream in ("ones", "mixed"):
+            structure = Structure((8, 4), dtype, weights=weights, inputs="dyadic", targets="sorted", mask="no")
+            yield 3, dataclasses.replace(structure, asks="gradient", upstream=upstream)
+    for plant in ("selected_weight", "other_weights", "negative_zero_weights"):
+        yield 3, Structure((12, 5), dtype, weights="random", plant=plant, asks="gradient", upstream="random")
+    for n in (1025, 16385, 65537):  # float16 holds 1/n as a subnormal number beyond 16,384
+        yield 3, Structure((n, 3), dtype, asks="gradient", upstream="random", weights="random", unweighted_too=True)
+    for target_dtype in TARGET_DTYPES:
+        yield 3, Structure((40, 120), dtype, target_dtype, "random", asks="gradient", upstream="random")
+
+
+LAYOUT_SHAPES = ((6,), (6, 5), (4, 3, 2), (2, 3, 4, 5), (2, 3, 2, 4, 2))
+
+
+def _pinned_layouts(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
+    if dtype == "float32":  # a compiler compiles anew for each set of strides
+        for layout, asks in (("channels_last", ""), ("transposed", "gradient")):
+            yield 1, Structure(CORE[1], dtype, weights="random", asks=asks, layouts=(("input", layout),))
+    arrays = ("input", "target", "weight", "upstream")
+    for shape in LAYOUT_SHAPES:
+        for layout in LAYOUTS:
+            for asks in ("", "gradient"):
+                plain = Structure(shape, dtype, weights="random", upstream="random", asks=asks)
+                for name in arrays if asks else arrays[:3]:
+                    yield 3, dataclasses.replace(plain, layouts=((name, layout),), unweighted_too=name != "weight")
+                both = tuple((name, layout) for name in arrays)
+                yield 3, dataclasses.replace(plain, layouts=both, target_dtype="uint8" if len(shape) < 3 else "int64")
+
+
+def _purity(dtype: str, seed: int) -> Iterator[Case]:
+    """Calls whose side effects are watched: one case per clause."""
+    ids = [id for id in clauses() if id.startswith("PURE-")]
+    for shape, weights in zip(CORE, ("none", "random"), strict=True):
+        for asks in ("", "gradient"):
+            structure = Structure(shape, dtype, weights=weights, asks=asks, upstream="random", seed=seed)
+            for number, case in enumerate(cases(structure, "purity", 1 if not asks else 2, f"corpus purity/{dtype}")):
+                # Threads take long: once is enough.
+                threads = dtype == "float32" and weights != "none" and not asks and number == 2
+                yield from (experiment(case, id) for id in ids if id != "PURE-5" or threads)
+
+
+def _relations(dtype: str, seed: int) -> Iterator[Case]:
+    """Calls on ordinary numbers, far from under- and overflow, which relations start from."""
+    ids = [id for id in clauses() if id.startswith("REL-")]
+    shapes = ((1, CORE[0]), (2, CORE[1]), (3, (12, 5)), (3, (4, 3, 2)), (3, (64, 7)), (3, (2, 3, 2, 2)), (3, (1000, 3)))
+    for number, (tier, shape) in enumerate(shapes):
+        for inputs in ("log_probabilities", "dyadic", "positive"):
+            weights = "random" if number % 2 else "none"
+            sentinel = 2 if inputs == "dyadic" else DEFAULT
+            structure = Structure(shape, dtype, weights=weights, inputs=inputs, sentinel=sentinel, seed=seed)
+            for case in cases(structure, "relation", tier, f"corpus relation/{dtype}/{number}"):
+                # More rows, or fewer, are signatures that compilers cannot afford often.
+                affordable = tier == 3 or (tier == 2 and dtype == "float32" and inputs == "dyadic")
+                for id in ids if affordable else ("REL-1", "REL-2", "REL-4", "REL-5", "REL-8"):
+                    if id != "REL-5" or case.call.reduction == "sum":  # it looks at all, whichever it begins with
+                        yield experiment(case, id)
+
+
+# Families whose cases are made one by one, not drawn from structures.
+MADE = {"error": fault_cases, "purity": _purity, "relation": _relations}
+
+
 def _no_pinned(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
     yield from ()
 
@@ -333,4 +444,6 @@ _PINNED = {
     "special": _pinned_special,
     "dtype": _no_pinned,
     "accuracy": _pinned_accuracy,
+    "gradient": _pinned_gradients,
+    "layout": _pinned_layouts,
 }

@@ -45,6 +45,14 @@ MEANINGS = {
     "weight_magnitude": "the sum of |w[t_n]|, the count of kept positions without weights",
     "unselected_nonfinite_weight": "whether a weight that no kept position selects is NaN or infinite",
     "unselected_nonfinite_input": "whether an entry that no kept position selects is NaN or infinite",
+    "kind": "value, or what else is asked for: gradient, second, second_upstream, jvp, vmap, vmap_gradient",
+    "batched": "arguments that carry a leading axis to map over, joined by +, none if there is none",
+    "unit_upstream": "whether the upstream gradient is 1 everywhere, true where there is none",
+    "infinite_slope": "whether g, some weight, or g w (for mean g w/W) with any class is not finite in input's dtype",
+    "input_layout": "arrangement of input in memory, c for the usual one",
+    "target_layout": "arrangement of target in memory",
+    "weight_layout": "arrangement of weight in memory",
+    "upstream_layout": "arrangement of the upstream gradient in memory",
     "finite": "whether all selected inputs and weights are finite",
     "sentinel_fits": "whether target's dtype can hold ignore_index",
     "smallest_input": "smallest nonzero |x| selected, infinite when there is none",
@@ -56,9 +64,11 @@ MEANINGS = {
 class Facts:
     """Facts about one call, computed when asked for; `selection` is shared with the oracle where it exists."""
 
-    def __init__(self, call: Call, selection: Selection | None) -> None:
+    def __init__(self, call: Call, selection: Selection | None, asked: Call | None = None) -> None:
+        """`asked` is the whole call where `call` is only the first of a batch."""
         self.call = call
         self.selection = selection
+        self.asked = call if asked is None else asked
 
     def __getitem__(self, name: str) -> Any:
         """The fact called `name`; raises KeyError where it does not exist for this call."""
@@ -66,6 +76,57 @@ class Facts:
             return getattr(self, name)
         except (AttributeError, TypeError, ValueError):
             raise KeyError(name) from None
+
+    @property
+    def kind(self) -> str:
+        return self.asked.kind
+
+    @property
+    def batched(self) -> str:
+        return "+".join(self.asked.transform.batched) if self.asked.transform is not None else "none"
+
+    @functools.cached_property
+    def unit_upstream(self) -> bool:
+        transform = self.asked.transform
+        return transform is None or transform.upstream is None or bool((transform.upstream == 1).all())
+
+    @functools.cached_property
+    def infinite_slope(self) -> bool:
+        transform, weight = self.asked.transform, self.call.weight
+        if transform is None or transform.upstream is None or not transform.upstream.size:
+            return False
+        with np.errstate(all="ignore"):
+            g, w = np.abs(transform.upstream.astype(np.float64)).max(), 1.0
+            if weight is not None:
+                w = float(np.abs(weight.astype(np.float64)).max(initial=0.0))
+            total = self._total if self.reduction == "mean" else 1.0
+            largest = float(FORMATS[self.dtype].largest)
+            return not all(size <= largest for size in (g, w, g * w, np.divide(g, total), np.divide(g * w, total)))
+
+    @property
+    def _total(self) -> float:
+        finite = self.call.weight is None or bool(np.isfinite(self.call.weight).all())
+        return abs(_float(self.selected.normaliser.total)) if finite else float("nan")
+
+    @property
+    def input_layout(self) -> str:
+        return self.layout("input")
+
+    @property
+    def target_layout(self) -> str:
+        return self.layout("target")
+
+    @property
+    def weight_layout(self) -> str:
+        return self.layout("weight")
+
+    @property
+    def upstream_layout(self) -> str:
+        return self.layout("upstream")
+
+    def layout(self, name: str) -> str:
+        """Arrangement in memory of the array of this name."""
+        return dict(self.asked.layouts).get(name, "c")
 
     @property
     def dtype(self) -> str:

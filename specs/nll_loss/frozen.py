@@ -15,18 +15,21 @@ from typing import Any
 import msgspec
 
 from ..accuracy import Reduction
-from ..call import FLOAT_DTYPES, decode_call
-from ..case import Case, Elementwise, Expectation, Limit, Raises, Returns
+from ..call import FLOAT_DTYPES, Array, decode_call
+from ..case import Bands, Case, Elementwise, Expectation, Gradient, Limit, Raises, Returns
 from ..errors import VectorError
 from ..exact import round_to
 from .clauses import clauses, flags
-from .generate import judged_calls
+from .generate import experiment, judged_calls, transformed
 
 FORMAT = 1
 
 
 class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One frozen case. `expect` repeats the oracle's answer for readers without an oracle; lint compares them."""
+    """One frozen case. `expect` repeats the oracle's answer for readers without an oracle; lint compares them.
+
+    `experiment` names a clause that several calls made of this one decide.
+    """
 
     id: str
     comment: str
@@ -35,6 +38,7 @@ class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call: dict[str, Any]
     expect: dict[str, Any]
     tier: int = 1
+    experiment: str = ""
 
 
 class VectorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,9 +80,11 @@ def parse(text: str, where: str) -> tuple[Vector, ...]:
 
 def case_of(vector: Vector) -> Case:
     """The case that a vector freezes, with the oracle's expectation."""
-    call = decode_call(vector.call, f"vector {vector.id}")
-    (case,) = judged_calls(call, (call.reduction,), "vectors", vector.tier, f"vector {vector.id}", vector.clauses)
-    return case
+    call, origin = decode_call(vector.call, f"vector {vector.id}"), f"vector {vector.id}"
+    if call.transform is not None:
+        return transformed(call, "vectors", vector.tier, origin, vector.clauses)
+    (case,) = judged_calls(call, (call.reduction,), "vectors", vector.tier, origin, vector.clauses)
+    return experiment(case, vector.experiment) if vector.experiment else case
 
 
 def vector_cases(dtype: str) -> Iterator[Case]:
@@ -104,8 +110,20 @@ def describe(expectation: Expectation) -> dict[str, Any]:
             return {"shape": list(shape), "exact": f"{exact.numerator}/{exact.denominator}", "rounded": rounded}
         case Returns(shape, _, Limit() as limit):
             return {"shape": list(shape), "one_of": sorted(limit.allowed)}
+        case Returns(shape, _, Gradient(flat, entries)):
+            return {"shape": list(shape), "entries": _entries(flat, entries)}
         case _:
             return {"unspecified": True}
+
+
+def _entries(flat: Array, entries: Elementwise | Bands) -> list[list[Any]]:
+    """[position in row-major order, rounded value, smallest and largest that are allowed] for each entry not free."""
+    if isinstance(entries, Elementwise):
+        columns = (entries.value, entries.value, entries.value)
+    else:
+        columns = (entries.rounded, entries.low, entries.high)
+    rows = zip(flat.tolist(), *(column.astype(float).tolist() for column in columns), strict=True)
+    return [[place, *map(_number, values)] for place, *values in rows]
 
 
 def problems(vector: Vector) -> Iterator[str]:

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..call import REDUCTIONS, Array, Call, dtype_of
-from ..case import Case
+from ..call import REDUCTIONS, Array, Call, Transform, dtype_of
+from ..case import Case, Expectation
+from ..layouts import lay
 from ..stream import Stream
 from . import values
 from .clauses import exercised, flags_of
+from .derivatives import calls_of_batch, expect_batch, expect_transformed
 from .facts import Facts
 from .oracle import class_axis, expect, select, structural_faults
 
@@ -37,7 +39,9 @@ class Structure:
 
     `sentinel` may be "C" or "C+1", meaning the class count and one more. `plant` names where special values go.
     `unweighted_too`: the same arrays are also passed without their weights, which costs next to nothing. `edits`
-    are (array, flat index, value) overrides, which only exploration uses.
+    are (array, flat index, value) overrides, which only exploration uses. `asks` is what is asked for besides the
+    value (a kind of Transform), `upstream` a kind of upstream gradient, `batched` the arguments mapped over,
+    `layouts` the arrangements in memory of arrays that are not in C order.
     """
 
     shape: tuple[int, ...]
@@ -54,6 +58,10 @@ class Structure:
     unweighted_too: bool = False
     seed: int = 0
     edits: tuple[tuple[str, int, float], ...] = ()
+    asks: str = ""
+    upstream: str = "ones"
+    batched: tuple[str, ...] = ()
+    layouts: tuple[tuple[str, str], ...] = ()
 
     @property
     def classes(self) -> int:
@@ -72,15 +80,24 @@ class Structure:
         return relative[self.sentinel] if isinstance(self.sentinel, str) else self.sentinel
 
 
+# What the arrays of a base depend on.
+_DRAWN = ("shape", "dtype", "target_dtype", "weights", "sentinel", "inputs", "targets", "mask", "plant", "omitted")
+_DRAWN += ("reductions", "unweighted_too", "seed")
+
+
 # --- from a structure to cases ---------------------------------------------------------------------------
 
 
 def cases(structure: Structure, family: str, tier: int = 3, origin: str = "corpus") -> Iterator[Case]:
     """The calls of one base, one per reduction (and once more without weights), each with its expectation."""
-    call = base(structure, family)
-    yield from judged_calls(call, structure.reductions, family, tier, origin)
-    if structure.unweighted_too:
-        yield from judged_calls(dataclasses.replace(call, weight=None), structure.reductions, family, tier, origin)
+    call = batch(structure, family) if structure.batched else base(structure, family)
+    calls = [call, dataclasses.replace(call, weight=None)] if structure.unweighted_too else [call]
+    for one in calls:
+        if not structure.asks:
+            yield from judged_calls(one, structure.reductions, family, tier, origin)
+            continue
+        for reduction in structure.reductions:
+            yield asking(dataclasses.replace(one, reduction=reduction), structure, family, tier, origin)
 
 
 def count(structure: Structure) -> int:
@@ -99,16 +116,61 @@ def judged_calls(
         if selection is None and legal:
             selection = select(variant)
         shared = selection if legal else None
-        expectation = expect(variant, shared)
-        facts = Facts(variant, shared)
-        ids = tuple(dict.fromkeys((*exercised(facts, expectation), *also)))
-        yield Case(variant, facts, expectation, ids, flags_of(ids), family, tier, origin)
+        yield _case(Facts(variant, shared), expect(variant, shared), family, tier, origin, also)
+
+
+def transformed(call: Call, family: str, tier: int, origin: str, also: tuple[str, ...] = ()) -> Case:
+    """The case of a legal call that asks for more than its value."""
+    if call.transform is None:
+        raise ValueError("the call asks for its value alone")
+    if call.transform.batched:
+        example = calls_of_batch(call)[0]
+        return _case(Facts(example, select(example), call), expect_batch(call), family, tier, origin, also)
+    selection = select(call)
+    return _case(Facts(call, selection), expect_transformed(call, selection), family, tier, origin, also)
+
+
+def _case(facts: Facts, expectation: Expectation, family: str, tier: int, origin: str, also: tuple[str, ...]) -> Case:
+    ids = tuple(dict.fromkeys((*exercised(facts, expectation), *also)))
+    return Case(facts.asked, facts, expectation, ids, flags_of(ids), family, tier, origin)
+
+
+def experiment(case: Case, id: str) -> Case:
+    """The case of an experiment that begins with this case's call."""
+    return dataclasses.replace(case, clauses=(id,), flags=flags_of((id,)), experiment=id)
+
+
+def asking(call: Call, structure: Structure, family: str, tier: int, origin: str) -> Case:
+    """The case of a call that asks for what the structure says."""
+    stream = Stream(family, structure.seed, structure.upstream, call.reduction)
+    upstream = direction = None
+    if structure.asks not in ("jvp", "vmap"):
+        shape = structure.positions if call.reduction == "none" else ()
+        upstream = values.upstream(structure.upstream, stream, shape, structure.dtype)
+    if structure.asks in ("jvp", "second", "second_upstream"):
+        direction = values.inputs("cancelling", stream, call.input.shape, structure.dtype)
+    layouts = call.layouts
+    if upstream is not None and upstream.ndim and upstream.size:
+        for layout in (layout for name, layout in structure.layouts if name == "upstream"):
+            upstream, layouts = lay(upstream, layout), (*layouts, ("upstream", layout))
+    present = [name for name, _ in call.arrays()]
+    batched = tuple(name for name in structure.batched if name in present)
+    transform = Transform(structure.asks, upstream, direction, batched)
+    return transformed(dataclasses.replace(call, transform=transform, layouts=layouts), family, tier, origin)
+
+
+def batch(structure: Structure, family: str) -> Call:
+    """Three calls of one structure at once: `batched` arguments stacked along a new first axis."""
+    calls = [base(dataclasses.replace(structure, seed=structure.seed + number), family) for number in range(3)]
+    arrays = [dict(call.arrays()) for call in calls]
+    stacked = {name: np.stack([one[name] for one in arrays]) for name in structure.batched if name in arrays[0]}
+    return dataclasses.replace(calls[0], **stacked)
 
 
 def base(structure: Structure, family: str) -> Call:
     """The arrays that a structure stands for."""
     s = structure
-    stream = Stream(family, *(getattr(s, field.name) for field in dataclasses.fields(s) if field.name != "edits"))
+    stream = Stream(family, *(getattr(s, name) for name in _DRAWN))
     size = math.prod(s.positions)
     dtype = dtype_of(s.target_dtype)
     reachable = min(s.classes, int(np.iinfo(dtype).max) + 1)
@@ -125,7 +187,14 @@ def base(structure: Structure, family: str) -> Call:
         array = call.input if name == "input" else call.weight
         if array is not None and array.size:
             array.reshape(-1)[index % array.size] = value
-    return call
+    return laid(call, s.layouts) if s.layouts else call
+
+
+def laid(call: Call, layouts: Sequence[tuple[str, str]]) -> Call:
+    """The call with its arrays in these arrangements, where they can have one."""
+    arrays = {name: array for name, array in call.arrays() if array.ndim and array.size}
+    able = tuple((name, layout) for name, layout in layouts if name in arrays)
+    return dataclasses.replace(call, layouts=able, **{name: lay(arrays[name], layout) for name, layout in able})
 
 
 def _plant(call: Call, plant: str, stream: Stream) -> None:

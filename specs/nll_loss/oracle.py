@@ -181,6 +181,11 @@ def _expect(call: Call, selection: Selection | None) -> Expectation:
         if call.reduction != "none":
             return Raises(frozenset({"index"}), np.array(True))
         return Raises(frozenset({"index"}), bad, elementwise(call, selection))
+    return expect_value(call, selection)
+
+
+def expect_value(call: Call, selection: Selection) -> Expectation:
+    """What a call must return whose structure and targets are legal."""
     if call.input.shape[class_axis(call.input)] == 0:
         return Unspecified("SHAPE-8")
     if call.reduction == "none":
@@ -229,20 +234,24 @@ def all_faults(call: Call) -> frozenset[str]:
 def elementwise(call: Call, selection: Selection) -> Elementwise:
     """The prescribed result of `none`; positions whose target does not exist hold an arbitrary 0."""
     chosen = selection.kept & selection.valid
-    x, w = selection.inputs, selection.weights
-    tiny = float(selection.format.smallest_normal)
+    flat = prescribed(selection.format, selection.weights, selection.inputs)
+    parts = (flat.value, flat.loose, flat.flushable, flat.flushable_nan)
+    return Elementwise(*(_scatter(part, chosen, call.target.shape) for part in parts))
+
+
+def prescribed(fmt: Format, w: Array | None, x: Array) -> Elementwise:
+    """-w x, each product by itself, as 1-d arrays; -x without weights."""
+    tiny = float(fmt.smallest_normal)
     small = np.abs(x.astype(np.float64)) < tiny
     if w is None:
         never = np.zeros(x.size, bool)
-        parts = (-x, never, small, never)
-    else:
-        with np.errstate(all="ignore"):
-            product = rounded_product(w, x)
-        below = _below_normal(w, x, tiny)
-        finite = np.isfinite(x) & np.isfinite(w)
-        small = small | (np.abs(w.astype(np.float64)) < tiny)
-        parts = (-product, below, finite & (small | below), small & (np.isinf(x) | np.isinf(w)))
-    return Elementwise(*(_scatter(part, chosen, call.target.shape) for part in parts))
+        return Elementwise(-x, never, small, never)
+    with np.errstate(all="ignore"):
+        product = rounded_product(w, x)
+    below = _below_normal(w, x, tiny)
+    finite = np.isfinite(x) & np.isfinite(w)
+    small = small | (np.abs(w.astype(np.float64)) < tiny)
+    return Elementwise(-product, below, finite & (small | below), small & (np.isinf(x) | np.isinf(w)))
 
 
 def _below_normal(w: Array, x: Array, tiny: float) -> Array:

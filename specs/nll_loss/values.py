@@ -136,6 +136,39 @@ def _weights(kind: str, stream: Stream, classes: int, fmt: Format) -> Array:
     raise ValueError(f"no kind of weights {kind!r}")
 
 
+# --- upstream gradients ----------------------------------------------------------------------------------
+
+UPSTREAMS = ("ones", "random", "negative", "dyadic", "zero", "mixed", "tiny", "huge")
+
+
+def upstream(kind: str, stream: Stream, shape: tuple[int, ...], dtype: str) -> Array:
+    """An upstream gradient of one kind: of one sign but for `mixed`, which holds zeros too."""
+    size, fmt = math.prod(shape), FORMATS[dtype]
+    return _upstream(kind, stream, size, fmt).astype(dtype_of(dtype)).reshape(shape)
+
+
+def _upstream(kind: str, stream: Stream, size: int, fmt: Format) -> Array:
+    some = 0.25 + 1.75 * stream.uniform(size)
+    match kind:
+        case "ones":
+            return np.ones(size)
+        case "zero":
+            return np.zeros(size)
+        case "random":
+            return some
+        case "negative":
+            return -some
+        case "dyadic":
+            return stream.integers(1, 33, size) / 8.0
+        case "mixed":
+            return stream.integers(-2, 3, size) * some
+        case "tiny":
+            return some * 2.0 ** (fmt.emin // 2)
+        case "huge":
+            return some * 2.0 ** (fmt.emax // 2)
+    raise ValueError(f"no kind of upstream gradient {kind!r}")
+
+
 # --- targets ---------------------------------------------------------------------------------------------
 
 TARGETS = ("random", "sorted", "constant", "runs", "periodic", "absent", "extremes")

@@ -1,0 +1,286 @@
+"""A user's own function as a backend, for `lossparity check`.
+
+`FRAMEWORK@MODULE:FUNCTION`, with `?` behind it and the dtypes that are asked for and the features that are not, is
+the name by which each process of a run finds it: jax@/home/me/my_losses.py:nll?float32,float64,int64,jvp.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, UnionType
+from typing import Any
+
+import numpy as np
+
+from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call
+from ..specs.errors import UsageError, nearest
+from .base import FEATURES, Backend, Subject
+
+SIGN = "@"
+SIGNATURE = "(input, target, weight=None, ignore_index=-100, reduction='mean')"
+_ALONE = "a user's function is executed in one way only"
+TARGETS = ("int64",)  # asked for unless the user names others: all that the specification demands (DTYPE-2)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be checked: a function of a module, or of a file, on the arrays of a framework."""
+
+    framework: str
+    module: str  # package.module, or the path of a file that ends in .py
+    function: str  # its name there; dots lead into classes
+    dtypes: tuple[str, ...] = FLOAT_DTYPES
+    target_dtypes: tuple[str, ...] = TARGETS
+    spared: tuple[str, ...] = ()  # FEATURES that are not asked for
+
+    @property
+    def key(self) -> str:
+        """The name by which `parse` finds it again."""
+        return f"{self.framework}{SIGN}{self.place}?{','.join((*self.dtypes, *self.target_dtypes, *self.spared))}"
+
+    @property
+    def place(self) -> str:
+        """MODULE:FUNCTION."""
+        return f"{self.module}:{self.function}"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the module is named by its file."""
+        return self.module.endswith(".py")
+
+    @property
+    def subject(self) -> str:
+        """The subject's name, numpy:my_losses.nll; no built-in variant has a dot in it."""
+        module = Path(self.module).stem if self.is_file else self.module
+        return f"{self.framework}:" + re.sub(r"[^\w.]", "_", f"{module}.{self.function}")
+
+    @property
+    def without(self) -> dict[str, str]:
+        """Capabilities.without: the dtypes and features that are not asked for."""
+        no_dtype = f"not asked for: --dtypes {','.join(self.dtypes)}"
+        no_target = f"not asked for: --targets {','.join(self.target_dtypes)}"
+        without = {dtype: no_dtype for dtype in FLOAT_DTYPES if dtype not in self.dtypes}
+        without |= {f"target {dtype}": no_target for dtype in TARGET_DTYPES if dtype not in self.target_dtypes}
+        return without | {name: f"not asked for: --without '{name}'" for name in self.spared}
+
+
+def target(
+    framework: str,
+    place: str,
+    dtypes: Sequence[str] = (),
+    target_dtypes: Sequence[str] = (),
+    spared: Sequence[str] = (),
+) -> Target:
+    """What MODULE:FUNCTION means here; without dtypes all, without target dtypes int64, but `spared` FEATURES.
+
+    Raises UsageError unless it has that form and dtypes and features exist.
+    """
+    module, _, function = place.rpartition(":")
+    if not module or not function:
+        raise UsageError(f"{place!r} names no function; write MODULE:FUNCTION or path/to/file.py:FUNCTION")
+    _check(dtypes, FLOAT_DTYPES, "--dtypes")
+    _check(target_dtypes, TARGET_DTYPES, "--targets")
+    _check(spared, FEATURES, "--without")
+    if module.endswith(".py"):
+        module = str(Path(module).resolve())
+    floats, integers = tuple(dtypes) or FLOAT_DTYPES, tuple(target_dtypes) or TARGETS
+    return Target(framework, module, function, floats, integers, tuple(spared))
+
+
+def parse(key: str) -> Target:
+    """The target that `Target.key` named."""
+    framework, _, rest = key.partition(SIGN)
+    place, mark, words = rest.rpartition("?") if "?" in rest else (rest, "", "")
+    named = words.split(",") if mark else []
+    floats, spared = ([word for word in named if word in known] for known in (FLOAT_DTYPES, FEATURES))
+    return target(framework, place, floats, [word for word in named if word not in (*floats, *spared)], spared)
+
+
+def backend(target: Target, framework: Backend) -> Backend:
+    """The framework, with the user's function as its only subject; the function is imported with the subject."""
+    wrap = framework.wrap
+    if wrap is None:
+        raise UsageError(f"the adapter of {framework.name} cannot wrap a user's function: it defines no Backend.wrap")
+    return dataclasses.replace(
+        framework, subjects=lambda device: [UserSubject(wrap(load(target), target.subject, device), target)]
+    )
+
+
+# --- running ---------------------------------------------------------------------------------------------
+
+
+class Foreign(Exception):
+    """What a user's function returned is no array of its framework."""
+
+    def __init__(self, result: Any, kind: type | UnionType) -> None:
+        wanted = str(kind) if isinstance(kind, UnionType) else _name(kind)
+        super().__init__(f"{_name(type(result))}, which is no {wanted}: {_shortened(repr(result))}")
+
+
+def returning(function: Callable[..., Any], kind: type | UnionType) -> Callable[..., Any]:
+    """The function; it raises Foreign where it returns something else than an array of this kind."""
+
+    def checked(*arguments: Any, **options: Any) -> Any:
+        result = function(*arguments, **options)
+        if not isinstance(result, kind):
+            raise Foreign(result, kind)
+        return result
+
+    return checked
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a call returned, and its arguments with copies of what they held before."""
+
+    value: Any
+    arguments: tuple[tuple[str, Array, Array], ...]
+    laid: frozenset[str]
+
+
+class UserSubject:
+    """A user's function as an eager subject: what it returns is its own doing, and never an error of the bridge."""
+
+    def __init__(self, inner: Subject, target: Target) -> None:
+        self._inner = inner
+        self.name, self.device = inner.name, inner.device
+        self.random_state = getattr(inner, "random_state", None)  # of the framework's global generator
+        self.capabilities = dataclasses.replace(
+            inner.capabilities,
+            binding="user",
+            without={**inner.capabilities.without, "siblings": _ALONE, **target.without},
+            notes=(target.place,),
+        )
+
+    def prepare(self, call: Call) -> Callable[[], Any]:
+        """The framework's invocation; a foreign result is returned, so that it counts as a result."""
+        invoke = self._inner.prepare(call)
+        arguments = tuple((name, array, array.copy()) for name, array in call.arrays())
+        laid = frozenset(name for name, _ in call.layouts)
+
+        def run() -> _Result:
+            try:
+                return _Result(invoke(), arguments, laid)
+            except Foreign as foreign:
+                return _Result(foreign, arguments, laid)
+
+        return run
+
+    def read(self, result: Any) -> Array:
+        """The result; one that is no array of the framework becomes a text that says so, whose dtype is always wrong.
+
+        So does the result of a call that modified its arguments. They are restored, since other calls share them,
+        but for those laid into buffers that are watched: PURE-1 has a look at them.
+        """
+        assert isinstance(result, _Result)
+        modified = [name for name, now, before in result.arguments if now.tobytes() != before.tobytes()]
+        if modified:
+            for name, now, before in result.arguments:
+                if name not in result.laid:
+                    now[...] = before
+            return np.array(f"a result, and {' and '.join(modified)} modified in place")
+        if isinstance(result.value, Foreign):
+            return np.array(str(result.value))
+        try:
+            return self._inner.read(result.value)
+        except Exception as error:
+            return np.array(f"{_name(type(result.value))} that cannot be read: {error!r}")
+
+    def compilations(self) -> int:
+        """What the framework counts."""
+        return self._inner.compilations()
+
+
+def _name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+# --- loading ---------------------------------------------------------------------------------------------
+
+
+def load(target: Target) -> Callable[..., Any]:
+    """Import the function; raises UsageError that says what is wrong, where, and what to do."""
+    found: Any = _module(target)
+    for name in target.function.split("."):
+        if not hasattr(found, name):
+            raise UsageError(f"{target.module} has no {name!r}; {nearest(name, _functions(found))}")
+        found = getattr(found, name)
+    if not callable(found):
+        raise UsageError(f"{target.place} is of type {type(found).__name__}; name a function instead")
+    _check_signature(found, target)
+    return found
+
+
+def _functions(holder: Any) -> list[str]:
+    """Names of the public functions that a module or a class defines itself."""
+    home = getattr(holder, "__name__", "") if isinstance(holder, ModuleType) else getattr(holder, "__module__", "")
+    return [name for name, value in vars(holder).items() if name[0] != "_" and getattr(value, "__module__", "") == home]
+
+
+def _module(target: Target) -> ModuleType:
+    if target.is_file and not Path(target.module).is_file():
+        raise UsageError(f"no file {target.module}; write path/to/file.py:FUNCTION or MODULE:FUNCTION")
+    for folder in (os.getcwd(), str(Path(target.module).parent)) if target.is_file else (os.getcwd(),):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    try:
+        return _from_file(target.module) if target.is_file else importlib.import_module(target.module)
+    except (Exception, SystemExit) as error:
+        raise UsageError(_why_not(target, error)) from error
+
+
+def _from_file(path: str) -> ModuleType:
+    """Run a file as a module under a name that hides no other."""
+    name = f"checked_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _why_not(target: Target, error: BaseException) -> str:
+    """Why a module does not import: it is not there, or what it does fails."""
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{target.module}.".startswith(f"{error.name}."):
+        return (
+            f"no module {error.name!r}, neither installed nor in {os.getcwd()}; write MODULE:FUNCTION or "
+            "path/to/file.py:FUNCTION"
+        )
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = "" if isinstance(error, SyntaxError) else f" at {frame.filename}:{frame.lineno}"
+    return f"{target.module} does not import: {type(error).__name__}: {error}{where}; mend that first"
+
+
+def _check_signature(function: Callable[..., Any], target: Target) -> None:
+    """Whether the function takes what it will be called with; some compiled ones do not tell."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, None)
+        signature.bind(None, None, weight=None, ignore_index=-100, reduction="mean")
+    except TypeError as error:
+        taken = ", ".join(map(str, signature.parameters))
+        raise UsageError(f"{target.place} takes ({taken}), but is called with {SIGNATURE}: {error}") from error
+
+
+def _check(given: Iterable[str], known: Collection[str], option: str) -> None:
+    for word in given:
+        if word not in known:
+            raise UsageError(f"{option}: there is no {word!r}; {nearest(word, known)}")

@@ -1,0 +1,240 @@
+"""Cases that several calls decide: relations between results (REL) and freedom from side effects (PURE).
+
+An experiment runs what it needs through the executor and says what it found; like any case it yields one judgement.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..adapters.base import FEATURES, Subject, execute
+from ..specs.call import REDUCTIONS, Array, Call, Outcome, Raised, Returned, Unsupported
+from ..specs.case import Case, Status
+from ..specs.layouts import extent
+from ..specs.nll_loss.clauses import clauses
+from ..specs.nll_loss.generate import laid
+from ..specs.nll_loss.relations import RELATIONS, Bounds, Comparison, agreeing
+from .judge import Judgement, Traits, judge, with_aspects
+
+PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
+THREADS, CALLS = 8, 200
+# What a subject must have for an experiment to mean anything.
+_NEEDS = {"PURE-1": "mutable arrays", "PURE-2": "mutable arrays", "REL-8": "siblings"}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What an experiment works with: how to run a call, the subject itself, and its framework's other subjects.
+
+    `calls` is how many each thread makes under PURE-5.
+    """
+
+    run: Callable[[Call], Outcome]
+    subject: Subject
+    siblings: Sequence[Subject]
+    traits: Traits
+    calls: int = CALLS
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came out: the aspect that was decided, its status, and a sentence for people."""
+
+    aspects: Mapping[str, Status]
+    said: str = ""
+
+
+class Halted(Exception):
+    """A call of an experiment did not return a value of the right shape and dtype."""
+
+    def __init__(self, outcome: Outcome, symptom: str) -> None:
+        super().__init__(symptom)
+        self.outcome, self.symptom = outcome, symptom
+
+
+def run(case: Case, bench: Bench) -> tuple[Outcome, Judgement]:
+    """Perform the experiment of a case."""
+    needed = _NEEDS.get(case.experiment, "")
+    without = bench.subject.capabilities.without
+    reason = bench.subject.capabilities.refuses(case.call) or (
+        f"{needed}: {without[needed]}" if needed in without else ""
+    )
+    if reason or (needed == "siblings" and not bench.siblings):
+        outcome: Outcome = Unsupported(reason or f"{needed}: {FEATURES[needed]} is not there")
+        return outcome, judge(case, outcome, bench.traits)
+    try:
+        outcome, found = _EXPERIMENTS[case.experiment](case, bench)
+    except Halted as halted:
+        if halted.symptom == "raised":
+            return halted.outcome, judge(case, halted.outcome, bench.traits)
+        aspects = dict.fromkeys(clauses()[case.experiment].judges, FAIL)
+        return halted.outcome, with_aspects(case, aspects, halted.symptom)
+    symptom = next((aspect for aspect, status in found.aspects.items() if status is FAIL), "")
+    judgement = with_aspects(case, found.aspects, symptom)
+    return outcome, dataclasses.replace(judgement, said=found.said)
+
+
+def _value(outcome: Outcome, call: Call) -> Array:
+    """What a call returned; raises Halted unless it has the shape and dtype that are due."""
+    if not isinstance(outcome, Returned):
+        raise Halted(outcome, "raised")
+    shape = call.target.shape if call.reduction == "none" else ()
+    if outcome.value.shape != (shape if call.transform is None else call.input.shape):
+        raise Halted(outcome, "shape")
+    if outcome.value.dtype != call.input.dtype:
+        raise Halted(outcome, "dtype")
+    return outcome.value
+
+
+# --- relations -------------------------------------------------------------------------------------------
+
+
+def _relation(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    first: list[Outcome] = []
+
+    def run(call: Call) -> Array:
+        outcome = bench.run(call)
+        first.append(outcome)
+        return _value(outcome, call).copy()
+
+    bounds = Bounds(bench.traits.arithmetic)
+    if case.experiment != "REL-8":
+        found = _compared(RELATIONS[case.experiment](run, case.call, bounds))
+        return first[0], found
+    comparisons: list[Comparison] = []
+    for sibling in bench.siblings:
+        affordable = sibling.capabilities.tier >= case.tier
+        if affordable and sibling.capabilities.refuses(case.call) is None:
+            comparisons += agreeing(run, lambda call, s=sibling: _value(execute(s, call)[0], call), case.call, bounds)
+    return (first[0] if first else bench.run(case.call)), _compared(comparisons)
+
+
+def _compared(comparisons: Iterable[Comparison]) -> Found:
+    """What comparisons come to: `value` says whether own precision explains what the required bound does not."""
+    comparisons = list(comparisons)
+    failed = [one for one in comparisons if one.fails]
+    if not failed:
+        judged = any(not one.is_open for one in comparisons)
+        return Found({"relation": PASS if judged else OPEN, "accuracy": PASS if judged else OPEN})
+    worse = any(one.fails_in_own_precision for one in failed)
+    decided = all(one.own is not None for one in failed)
+    semantic = FAIL if worse else PASS if decided else OPEN
+    return Found({"relation": FAIL, "value": semantic, "coarse": FAIL if worse else PASS}, _in_words(failed[0]))
+
+
+def _in_words(comparison: Comparison) -> str:
+    if comparison.difference is None:
+        return f"{comparison.what}: it does not"
+    allowed = float(comparison.required or 0)
+    return f"{comparison.what}: apart by {float(comparison.difference):.3g}, allowed {allowed:.3g}"
+
+
+# --- side effects ----------------------------------------------------------------------------------------
+
+
+def _arguments(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    """PURE-1: the arguments' bytes, and those around them, are what they were."""
+    call = _guarded(case.call)
+    before = {name: extent(array).copy() for name, array in call.arrays()}
+    outcome = bench.run(call)
+    _value(outcome, call)
+    changed = [name for name, array in call.arrays() if (extent(array) != before[name]).any()]
+    said = f"{', '.join(changed)} or what lies beside it was written to" if changed else ""
+    return outcome, Found({"arguments": FAIL if changed else PASS}, said)
+
+
+def _aliases(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    """PURE-2: a result shares no memory with an argument or with the result before."""
+    call = _guarded(case.call)
+    first, second = bench.run(call), bench.run(call)
+    results = [_value(first, call), _value(second, call)]
+    shared = [name for name, array in call.arrays() for one in results if np.shares_memory(one, extent(array))]
+    shared += ["the earlier result"] * bool(np.shares_memory(results[0], results[1]))
+    said = f"the result shares memory with {', '.join(dict.fromkeys(shared))}" if shared else ""
+    return first, Found({"aliases": FAIL if shared else PASS}, said)
+
+
+def _state(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    """PURE-3: other calls in between change nothing, and no global generator is drawn from."""
+    other = _with_other_numbers(case.call)
+    generators = _generators(bench.subject)
+    bits = [_value(bench.run(call), call).tobytes() for call in (other, case.call, other, case.call)]
+    said = "" if bits[:2] == bits[2:] else "a call in between, with other weights, changed the result"
+    if _generators(bench.subject) != generators:
+        said = "a global random generator was drawn from"
+    return bench.run(case.call), Found({"state": FAIL if said else PASS}, said)
+
+
+def _repeatable(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    """PURE-4: the same bits three times; on accelerators only recorded."""
+    outcomes = [bench.run(case.call) for _ in range(3)]
+    same = len({_value(outcome, case.call).tobytes() for outcome in outcomes}) == 1
+    differs = FAIL if bench.subject.device.startswith("cpu") else OPEN
+    return outcomes[0], Found({"repeatable": PASS if same else differs}, "" if same else "the same call, other bits")
+
+
+def _threads(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    """PURE-5: calls from several threads at once give what they give one after another."""
+    calls = [
+        dataclasses.replace(call, reduction=r)
+        for call in (case.call, _with_other_numbers(case.call))
+        for r in REDUCTIONS
+    ]
+    if case.call.transform is not None:  # the upstream gradient belongs to one reduction
+        calls = [case.call, _with_other_numbers(case.call)]
+    serial = [_value(bench.run(call), call).tobytes() for call in calls]
+
+    def work(thread: int) -> list[str]:
+        numbers = [(thread + turn) % len(calls) for turn in range(bench.calls)]
+        return [_difference(execute(bench.subject, calls[number])[0], serial[number]) for number in numbers]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        wrong = [one for answers in pool.map(work, range(THREADS)) for one in answers if one]
+    said = f"{len(wrong)} of {THREADS * bench.calls} calls from {THREADS} threads: {wrong[0]}" if wrong else ""
+    return bench.run(case.call), Found({"threads": FAIL if wrong else PASS}, said)
+
+
+def _difference(outcome: Outcome, expected: bytes) -> str:
+    match outcome:
+        case Returned(value):
+            return "" if value.tobytes() == expected else "another value"
+        case Raised(kind, message):
+            return f"{kind}: {message[:80]}"
+        case _:
+            return str(outcome)
+
+
+def _guarded(call: Call) -> Call:
+    """The call with its arguments inside larger buffers, so that what lies beside them is watched too."""
+    return laid(call, [(name, "offset") for name, _ in call.arrays() if name in ("input", "target", "weight")])
+
+
+def _with_other_numbers(call: Call) -> Call:
+    """A call of the same signature, with other weights, or other input where there are none."""
+    if call.weight is not None:
+        return dataclasses.replace(call, weight=(call.weight * call.weight.dtype.type(2)))
+    return dataclasses.replace(call, input=call.input * call.input.dtype.type(2))
+
+
+def _generators(subject: Subject) -> tuple[Any, ...]:
+    """The state of every global random generator in reach."""
+    own = getattr(subject, "random_state", None)
+    numbers: Any = np.random.get_state()
+    return random.getstate(), numbers[1].tobytes(), numbers[2], own() if own else b""
+
+
+_EXPERIMENTS: Mapping[str, Callable[[Case, Bench], tuple[Outcome, Found]]] = {
+    "PURE-1": _arguments,
+    "PURE-2": _aliases,
+    "PURE-3": _state,
+    "PURE-4": _repeatable,
+    "PURE-5": _threads,
+    **dict.fromkeys((*RELATIONS, "REL-8"), _relation),
+}

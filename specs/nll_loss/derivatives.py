@@ -1,0 +1,188 @@
+"""The exact answers to what a call may ask for besides the loss: gradients, directional derivatives, batches.
+
+The loss is linear in its input. So its gradient at a kept position's target entry is
+
+    none: -g_n w[t_n]        sum: -g w[t_n]        mean: -g w[t_n] / W        and 0 at every other entry,
+
+g being the upstream gradient; its derivative along a direction v is the loss of v; the derivative of
+<gradient, v> with respect to g is that same number, and with respect to the input it is zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Vacuous, is_certified, quotient_bound
+from ..call import Array, Call, Transform, dtype_of
+from ..case import Bands, Elementwise, Expectation, Gradient, Returns, Stack, Unjudgeable, Unspecified
+from ..exact import Format, round_to
+from .oracle import Selection, class_axis, expect_value, prescribed, select
+
+LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
+FLUSHING = Arithmetic(flush=True)
+
+
+def expect_transformed(call: Call, selection: Selection) -> Expectation:
+    """What the specification demands of a legal call that asks for more than the value."""
+    transform = call.transform
+    assert transform is not None
+    match transform.kind:
+        case "gradient":
+            return _expect_gradient(call, selection)
+        case "second":
+            nothing = np.zeros(0, call.input.dtype)
+            never = np.zeros(0, bool)
+            entries = Elementwise(nothing, never, never, never)
+            zero = Gradient(np.zeros(0, np.int64), entries, np.zeros(call.target.shape, bool))
+            return Returns(call.input.shape, call.dtype, zero)
+        case "jvp" | "second_upstream":
+            along = dataclasses.replace(call, input=transform.direction, transform=None, layouts=())
+            return expect_value(along, select(along))
+        case _:
+            return Unspecified("GRAD-9")
+
+
+def expect_batch(call: Call) -> Expectation:
+    """What is demanded of a mapped call: what its calls demand, one after another."""
+    answers = [
+        expect_value(one, select(one)) if one.transform is None else _expect_gradient(one, select(one))
+        for one in calls_of_batch(call)
+    ]
+    parts = [answer.value for answer in answers if isinstance(answer, Returns)]
+    if len(parts) < len(answers):  # the gradient of an all-ignored mean is among them
+        return Unspecified("GRAD-9")
+    first = answers[0]
+    assert isinstance(first, Returns)
+    return Returns((len(parts), *first.shape), first.dtype, Stack(tuple(parts)))  # pyright: ignore[reportArgumentType] -- parts of a batch are no stacks
+
+
+def calls_of_batch(call: Call) -> list[Call]:
+    """The calls that a mapped call stands for."""
+    transform = call.transform
+    assert transform is not None
+    lengths = [len(array) for name, array in call.arrays() if name in transform.batched]
+    inner = Transform("gradient", transform.upstream) if transform.kind == "vmap_gradient" else None
+
+    def at(number: int) -> Call:
+        parts = {name: array[number] for name, array in call.arrays() if name in transform.batched}
+        return dataclasses.replace(call, **parts, transform=inner, layouts=())
+
+    return [at(number) for number in range(lengths[0])]
+
+
+def _expect_gradient(call: Call, selection: Selection) -> Expectation:
+    if call.reduction == "mean" and selection.inputs.size == 0:
+        return Unspecified("GRAD-9")
+    answer = _at_targets(call, selection)
+    if isinstance(answer, Unjudgeable):
+        return Returns(call.input.shape, call.dtype, answer)
+    return Returns(call.input.shape, call.dtype, Gradient(flat_entries(call, selection), answer, selection.kept))
+
+
+def flat_entries(call: Call, selection: Selection) -> Array:
+    """Positions in the input's C order of the entries that kept positions select."""
+    if call.target.ndim == 0:
+        return call.target.reshape(1).astype(np.int64)[selection.kept.reshape(1)]
+    inner = math.prod(call.target.shape[1:])
+    position = np.flatnonzero(selection.kept)
+    labels = call.target.reshape(-1)[position].astype(np.int64)
+    return (position // inner * call.input.shape[class_axis(call.input)] + labels) * inner + position % inner
+
+
+def _at_targets(call: Call, selection: Selection) -> Elementwise | Bands | Unjudgeable:
+    """What must stand at the selected entries."""
+    upstream, count = upstream_of(call), selection.inputs.size
+    if call.reduction == "none":
+        return prescribed(selection.format, selection.weights, upstream[selection.kept])
+    if call.reduction == "sum":
+        return prescribed(selection.format, selection.weights, np.broadcast_to(upstream, count))
+    return _mean(selection, upstream)
+
+
+def upstream_of(call: Call) -> Array:
+    """The upstream gradient of a call that has one."""
+    if call.transform is None or call.transform.upstream is None:
+        raise ValueError(f"no upstream gradient: {call.describe()}")
+    return call.transform.upstream
+
+
+def _mean(selection: Selection, upstream: Array) -> Bands | Unjudgeable:
+    """-g w[t]/W at each selected entry: one band per class that occurs."""
+    weights = selection.weights
+    if weights is None:
+        weights = np.ones(selection.inputs.size, selection.inputs.dtype)
+    occurring, which = np.unique(weights, return_inverse=True) if weights.size > 1 else (weights, np.zeros(1, int))
+    if not (np.isfinite(occurring).all() and np.isfinite(upstream)):
+        return _extended(selection, weights, float(upstream))
+    facts = Reduction(
+        selection.format, weights.size, selection.call.target.size, selection.weights is not None,
+        selection.normaliser, selection.normaliser, 0.0, selection.flushed_weights * 2,
+    )  # fmt: skip
+    if selection.normaliser.total == 0:
+        if occurring.any() and not is_certified(facts, REQUIRED[selection.format.name]):
+            return Unjudgeable(
+                "weights cancel to W = 0, and whether a rounded W is 0 depends on the order of summation"
+            )
+        return _extended(selection, weights, float(upstream))
+    bands = [_band(facts, Fraction(float(upstream)), Fraction(float(weight))) for weight in occurring]
+    columns = [np.array(column)[which] for column in zip(*bands, strict=True)]
+    dtype = dtype_of(selection.format.name)
+    rounded, low, high, own_low, own_high, flush_low, flush_high = (column.astype(dtype) for column in columns[:7])
+    return Bands(rounded, low, high, own_low, own_high, flush_low, flush_high, *columns[7:])
+
+
+def _band(facts: Reduction, g: Fraction, w: Fraction) -> tuple[float | bool, ...]:
+    """What -g w/W may come out as, in the order of the fields of Bands."""
+    fmt, required, normaliser = facts.fmt, REQUIRED[facts.fmt.name], facts.normaliser
+    assert normaliser is not None
+    exact = -g * w / normaliser.total
+    bound = _bound(facts, g, w, required, IEEE)
+    strict, own = _interval(exact, bound, fmt), _interval(exact, _bound(facts, g, w, fmt, IEEE), fmt)
+    flush_low, flush_high = _interval(exact, _bound(facts, g, w, required, FLUSHING), fmt)
+    if min(abs(g), abs(w)) < fmt.smallest_normal:  # read as 0
+        flush_low, flush_high = min(flush_low, 0.0), max(flush_high, 0.0)
+    informative = bound is not None and (exact == 0 or LEAST_INFORMATIVE * bound < abs(exact))
+    return (round_to(exact, fmt), *strict, *own, flush_low, flush_high, bound is None, informative)
+
+
+def _bound(facts: Reduction, g: Fraction, w: Fraction, accumulator: Format, arithmetic: Arithmetic) -> Fraction | None:
+    try:
+        return quotient_bound(facts, g, w, accumulator, arithmetic)
+    except Vacuous:
+        return None
+
+
+def _interval(exact: Fraction, bound: Fraction | None, fmt: Format) -> tuple[float, float]:
+    """The smallest and the largest number of a format within the bound; all numbers where there is none."""
+    if bound is None:
+        return -math.inf, math.inf
+    return -_below(bound - exact, fmt), _below(exact + bound, fmt)
+
+
+def _below(value: Fraction, fmt: Format) -> float:
+    """The largest number of a format that is not above the value; infinity where rounding it overflows."""
+    rounded = round_to(value, fmt)
+    if math.isinf(rounded) or Fraction(rounded) <= value:
+        return rounded
+    if rounded == -float(fmt.largest):
+        return -math.inf
+    mantissa, exponent = math.frexp(rounded)
+    exponent -= mantissa == 0.5  # below a positive power of two the gap is half as wide
+    return rounded - math.ldexp(1.0, max(exponent - fmt.t, fmt.emin - fmt.t + 1) if rounded else fmt.emin - fmt.t + 1)
+
+
+def _extended(selection: Selection, weights: Array, g: float) -> Bands:
+    """-g w/W where one of them is not finite, or W is 0: IEEE 754 decides, whatever the order.
+
+    Nothing is said where a weight may be flushed, as an infinity then becomes NaN.
+    """
+    w = weights.astype(np.float64)
+    with np.errstate(all="ignore"):
+        total = float(selection.normaliser.total) if np.isfinite(w).all() else float(np.sum(w))
+        value = (-g * w / total).astype(dtype_of(selection.format.name))
+    small = (w != 0) & (np.abs(w) < float(selection.format.smallest_normal))
+    return Bands(value, value, value, value, value, value, value, small, ~small)

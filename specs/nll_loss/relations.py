@@ -1,0 +1,251 @@
+"""Relations between results of related calls (REL-1..8): they need no oracle for the value, only for the bound.
+
+A relation turns one call into others, has them run, and compares. Results that must be equal have tolerance 0; sums
+and means may differ by their error bounds, which are those of lossparity.specs.accuracy. The data that relations are
+tried on is kept away from over- and underflow (lossparity.specs.nll_loss.corpus), where several of them end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Tier, error_bound
+from ..call import Array, Call
+from ..case import Returns
+from ..exact import FORMATS, Format, exact_sum, power_of_two
+from ..stream import Stream
+from .oracle import Selection, class_axis, expect_value, not_ignored, select
+
+Run = Callable[[Call], Array]
+
+SCALE = 3  # REL-4 multiplies by 2^3
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two numbers that should agree: how far apart they are, how far they may be, and may be in own precision.
+
+    `difference` is None where one of them is not finite; a tolerance is None where no bound says anything.
+    """
+
+    what: str
+    difference: Fraction | None
+    required: Fraction | None
+    own: Fraction | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing can be said."""
+        return self.required is None
+
+    @property
+    def fails(self) -> bool:
+        """Whether the numbers are further apart than the required bounds allow."""
+        return self.required is not None and (self.difference is None or self.difference > self.required)
+
+    @property
+    def fails_in_own_precision(self) -> bool:
+        """Whether they are further apart than even the format's own precision explains."""
+        return self.own is not None and (self.difference is None or self.difference > self.own)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Tolerance of one reduction: `of(call)` under the required accumulator and in the format's own precision."""
+
+    arithmetic: Arithmetic = IEEE
+
+    def of(self, call: Call) -> tuple[Fraction | None, Fraction | None]:
+        """(required, own) error bounds of a `sum` or `mean`; None where there is none."""
+        answer = expect_value(call, select(call))
+        value = answer.value if isinstance(answer, Returns) else None
+        if not isinstance(value, Reduction):
+            return None, None
+        return self._bound(value, REQUIRED[value.fmt.name]), self._bound(value, value.fmt)
+
+    def _bound(self, reduction: Reduction, accumulator: Format) -> Fraction | None:
+        size, scale = error_bound(reduction, Tier(accumulator, reduction.n), self.arithmetic)
+        return None if np.isinf(size) else Fraction(size) * power_of_two(scale)
+
+    def compare(
+        self, what: str, a: Fraction | None, b: Fraction | None, *parts: tuple[Call, Any], extra: Any = 0
+    ) -> Comparison:
+        """Compare two numbers whose errors are those of `parts`, each times a factor, and `extra`."""
+        difference = None if a is None or b is None else abs(a - b)
+        bounds = [(self.of(call), abs(Fraction(factor))) for call, factor in parts]
+
+        def allowed(which: int) -> Fraction | None:
+            total = Fraction(extra)
+            for pair, factor in bounds:
+                bound = pair[which]
+                if bound is None:
+                    return None
+                total += bound * factor
+            return total
+
+        return Comparison(what, difference, allowed(0), allowed(1))
+
+
+# --- the relations -----------------------------------------------------------------------------------------
+
+
+def permuted(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-1."""
+    order = _order(call, call.target.shape[0])
+    other = dataclasses.replace(call, input=call.input[order], target=call.target[order])
+    a, b = run(call), run(other)
+    if call.reduction == "none":
+        yield _same("each element moves with its position", a[order], b)
+    else:
+        yield bounds.compare("the order of positions does not matter", number(a), number(b), (call, 1), (other, 1))
+
+
+def relabelled(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-2."""
+    axis = class_axis(call.input)
+    order = _order(call, call.input.shape[axis])
+    where = np.argsort(order)  # old class -> new class
+    kept = not_ignored(call.target, call.ignore_index)
+    target = call.target.copy()
+    target[kept] = where[call.target[kept].astype(np.int64)]
+    sentinel = call.ignore_index
+    if 0 <= sentinel < order.size:
+        sentinel = int(where[sentinel])
+        target[~kept] = sentinel
+    weight = None if call.weight is None else call.weight[order]
+    other = dataclasses.replace(
+        call, input=np.take(call.input, order, axis), target=target, weight=weight, ignore_index=sentinel
+    )
+    a, b = run(call), run(other)
+    if call.reduction == "none":
+        yield _same("the names of classes do not matter", a, b)
+    else:
+        yield bounds.compare("the names of classes do not matter", number(a), number(b), (call, 1), (other, 1))
+
+
+def split(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-3."""
+    cut = max(1, call.target.shape[0] // 3)
+    halves = (slice(cut), slice(cut, None))
+    parts = [dataclasses.replace(call, input=call.input[half], target=call.target[half]) for half in halves]
+    results = [run(one) for one in (call, *parts)]
+    if call.reduction == "none":
+        yield _same("none of the parts is none of the whole", results[0], np.concatenate(results[1:]))
+        return
+    whole, *observed = map(number, results)
+    shares = [Fraction(1)] * 2 if call.reduction == "sum" else _shares(call, parts)
+    used = [(part, value, share) for part, value, share in zip(parts, observed, shares, strict=True) if share]
+    terms = [value * share for _, value, share in used if value is not None]
+    together = sum(terms, Fraction(0)) if len(terms) == len(used) else None
+    scales = [(part, share) for part, _, share in used]
+    yield bounds.compare("the whole is the sum of its parts", whole, together, (call, 1), *scales)
+
+
+def scaled(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-4."""
+    factor = call.input.dtype.type(2**SCALE)
+    other = dataclasses.replace(call, input=call.input * factor)
+    a, b = run(call), run(other)
+    yield _same("a power of two in the input is one in the result", a * a.dtype.type(factor), b)
+
+
+def consistent(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-5."""
+    elements = run(dataclasses.replace(call, reduction="none"))
+    if not np.isfinite(elements).all():
+        yield Comparison("none is finite", None, Fraction(0), Fraction(0))
+        return
+    selection, exact = select(call), exact_sum(elements).total
+    rounding = Fraction(FORMATS[call.dtype].u) * selection.numerator.magnitude * (call.weight is not None)
+    for reduction in ("sum", "mean"):
+        other = dataclasses.replace(call, reduction=reduction)
+        by = selection.normaliser.total if reduction == "mean" else Fraction(1)
+        if by:
+            what = f"{reduction} is that of none's elements"
+            yield bounds.compare(what, number(run(other)), exact / by, (other, 1), extra=rounding / abs(by))
+
+
+def repeated(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-6."""
+    twice = dataclasses.replace(call, input=np.concatenate([call.input] * 2), target=np.concatenate([call.target] * 2))
+    a, b = run(call), run(twice)
+    if call.reduction == "none":
+        yield _same("none of the batch twice is none twice", np.concatenate([a, a]), b)
+        return
+    factor = 2 if call.reduction == "sum" else 1
+    once = number(a)
+    yield bounds.compare(
+        "the batch twice", None if once is None else factor * once, number(b), (call, factor), (twice, 1)
+    )
+
+
+def padded(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-7: ignored positions are put before, between and after the others."""
+    stream = Stream("padding", call.digest())
+    length = call.target.shape[0]
+    where = np.sort(stream.integers(0, length + 1, 3))
+    rows = call.input[np.zeros(3, int)]
+    other = dataclasses.replace(
+        call,
+        input=np.insert(call.input, where, rows, axis=0),
+        target=np.insert(call.target, where, call.target.dtype.type(call.ignore_index), axis=0),
+    )
+    a, b = run(call), run(other)
+    if call.reduction == "none":
+        added = where + np.arange(3)
+        yield _same("what is kept stays as it was", a, np.delete(b, added, axis=0))
+        yield _same("what is added is 0", np.zeros_like(b[added]), b[added])
+    else:
+        yield bounds.compare("ignored positions do not matter", number(a), number(b), (call, 1), (other, 1))
+
+
+def agreeing(run: Run, other: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+    """REL-8: the same call on another subject of the framework."""
+    a, b = run(call), other(call)
+    if call.reduction == "none":
+        yield _same("both ways of executing give the same", a, b)
+    else:
+        yield bounds.compare("both ways of executing agree", number(a), number(b), (call, 2))
+
+
+RELATIONS: dict[str, Callable[[Run, Call, Bounds], Iterator[Comparison]]] = {
+    "REL-1": permuted,
+    "REL-2": relabelled,
+    "REL-3": split,
+    "REL-4": scaled,
+    "REL-5": consistent,
+    "REL-6": repeated,
+    "REL-7": padded,
+}
+
+
+def number(value: Array) -> Fraction | None:
+    """A 0-d result as an exact number, None when it is not finite."""
+    return Fraction(float(value)) if value.shape == () and np.isfinite(value) else None
+
+
+def _same(what: str, a: Array, b: Array) -> Comparison:
+    """Equality of every element, signs of zero left aside."""
+    same = a.shape == b.shape and bool((a == b).all())
+    return Comparison(what, Fraction(0) if same else None, Fraction(0), Fraction(0))
+
+
+def _order(call: Call, length: int) -> Array:
+    """A permutation that belongs to the call."""
+    return np.argsort(Stream("order", call.digest()).uniform(length), kind="stable")
+
+
+def _shares(call: Call, parts: Sequence[Call]) -> list[Fraction]:
+    """W of each part over W of the whole."""
+    whole = select(call).normaliser.total
+    return [_weight(select(part)) / whole for part in parts]
+
+
+def _weight(selection: Selection) -> Fraction:
+    return selection.normaliser.total if selection.inputs.size else Fraction(0)

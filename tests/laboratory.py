@@ -1,0 +1,44 @@
+"""Performs experiments (REL, PURE) on functions on NumPy arrays, for tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from lossparity.adapters.base import execute
+from lossparity.adapters.numpy.adapter import NumpySubject
+from lossparity.conformance import experiments
+from lossparity.conformance.experiments import Bench
+from lossparity.conformance.judge import Judgement, Traits
+from lossparity.specs.case import Case, Status
+
+
+def subject(
+    function: Callable[..., Any], gradient: Callable[..., Any] | None = None, without: Mapping[str, str] | None = None
+) -> NumpySubject:
+    """A function on NumPy arrays that has siblings; `without` explains what it lacks."""
+    made = NumpySubject(function, "mine", gradient=gradient)
+    lacks = {name: why for name, why in made.capabilities.without.items() if name != "siblings"}
+    made.capabilities = dataclasses.replace(made.capabilities, without=lacks | dict(without or {}))
+    return made
+
+
+def bench(one: NumpySubject, *siblings: NumpySubject, traits: Traits = Traits(), calls: int = 50) -> Bench:  # noqa: B008 - frozen
+    """What an experiment on a subject works with."""
+    return Bench(lambda call: execute(one, call)[0], one, siblings, traits, calls)
+
+
+def judgements(cases: Iterable[Case], on: Bench) -> Iterator[tuple[Case, Judgement]]:
+    """Each experiment with what came of it."""
+    for case in cases:
+        yield case, experiments.run(case, on)[1]
+
+
+def failures(cases: Iterable[Case], on: Bench) -> dict[str, int]:
+    """How many cases of each experiment failed, of those that failed."""
+    found: dict[str, int] = {}
+    for case, judgement in judgements(cases, on):
+        if judgement.status is Status.FAIL:
+            found[case.experiment] = found.get(case.experiment, 0) + 1
+    return found
