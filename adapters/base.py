@@ -39,14 +39,14 @@ FEATURES = {
     "mutable arrays": "arguments that could be modified, and results that could share their memory",
     "siblings": "another way of executing the same function to compare with",
 }
-_FEATURE_OF = {
-    "gradient": "gradient",
-    "weight_gradient": "weight gradient",
-    "second": "second order",
-    "second_upstream": "second order",
-    "jvp": "jvp",
-    "vmap": "vmap",
-    "vmap_gradient": "vmap",
+_FEATURES_OF = {
+    "gradient": ("gradient",),
+    "weight_gradient": ("weight gradient",),
+    "second": ("gradient", "second order"),
+    "second_upstream": ("gradient", "second order"),
+    "jvp": ("jvp",),
+    "vmap": ("vmap",),
+    "vmap_gradient": ("gradient", "vmap"),
 }
 _FEATURE_OF_LAYOUT = {"negative": "negative strides", "read_only": "read-only arrays"}
 
@@ -93,7 +93,7 @@ class Capabilities:
 def _needs(call: Call) -> Iterator[str]:
     """The features that a call takes."""
     if call.transform is not None:
-        yield _FEATURE_OF[call.transform.kind]
+        yield from _FEATURES_OF[call.transform.kind]
     for _, layout in call.layouts:
         yield "strides"
         if layout in _FEATURE_OF_LAYOUT:

@@ -19,12 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..adapters import base
 from ..specs.call import Call, Transform
 from ..specs.case import Case
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
 _REARM_SECONDS = 5.0
+_LARGEST = 1 << 27  # bytes of an array that is written down
 _STOPPED = "stopped"
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 _FRAMES = 3  # innermost ones that are shown
@@ -100,7 +103,9 @@ class Trail:
         call = case.call
         arrays = (call.input, call.target, call.weight, *_asked(call))
         if not self._arrays or any(new is not old for new, old in zip(arrays, self._arrays, strict=True)):
-            _write(self._arrays_file, arrays)  # the calls of one base share theirs: once is enough
+            _write(
+                self._arrays_file, [_small(array) for array in arrays]
+            )  # the calls of one base share theirs: once is enough
             self._arrays = arrays
         batched = () if call.transform is None else call.transform.batched
         options = (call.ignore_index, call.reduction, call.omitted, call.kind, batched, call.layouts)
@@ -128,6 +133,25 @@ def _place(words: str) -> str:
     return ""
 
 
+def _small(array: Any) -> Any:
+    """The array, or one 0 of its dtype in its shape where writing it down would take seconds."""
+    if array is None or array.nbytes <= _LARGEST:
+        return array
+    return _StandIn(array.dtype, array.shape)
+
+
+@dataclass(frozen=True)
+class _StandIn:
+    """An array that was too large to be written down."""
+
+    dtype: Any
+    shape: tuple[int, ...]
+
+    def zeros(self) -> Any:
+        """Zeros in its place, which take no memory."""
+        return np.broadcast_to(np.zeros((), self.dtype), self.shape)
+
+
 def _asked(call: Call) -> tuple[Any, Any]:
     return (None, None) if call.transform is None else (call.transform.upstream, call.transform.direction)
 
@@ -136,6 +160,7 @@ def _restored(
     arrays: Any, ignore_index: int, reduction: Any, omitted: Any, kind: str, batched: Any, layouts: Any
 ) -> Call:
     """A call from what was written; its arrangement in memory is named, and not restored."""
+    arrays = [array.zeros() if isinstance(array, _StandIn) else array for array in arrays]
     input, target, weight, upstream, direction = arrays
     transform = None if kind == "value" else Transform(kind, upstream, direction, batched)
     return Call(input, target, weight, ignore_index, reduction, omitted, transform, layouts)

@@ -236,8 +236,6 @@ def show_clauses(ids: Sequence[str], as_json: bool) -> None:
 def _print_clause(one: Clause) -> None:
     console.print(f"[bold]{one.id}[/bold]  {one.level}  source {one.source}")
     console.print(f"  {one.statement}", soft_wrap=True, markup=False)
-    if one.pending:
-        console.print(f"  not checked: {one.pending}", soft_wrap=True, markup=False)
     for name in one.flags:
         flag = flags()[name]
         console.print(f"  {name}: {flag.fault} Seen in {', '.join(flag.seen_in)}.", soft_wrap=True, markup=False)

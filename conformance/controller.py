@@ -178,8 +178,9 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     Raises LossparityError for what is wrong before anything ran.
     """
     start = time.perf_counter()
+    workers = 1 if selection.profile == plan.LARGE else workers  # each takes gigabytes
     rows = plan.divergences(selection)
-    specs = plan.items(selection.subjects, selection.families)
+    specs = plan.items(selection.subjects, selection.families, selection.profile)
     header = _header(selection, survey, rows, command)
     file = out / "records.jsonl"
     writer = records.Writer(file, header)
@@ -195,7 +196,7 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
         problems += _engine_problems(listener.items, specs, code)
         if not stopped:
             problems += _silent_hearts(listener.items)
-        if not stopped and not selection.families:
+        if not stopped and not selection.families and selection.profile != plan.LARGE:
             problems += floors.blind_spots(selection.subjects, listener.judged, on_cpu=on_cpu(selection.device))
     unexpected = sum(item.unexpected for item in listener.items)
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED

@@ -242,17 +242,44 @@ def _gradient(prescribed: Gradient, value: Array, arithmetic: Arithmetic) -> _Lo
     aspects = {name: look.aspects[name] for name in ("value", "accuracy")} | {"elsewhere": PASS, "ignored": PASS}
     symptom = look.symptom if FAIL in aspects.values() else ""
     where = np.unravel_index(prescribed.flat[look.where[0]], value.shape) if look.where else ()
-    if np.count_nonzero(flat) != np.count_nonzero(at_targets):  # NaN is not 0
-        rest = value.copy()
-        rest.reshape(-1)[prescribed.flat] = 0
-        classes = 1 if value.ndim > 1 else 0
-        at_ignored = (rest != 0) & np.expand_dims(~prescribed.kept, classes)
+    extra = _nonzero_beside(flat, prescribed.flat, int(np.count_nonzero(at_targets)))
+    if extra.size:
+        at_ignored = ~prescribed.kept.reshape(-1)[_positions(extra, value.shape)]
         aspects["ignored"] = FAIL if at_ignored.any() else PASS
-        aspects["elsewhere"] = FAIL if ((rest != 0) & ~at_ignored).any() else PASS
+        aspects["elsewhere"] = FAIL if not at_ignored.all() else PASS
         if not symptom:
             symptom = "elsewhere" if aspects["elsewhere"] is FAIL else "ignored"
-            where = np.argwhere(rest != 0)[0]
+            where = np.unravel_index(extra[0], value.shape)
     return _Look(aspects, symptom, where=tuple(int(index) for index in where))
+
+
+_BLOCK = 1 << 22
+
+
+def _nonzero_beside(flat: Array, selected: Array, expected: int) -> Array:
+    """Places of numbers that are not 0 (NaN is not) beside the selected ones; the first million of them.
+
+    Counting comes first, `expected` being how many of the selected are not 0, and block by block: a gradient may be
+    larger than what memory holds twice.
+    """
+    bits, blocks = flat.view(f"u{flat.dtype.itemsize}"), range(0, flat.size, _BLOCK)
+    if sum(np.count_nonzero(bits[start : start + _BLOCK] << 1) for start in blocks) == expected:  # without the sign
+        return np.zeros(0, np.int64)
+    found: list[Array] = []
+    for start in blocks:
+        places = start + np.flatnonzero(bits[start : start + _BLOCK] << 1)
+        found.append(places[~np.isin(places, selected)])
+        if sum(map(len, found)) > 1_000_000:
+            break
+    return np.concatenate(found)
+
+
+def _positions(places: Array, shape: tuple[int, ...]) -> Array:
+    """The position, in the target's C order, that each entry of an input of this shape belongs to."""
+    if len(shape) == 1:
+        return np.zeros(places.size, np.int64)
+    inner = math.prod(shape[2:])
+    return places // (shape[1] * inner) * inner + places % inner
 
 
 def _bands(bands: Bands, value: Array, arithmetic: Arithmetic) -> _Look:
@@ -263,13 +290,13 @@ def _bands(bands: Bands, value: Array, arithmetic: Arithmetic) -> _Look:
     with np.errstate(invalid="ignore"):
         same = (bands.rounded == value) | both_nan
         right = same | (low <= value) & (value <= high) | free
-        own = right | (bands.own_low <= value) & (value <= bands.own_high)
-        undecided = right | np.isinf(bands.own_low) & np.isinf(bands.own_high) & (bands.own_low != bands.own_high)
+        silent = np.isinf(bands.own_low) & np.isinf(bands.own_high) & (bands.own_low != bands.own_high)
+        own = right | ~silent & (bands.own_low <= value) & (value <= bands.own_high)
     if right.all():
         judged = bool((same | bands.informative & ~free).any()) or not value.size
         return _Look(dict.fromkeys(("value", "accuracy"), PASS if judged else OPEN))
     where = int(np.flatnonzero(~right)[0])
-    semantic = PASS if own.all() else OPEN if (own | undecided).all() else FAIL
+    semantic = PASS if own.all() else OPEN if (own | silent).all() else FAIL
     wrong, due = value[where], bands.rounded[where]
     special = "nan" if np.isnan(wrong) else "inf" if np.isinf(wrong) else "value"
     symptom = "inaccurate" if semantic is not FAIL else "number" if np.isfinite(wrong) > np.isfinite(due) else special

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..adapters import registry
 from ..specs.errors import LossparityError, SpecError
-from ..specs.nll_loss import frozen
+from ..specs.nll_loss import frozen, large
 from ..specs.nll_loss.clauses import clauses, flags
 from ..specs.nll_loss.corpus import FAMILIES, corpus
 from . import floors, ledger
@@ -49,11 +49,11 @@ def _clause_problems() -> Iterator[str]:
         used |= set(clause.flags)
         for flag in sorted(set(clause.flags) - set(flags())):
             yield f"clauses.toml: {clause.id}: flag {flag!r} is not defined in flags.toml"
-        for family in sorted(set(clause.families) - set(FAMILIES)):
+        for family in sorted(set(clause.families) - {*FAMILIES, large.FAMILY}):
             yield f"clauses.toml: {clause.id}: there is no family {family!r}"
         if clause.level != "RECORD" and not clause.judges:
             yield f"clauses.toml: {clause.id}: a {clause.level} clause must say which aspects judge it"
-        if not clause.families and not clause.pending:
+        if not clause.families:
             yield f"clauses.toml: {clause.id}: no family checks it"
         if not clause.flags:
             yield f"clauses.toml: {clause.id}: names no flag"

@@ -14,6 +14,7 @@ from ..specs.accuracy import Grade, Level, Reduction
 from ..specs.call import Call, Outcome, Raised, Returned, encode_call
 from ..specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified
 from ..specs.exact import round_to
+from ..specs.nll_loss import large
 from . import explain
 from .judge import Judgement
 from .ledger import Resolved
@@ -154,7 +155,7 @@ class Notebook:
         """Accuracy of a returned result of finite terms (ACC-6)."""
         if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned) or case.experiment:
             return
-        if case.call.transform is not None:
+        if case.call.transform is not None or case.family == large.FAMILY:
             return
         value, reduction = case.expectation.value, str(case.call.reduction)
         entry = self._accuracy[reduction, _decade(case.call.target.size)]

@@ -13,6 +13,7 @@ from ..adapters import registry
 from ..adapters.base import Backend, Subject
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import AdapterUnavailable, NothingRan, UsageError, nearest
+from ..specs.nll_loss import large
 from ..specs.nll_loss.corpus import FAMILIES, PROFILES
 from ..specs.nll_loss.frozen import vectors
 from . import ledger
@@ -20,6 +21,7 @@ from .ledger import Divergence
 from .runner import VECTORS, ItemSpec, Plan
 
 DEFAULT_PROFILE = "quick"
+LARGE = large.FAMILY  # the profile and its only family
 DEVICES = ("cpu", "cuda", "mps", "rocm", "tpu", "xpu")  # kinds that some framework knows; what is here is asked later
 
 
@@ -164,12 +166,15 @@ def divergences(selection: Selection) -> list[Divergence]:
     return [row for row in rows if row.id not in selection.forgotten]
 
 
-def items(subjects: Iterable[str], families: Sequence[str] = ()) -> list[ItemSpec]:
-    """Every item: cheap and deadly ones first, dear subjects last; raises NothingRan when there is none."""
+def items(subjects: Iterable[str], families: Sequence[str] = (), profile: str = DEFAULT_PROFILE) -> list[ItemSpec]:
+    """Every item: cheap and deadly ones first, dear subjects last; raises NothingRan when there is none.
+
+    Profile `large` is one family of its own.
+    """
     for name in families:
         if name not in (*FAMILIES, VECTORS):
             raise UsageError(f"no family {name!r}; {nearest(name, (*FAMILIES, VECTORS))}")
-    order = [VECTORS, *FAMILIES]
+    order = [LARGE] if profile == LARGE else [VECTORS, *FAMILIES]
     specs = [
         ItemSpec(subject, family, dtype)
         for subject in subjects

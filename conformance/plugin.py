@@ -155,7 +155,7 @@ class Specification(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """One item per subject, family and dtype; subjects are known by name only, and made when they run."""
         selection = self.config.stash[WORKSHOP].selection
-        for spec in plan.items(selection.subjects, selection.families):
+        for spec in plan.items(selection.subjects, selection.families, selection.profile):
             # What xdist's loadgroup goes by is the end of the node id. Its own marker would write it there, but
             # does not under pytest 9.2 with xdist 3.8.
             nodeid = f"{self.nodeid}::{spec.id}@{plan.group(spec)}"

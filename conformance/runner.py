@@ -16,7 +16,7 @@ from ..specs.call import Call, Crashed, Outcome, Raised
 from ..specs.case import Case, Raises, Returns, Status
 from ..specs.errors import BridgeError, EngineError
 from ..specs.exact import keeps_subnormals
-from ..specs.nll_loss import generate
+from ..specs.nll_loss import generate, large
 from ..specs.nll_loss.corpus import CORE, DRAWN, MADE, corpus, corpus_size
 from ..specs.nll_loss.frozen import vector_cases
 from . import checks, experiments, explore, heartbeat
@@ -106,6 +106,8 @@ def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> tuple[Iterabl
     if spec.family == VECTORS:
         vectors = [case for case in vector_cases(spec.dtype) if case.tier <= tier]
         return vectors, len(vectors)
+    if spec.family == large.FAMILY:
+        return large.large_cases(spec.dtype, plan.seed, tier), large.large_size(spec.dtype, tier)
     cases = corpus(spec.family, spec.dtype, plan.profile, plan.seed, tier)
     if spec.family in MADE:  # few, and not to be counted but by making them
         made = list(cases)

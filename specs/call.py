@@ -41,6 +41,8 @@ TRANSFORMS = {
 
 # Up to this many elements an array is written as readable hexadecimal floats, above it as compressed bytes.
 READABLE_ELEMENTS = 64
+# Above so many bytes only the elements that are not 0 are written, at most so many of them.
+SPARSE_BYTES, SPARSE_ELEMENTS = 1 << 28, 10_000
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
@@ -126,7 +128,10 @@ class Call:
         content = hashlib.sha256(repr((*options, self.kind, batched, self.layouts)).encode())
         for name, array in self.arrays():
             content.update(f"{name}{array.dtype.name}{array.shape}".encode())
-            content.update(np.ascontiguousarray(array).tobytes())
+            if array.nbytes > SPARSE_BYTES:
+                content.update(repr(_sparse(array)).encode())
+            else:
+                content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()[:16]
 
     def describe(self) -> str:
@@ -187,9 +192,13 @@ Outcome = Returned | Raised | Crashed | TimedOut | Unsupported
 def encode_array(array: Array) -> dict[str, Any]:
     """An array as JSON: hexadecimal floats or integers when small, else zlib-compressed little-endian bytes.
 
-    `values` shorter than the array repeat in order until the shape is filled.
+    `values` shorter than the array repeat in order until the shape is filled. Of very large arrays only elements that
+    are not 0 are written, with their places `at`.
     """
     head = {"dtype": array.dtype.name, "shape": list(array.shape)}
+    if array.nbytes > SPARSE_BYTES:
+        at, values = _sparse(array)
+        return head | {"at": at, "values": values}
     flat = np.ascontiguousarray(array).reshape(-1)
     if array.dtype.kind == "c":
         return head | {"zlib": _pack(flat)}
@@ -208,6 +217,10 @@ def decode_array(data: Any, where: str = "array") -> Array:
             raw = zlib.decompress(base64.b64decode(data["zlib"]))
             return np.frombuffer(raw, dtype=dtype).reshape(shape)
         values = [_parse(value) for value in data["values"]]
+        if "at" in data:
+            sparse = np.zeros(shape, dtype)
+            sparse.reshape(-1)[data["at"]] = values
+            return sparse
         if size and not values:
             raise ValueError("no values for a shape that is not empty")
         filled = list(itertools.islice(itertools.cycle(values), size)) if size else []
@@ -260,6 +273,20 @@ def _decode_laid(data: Any, name: str, where: str) -> Array:
     array = decode_array(data[name], f"{where}.{name}")
     layout = data.get("layouts", {}).get(name)
     return array if layout is None else lay(array, layout)
+
+
+def _sparse(array: Array) -> tuple[list[int], list[Any]]:
+    """Places and values of the elements that are not 0, the first of them, looked for block by block."""
+    if not any(array.strides):
+        return [], []
+    flat, block = array.reshape(-1), 1 << 22
+    at: list[int] = []
+    for start in range(0, flat.size, block):
+        at += (start + np.flatnonzero(flat[start : start + block])).tolist()
+        if len(at) >= SPARSE_ELEMENTS:
+            break
+    at = at[:SPARSE_ELEMENTS]
+    return at, [_number(value) for value in flat[at].tolist()]
 
 
 def _period(flat: Array) -> int | None:

@@ -27,8 +27,8 @@ def fortran(array: Array) -> Array:
 
 
 def channels_last(array: Array) -> Array:
-    """The class axis fastest, as image libraries keep it: (N, d1..dK, C) in memory; a target's last axis first."""
-    order = (*range(array.ndim - 1), array.ndim - 1) if array.ndim < 3 else (0, *range(2, array.ndim), 1)
+    """The second axis fastest, as image libraries keep classes: (N, d1..dK, C) in memory."""
+    order = (*range(array.ndim),) if array.ndim < 3 else (0, *range(2, array.ndim), 1)
     return _in_memory_order(array, order)
 
 
@@ -88,6 +88,7 @@ def page(array: Array) -> Array:
     protect = ctypes.CDLL(None, use_errno=True).mprotect
     if protect(ctypes.c_void_p(address + pages * mmap.PAGESIZE), mmap.PAGESIZE, _NO_ACCESS) != 0:
         raise OSError(ctypes.get_errno(), "mprotect failed")
+    np.frombuffer(memory, np.uint8, pages * mmap.PAGESIZE)[:] = 0xFF  # NaN, and -1 or the largest integer
     start = pages * mmap.PAGESIZE - array.nbytes
     return _fill(np.frombuffer(memory, array.dtype, array.size, start).reshape(array.shape), array)
 
@@ -111,7 +112,7 @@ def extent(array: Array) -> Array:
     owner = array
     while (base := _base(owner)) is not None:
         owner = base
-    return owner.reshape(-1).view(np.uint8)
+    return owner.ravel(order="K").view(np.uint8)  # no copy, whichever axis is fastest
 
 
 def _base(array: Array) -> Array | None:

@@ -54,7 +54,7 @@ def test_a_whole_run_of_numpy(quick: tuple[subprocess.CompletedProcess[str], Run
     assert set(read.footer.statuses) <= {"pass", "uninformative", "unsupported"}
     judged = {tally.clause for tally in read.of(Tally) if tally.status == "pass"}
     without = {"GRAD-6", "GRAD-7", "GRAD-8", "REL-8"}  # NumPy does not differentiate, and has one subject
-    assert judged == {c.id for c in clauses().values() if c.level != "RECORD" and not c.pending} - without
+    assert judged == {c.id for c in clauses().values() if c.level != "RECORD"} - without - {"VALUE-9"}
     assert {tally.clause for tally in read.of(Tally) if tally.status == "unsupported"} == without
     assert str(out / "index.html") in done.stdout
     assert "calls/s" in done.stdout

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.port import nll_loss, nll_loss_gradient
 
 from . import engine
 
@@ -102,6 +102,17 @@ def test_every_family_has_a_heartbeat(family: str, tmp_path: Path) -> None:
     item, _, message = engine.run(NumpySubject(nll_loss, "numpy"), family, "float32", tmp_path)
     assert (item.unexpected, item.problem, message) == (0, "", "")
     assert item.heartbeats >= 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("family", ["gradient", "layout", "purity", "relation"])
+def test_families_beyond_the_value_have_a_heartbeat(family: str, dtype: str, tmp_path: Path) -> None:
+    """The port offers its gradient, too; it has no siblings, and no second order."""
+    subject = NumpySubject(nll_loss, "numpy", gradient=nll_loss_gradient)
+    item, _, message = engine.run(subject, family, dtype, tmp_path)
+    assert (item.unexpected, item.problem, message) == (0, "", "")
+    assert item.heartbeats >= 4
+    assert item.statuses["pass"] > 0.8 * item.planned
 
 
 # Small slips, each visible in its corner only. The full zoo has an issue of its own; these guard what was missed once.

@@ -321,11 +321,13 @@ def test_heartbeats_of_gradients_are_felt(reduction: str) -> None:
     assert heartbeat.survivors(case, outcome, bench) == []
 
 
-def test_a_mean_has_no_heartbeat_of_neighbours() -> None:
-    """One representable number off is legal there, so it proves nothing."""
+def test_the_heartbeat_of_a_mean_leaves_neighbours_out() -> None:
+    """One representable number off is legal there, so it proves nothing; NaN, a wrong dtype and shape do."""
     case = asking(reduction="mean")
     assert isinstance(case.expectation, Returns)
     assert isinstance(case.expectation.value, Gradient)
     assert isinstance(case.expectation.value.entries, Bands)
     outcome = Returned(right(case))
-    assert heartbeat.suits(case, outcome, judge(case, outcome, STRICT)) == ""
+    bench = Bench(lambda call: outcome, NumpySubject(nll_loss), (), STRICT)
+    assert heartbeat.suits(case, outcome, judge(case, outcome, STRICT)) == "gradient of mean"
+    assert heartbeat.survivors(case, outcome, bench) == []

@@ -144,7 +144,7 @@ def _mapped(function: Callable[..., Any], arguments: tuple[Any, ...], batched: t
     import tensorflow as tf
 
     names: tuple[str, ...] = ("input", "target", "weight")
-    fixed = dict(zip(names, arguments, strict=True))
+    fixed: dict[str, Any] = dict(zip(names, arguments, strict=True))
     moving = {name: fixed[name] for name in batched}
 
     def one(slices: dict[str, Any]) -> Any:

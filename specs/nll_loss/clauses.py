@@ -43,7 +43,6 @@ class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judges: tuple[str, ...]
     flags: tuple[str, ...]
     families: tuple[str, ...]
-    pending: str = ""
 
     @property
     def family(self) -> str:

@@ -87,6 +87,7 @@ PROFILES = {
     "quick": Size(bases=48, strength=2, longest=2**16 + 1, explored=25),
     "ci": Size(bases=128, strength=3, longest=2**16 + 1, explored=100),
     "nightly": Size(bases=320, strength=3, longest=2**20, explored=600),
+    "large": Size(bases=0, strength=2, longest=0, explored=0),  # family large alone
 }
 
 

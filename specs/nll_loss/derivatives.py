@@ -39,7 +39,7 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
             entries = Elementwise(nothing, never, never, never)
             zero = Gradient(np.zeros(0, np.int64), entries, np.zeros(call.target.shape, bool))
             return Returns(call.input.shape, call.dtype, zero)
-        case "jvp" | "second_upstream":
+        case "jvp" | "second_upstream" if call.reduction != "mean" or selection.inputs.size:
             along = dataclasses.replace(call, input=transform.direction, transform=None, layouts=())
             return expect_value(along, select(along))
         case _:
@@ -116,18 +116,17 @@ def _mean(selection: Selection, upstream: Array) -> Bands | Unjudgeable:
     if weights is None:
         weights = np.ones(selection.inputs.size, selection.inputs.dtype)
     occurring, which = np.unique(weights, return_inverse=True) if weights.size > 1 else (weights, np.zeros(1, int))
-    if not (np.isfinite(occurring).all() and np.isfinite(upstream)):
-        return _extended(selection, weights, float(upstream))
+    if not np.isfinite(occurring).all():
+        return _extended(selection, weights, upstream)
     facts = Reduction(
         selection.format, weights.size, selection.call.target.size, selection.weights is not None,
         selection.normaliser, selection.normaliser, 0.0, selection.flushed_weights * 2,
     )  # fmt: skip
-    if selection.normaliser.total == 0:
-        if occurring.any() and not is_certified(facts, REQUIRED[selection.format.name]):
-            return Unjudgeable(
-                "weights cancel to W = 0, and whether a rounded W is 0 depends on the order of summation"
-            )
-        return _extended(selection, weights, float(upstream))
+    if selection.normaliser.total == 0 or not np.isfinite(upstream):
+        one_sign = abs(selection.normaliser.total) == selection.normaliser.magnitude
+        if not one_sign and not is_certified(facts, REQUIRED[selection.format.name]):
+            return Unjudgeable("weights cancel, and whether a rounded W is 0, and its sign, depend on order")
+        return _extended(selection, weights, upstream)
     bands = [_band(facts, Fraction(float(upstream)), Fraction(float(weight))) for weight in occurring]
     columns = [np.array(column)[which] for column in zip(*bands, strict=True)]
     dtype = dtype_of(selection.format.name)
@@ -175,14 +174,26 @@ def _below(value: Fraction, fmt: Format) -> float:
     return rounded - math.ldexp(1.0, max(exponent - fmt.t, fmt.emin - fmt.t + 1) if rounded else fmt.emin - fmt.t + 1)
 
 
-def _extended(selection: Selection, weights: Array, g: float) -> Bands:
-    """-g w/W where one of them is not finite, or W is 0: IEEE 754 decides, whatever the order.
+def _extended(selection: Selection, weights: Array, upstream: Array) -> Bands:
+    """-g w/W where one of them is not finite, or W is 0: IEEE 754 decides, in the required accumulator.
 
-    Nothing is said where a weight may be flushed, as an infinity then becomes NaN.
+    Nothing is said where the order of the operations decides, where a weight may be flushed, as an infinity then
+    becomes NaN, nor of the sign of an infinity where a selected weight is -0.
     """
-    w = weights.astype(np.float64)
+    accumulator = dtype_of(REQUIRED[selection.format.name].name)
+    w, g = weights.astype(accumulator), upstream.astype(accumulator)
     with np.errstate(all="ignore"):
-        total = float(selection.normaliser.total) if np.isfinite(w).all() else float(np.sum(w))
-        value = (-g * w / total).astype(dtype_of(selection.format.name))
-    small = (w != 0) & (np.abs(w) < float(selection.format.smallest_normal))
-    return Bands(value, value, value, value, value, value, value, small, ~small)
+        total = accumulator.type(_rounded_total(selection)) if np.isfinite(w).all() else np.sum(w)
+        orders = [-g * w / total, -(g / total) * w, -g * (w / total)]
+        value = orders[0].astype(dtype_of(selection.format.name))
+    free = (w != 0) & (np.abs(w) < float(selection.format.smallest_normal))
+    for other in orders[1:]:
+        free |= ~((orders[0] == other) | np.isnan(orders[0]) & np.isnan(other))
+    if total == 0 and np.signbit(w[w == 0]).any():
+        free |= np.isinf(value)
+    return Bands(value, value, value, value, value, value, value, free, ~free)
+
+
+def _rounded_total(selection: Selection) -> float:
+    """W in the required accumulator, infinite where that overflows."""
+    return round_to(selection.normaliser.total, REQUIRED[selection.format.name])

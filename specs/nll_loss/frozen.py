@@ -121,7 +121,8 @@ def _entries(flat: Array, entries: Elementwise | Bands) -> list[list[Any]]:
     if isinstance(entries, Elementwise):
         columns = (entries.value, entries.value, entries.value)
     else:
-        columns = (entries.rounded, entries.low, entries.high)
+        bound = ~entries.free
+        flat, columns = flat[bound], (entries.rounded[bound], entries.low[bound], entries.high[bound])
     rows = zip(flat.tolist(), *(column.astype(float).tolist() for column in columns), strict=True)
     return [[place, *map(_number, values)] for place, *values in rows]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Tier, error_bound
 from ..call import Array, Call
-from ..case import Returns
+from ..case import Limit, Returns
 from ..exact import FORMATS, Format, exact_sum, power_of_two
 from ..stream import Stream
 from .oracle import Selection, class_axis, expect_value, not_ignored, select
@@ -65,6 +65,8 @@ class Bounds:
         """(required, own) error bounds of a `sum` or `mean`; None where there is none."""
         answer = expect_value(call, select(call))
         value = answer.value if isinstance(answer, Returns) else None
+        if value == Limit(frozenset({"0"})):  # the sum of nothing
+            return Fraction(0), Fraction(0)
         if not isinstance(value, Reduction):
             return None, None
         return self._bound(value, REQUIRED[value.fmt.name]), self._bound(value, value.fmt)
@@ -148,7 +150,9 @@ def split(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
 
 
 def scaled(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
-    """REL-4."""
+    """REL-4; the mean of nothing is NaN, and says nothing."""
+    if call.reduction == "mean" and not select(call).inputs.size:
+        return
     factor = call.input.dtype.type(2**SCALE)
     other = dataclasses.replace(call, input=call.input * factor)
     a, b = run(call), run(other)
@@ -231,7 +235,7 @@ def number(value: Array) -> Fraction | None:
 
 
 def _same(what: str, a: Array, b: Array) -> Comparison:
-    """Equality of every element, signs of zero left aside."""
+    """Equality of every element, signs of zero left aside; NaN equals nothing."""
     same = a.shape == b.shape and bool((a == b).all())
     return Comparison(what, Fraction(0) if same else None, Fraction(0), Fraction(0))
 
@@ -243,8 +247,8 @@ def _order(call: Call, length: int) -> Array:
 
 def _shares(call: Call, parts: Sequence[Call]) -> list[Fraction]:
     """W of each part over W of the whole."""
-    whole = select(call).normaliser.total
-    return [_weight(select(part)) / whole for part in parts]
+    whole = _weight(select(call))
+    return [_weight(select(part)) / whole if whole else Fraction(0) for part in parts]
 
 
 def _weight(selection: Selection) -> Fraction:

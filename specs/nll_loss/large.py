@@ -1,0 +1,116 @@
+"""Calls on more than 2^31 elements (VALUE-9), and on more classes than 16 bits count, for profile `large`.
+
+Inputs are float16 on pages that the operating system zeroes when they are first written to, and only a few entries
+are written: 4.3 GB of addresses, a few megabytes of memory. What is judged is sparse too: the oracle looks at the
+selected entries, and a gradient is counted block by block. Numbers are such that float16 adds them exactly in any
+order, so that a wrong offset is all that can make a result wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..call import REDUCTIONS, TARGET_DTYPES, Array, Call, Transform, dtype_of
+from ..case import Case
+from ..stream import Stream
+from .clauses import flags_of
+from .derivatives import expect_transformed
+from .facts import Facts
+from .generate import DEFAULT, Structure, base
+from .oracle import expect, select
+
+FAMILY = "large"
+IDS = ("VALUE-9",)
+WRITTEN = 200  # positions whose entries are not 0: 200 times 8 at most stay below float16's 2,048
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """A shape, whether all positions are kept, and which reductions say something about it.
+
+    float16 itself counts to 2,048 only: a mean keeps fewer positions than that.
+    """
+
+    shape: tuple[int, ...]
+    everything: bool
+    reductions: tuple[str, ...]
+
+
+SIZES = (
+    _Size((33, 2**26 + 1), True, REDUCTIONS),  # the class axis goes beyond 2^31
+    _Size((2**20 + 1, 2**11), True, ("none", "sum")),  # the batch axis does
+    _Size((2**20 + 1, 2**11), False, ("mean",)),
+    _Size((2, 1025, 2**20), True, ("none", "sum")),  # the spatial axes do
+    _Size((2, 1025, 2**20), False, ("mean",)),
+)
+MANY_CLASSES = ((3, 65537), (3, 70001), (2, 2**20 + 1))
+
+
+def large_cases(dtype: str, seed: int, tier: int) -> Iterator[Case]:
+    """The cases of one dtype, made one after another: each may hold gigabytes of addresses."""
+    if tier < 3:  # a compiler sees each shape for the first time
+        return
+    for number, size in enumerate(SIZES if dtype == "float16" else ()):
+        call = sparse_call(size, dtype, seed)
+        for reduction in size.reductions:
+            variant = dataclasses.replace(call, reduction=reduction)
+            yield _value(variant, f"large/{number}")
+            yield _gradient(variant, f"large/{number}")
+    for shape in MANY_CLASSES:
+        for target_dtype in TARGET_DTYPES:
+            structure = Structure(shape, dtype, target_dtype, targets="extremes", mask="no", inputs="dyadic", seed=seed)
+            call = dataclasses.replace(base(structure, FAMILY), reduction="none")
+            yield _value(call, f"large/{shape}")
+            yield _gradient(call, f"large/{shape}")
+
+
+def large_size(dtype: str, tier: int) -> int:
+    """How many cases `large_cases` makes."""
+    if tier < 3:
+        return 0
+    huge = sum(len(size.reductions) for size in SIZES) if dtype == "float16" else 0
+    return 2 * (huge + len(MANY_CLASSES) * len(TARGET_DTYPES))
+
+
+def sparse_call(size: _Size, dtype: str, seed: int) -> Call:
+    """A call on mostly untouched zeros: the first, the last and some random positions hold numbers."""
+    stream = Stream(FAMILY, size.shape, size.everything, seed)
+    positions = size.shape[:1] + size.shape[2:]
+    count, classes = int(np.prod(positions)), size.shape[1]
+    target = np.full(positions, DEFAULT, np.int64)
+    where = np.unique(np.concatenate([[0, count - 1], stream.integers(0, count, WRITTEN)]))
+    labels = stream.integers(0, classes, where.size) if classes <= 2**22 else _anywhere(stream, classes, where.size)
+    labels[[0, -1]] = 0, classes - 1
+    if size.everything:
+        target[...] = classes - 1
+    target.reshape(-1)[where] = labels
+    values = np.zeros(size.shape, dtype_of(dtype))
+    inner = int(np.prod(positions[1:]))
+    entries = (where // inner * classes + labels) * inner + where % inner
+    values.reshape(-1)[entries] = -stream.integers(1, 9, where.size)
+    return Call(values, target, None, DEFAULT, "none")
+
+
+def _anywhere(stream: Stream, classes: int, count: int) -> Array:
+    """Classes from the whole range: two draws make one number."""
+    return (stream.integers(0, 2**13, count) * 2**13 + stream.integers(0, 2**13, count)) % classes
+
+
+def _value(call: Call, origin: str) -> Case:
+    selection = select(call)
+    return Case(call, Facts(call, selection), expect(call, selection), IDS, flags_of(IDS), FAMILY, 3, origin)
+
+
+def _gradient(call: Call, origin: str) -> Case:
+    """The gradient with an upstream of 1 and more, of which float16 holds every product."""
+    shape = call.target.shape if call.reduction == "none" else ()
+    upstream = np.full(shape, 2.0).astype(call.input.dtype)
+    call = dataclasses.replace(call, transform=Transform("gradient", upstream))
+    selection = select(call)
+    return Case(
+        call, Facts(call, selection), expect_transformed(call, selection), IDS, flags_of(IDS), FAMILY, 3, origin
+    )
