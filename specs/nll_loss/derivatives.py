@@ -110,6 +110,16 @@ def upstream_of(call: Call) -> Array:
     return call.transform.upstream
 
 
+def own_precision_decides(call: Call, selection: Selection) -> bool:
+    """Whether the format's own precision bounds every selected entry of a gradient."""
+    if call.reduction == "mean" and not selection.inputs.size:
+        return False
+    answer = _at_targets(call, selection)
+    if isinstance(answer, Bands):
+        return not (np.isinf(answer.own_low) & np.isinf(answer.own_high) & (answer.own_low != answer.own_high)).any()
+    return isinstance(answer, Elementwise)
+
+
 def _mean(selection: Selection, upstream: Array) -> Bands | Unjudgeable:
     """-g w[t]/W at each selected entry: one band per class that occurs."""
     weights = selection.weights
@@ -124,7 +134,8 @@ def _mean(selection: Selection, upstream: Array) -> Bands | Unjudgeable:
     )  # fmt: skip
     if selection.normaliser.total == 0 or not np.isfinite(upstream):
         one_sign = abs(selection.normaliser.total) == selection.normaliser.magnitude
-        if not one_sign and not is_certified(facts, REQUIRED[selection.format.name]):
+        decided = one_sign or np.isnan(upstream) or is_certified(facts, REQUIRED[selection.format.name])
+        if not decided:
             return Unjudgeable("weights cancel, and whether a rounded W is 0, and its sign, depend on order")
         return _extended(selection, weights, upstream)
     bands = [_band(facts, Fraction(float(upstream)), Fraction(float(weight))) for weight in occurring]

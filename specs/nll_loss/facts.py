@@ -13,6 +13,7 @@ import numpy as np
 
 from ..call import Call, dtype_name
 from ..exact import FORMATS, exact_dot, exact_sum
+from .derivatives import own_precision_decides
 from .oracle import Selection, class_axis, structural_faults
 
 # Every fact a selector may name, with its meaning; `lossparity lint` refuses others.
@@ -49,6 +50,8 @@ MEANINGS = {
     "batched": "arguments that carry a leading axis to map over, joined by +, none if there is none",
     "unit_upstream": "whether the upstream gradient is 1 everywhere, true where there is none",
     "infinite_slope": "whether g, some weight, or g w (for mean g w/W) with any class is not finite in input's dtype",
+    "own_slope_open": "whether input dtype's own precision bounds some entry of the gradient by nothing, as an "
+    "intermediate overflows in it or W may be rounded to 0",
     "input_layout": "arrangement of input in memory, c for the usual one",
     "target_layout": "arrangement of target in memory",
     "weight_layout": "arrangement of weight in memory",
@@ -102,6 +105,12 @@ class Facts:
             total = self._total if self.reduction == "mean" else 1.0
             largest = float(FORMATS[self.dtype].largest)
             return not all(size <= largest for size in (g, w, g * w, np.divide(g, total), np.divide(g * w, total)))
+
+    @functools.cached_property
+    def own_slope_open(self) -> bool:
+        if self.call.transform is None or self.call.transform.upstream is None:
+            return False
+        return not own_precision_decides(self.call, self.selected)
 
     @property
     def _total(self) -> float:
