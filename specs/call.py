@@ -20,7 +20,8 @@ import ml_dtypes
 import numpy as np
 
 from .errors import VectorError, nearest
-from .layouts import Array, lay
+from .layouts import Array as Array  # what adapters import from here
+from .layouts import lay
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")

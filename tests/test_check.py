@@ -12,7 +12,7 @@ import pytest
 from lossparity.adapters import registry, user
 from lossparity.conformance import plan
 from lossparity.reports import records
-from lossparity.reports.records import Finding, Item, Run, Tally
+from lossparity.reports.records import Finding, Footer, Item, Run, Tally
 from lossparity.specs.errors import UsageError
 
 from .test_cli import lossparity
@@ -36,6 +36,12 @@ def check(
     return done, read
 
 
+def footer(read: Run) -> Footer:
+    """How a run ended; `check` has seen that it has one."""
+    assert read.footer is not None
+    return read.footer
+
+
 def wrong(read: Run) -> list[Finding]:
     return [finding for finding in read.of(Finding) if not finding.expected]
 
@@ -49,13 +55,13 @@ def test_a_correct_function_is_as_expected(tmp_path: Path) -> None:
     assert any(note.endswith("examples/my_losses.py:correct") for note in subject.notes)
     assert "no target int32: not asked for: --targets int64" in subject.notes
     assert read.header.divergences == ()
-    assert set(read.footer.statuses) <= {"pass", "uninformative", "unsupported"}
+    assert set(footer(read).statuses) <= {"pass", "uninformative", "unsupported"}
 
 
 def test_a_failure_can_be_mended_from_its_message_alone(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{EXAMPLES}:mean_over_all", "--family", "value", "--dtypes", "float32")
     assert done.returncode == 1
-    assert read.footer.ended == "complete"
+    assert footer(read).ended == "complete"
     for words in (
         "unexpected: numpy:my_losses.mean_over_all, family value, float32: A number outside the bound",
         "  VALUE-3   MUST: mean gives -S/W, W being the sum of w[t] over kept positions",
@@ -83,10 +89,10 @@ def test_each_kind_of_failure_shows_its_smallest_call_and_most_telling_clauses(t
 def test_x_stops_at_the_first_unexpected_result_and_counts_the_rest(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{EXAMPLES}:mean_over_all", "-x")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert read.footer.ended == "stopped"
-    assert read.footer.seconds < 60
-    assert 1 <= read.footer.unexpected <= 10
-    assert read.footer.statuses["not_run"] > 0.8 * read.footer.planned
+    assert footer(read).ended == "stopped"
+    assert footer(read).seconds < 60
+    assert 1 <= footer(read).unexpected <= 10
+    assert footer(read).statuses["not_run"] > 0.8 * footer(read).planned
     complete = {spec.id for spec in plan.items(["numpy:my_losses.mean_over_all"])}
     assert {item.id for item in read.of(Item)} == complete
     assert "stopped" in (tmp_path / "index.html").read_text(encoding="utf-8")
@@ -97,15 +103,15 @@ def test_x_stops_at_the_first_unexpected_result_and_counts_the_rest(tmp_path: Pa
 def test_x_stops_after_a_call_that_does_not_come_back(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{BAD}:sleeps", "-x", "--timeout", "1")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert read.footer.ended == "stopped"
-    assert 1 <= read.footer.statuses["timeout"] <= 4
-    assert set(read.footer.statuses) == {"timeout", "not_run"}
+    assert footer(read).ended == "stopped"
+    assert 1 <= footer(read).statuses["timeout"] <= 4
+    assert set(footer(read).statuses) == {"timeout", "not_run"}
 
 
 def test_x_leaves_a_correct_function_alone(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{EXAMPLES}:correct", "-x", *SHORT)
-    assert (done.returncode, read.footer.ended) == (0, "complete")
-    assert "not_run" not in read.footer.statuses
+    assert (done.returncode, footer(read).ended) == (0, "complete")
+    assert "not_run" not in footer(read).statuses
 
 
 @pytest.mark.parametrize(
@@ -122,8 +128,8 @@ def test_misbehaviour_is_a_clear_verdict(name: str, observed: str, because: str,
     assert done.returncode == 1, done.stdout + done.stderr
     assert because in done.stdout
     assert observed in done.stdout
-    assert "error" not in read.footer.statuses
-    assert "not_run" not in read.footer.statuses
+    assert "error" not in footer(read).statuses
+    assert "not_run" not in footer(read).statuses
 
 
 def test_no_result_is_no_error(tmp_path: Path) -> None:
@@ -153,7 +159,7 @@ def test_a_crash_costs_one_item_and_says_where(tmp_path: Path) -> None:
 def test_a_function_that_always_crashes_is_a_verdict_too(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{BAD}:segfaults", *SHORT)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert read.footer.statuses["crash"] == 1
+    assert footer(read).statuses["crash"] == 1
     (subject,) = read.header.subjects
     assert any("not probed" in note for note in subject.notes)
 
@@ -161,8 +167,8 @@ def test_a_function_that_always_crashes_is_a_verdict_too(tmp_path: Path) -> None
 def test_a_hang_is_a_timeout_and_says_where(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{BAD}:sleeps_on_empty", *SHORT, "--timeout", "1")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert read.footer.statuses["timeout"] == 1
-    assert read.footer.statuses["pass"] > 10
+    assert footer(read).statuses["timeout"] == 1
+    assert footer(read).statuses["pass"] > 10
     assert "timeout, in sleeps_on_empty at" in done.stdout
 
 
@@ -292,7 +298,7 @@ def test_each_framework(framework: str, right: str, to_numpy: str, kind: str, tm
     for one in wrong(read):
         assert one.observed.startswith("numpy.")
         assert f"{kind}: " in one.observed
-    assert read.footer.statuses["pass"] > read.footer.statuses["fail"] > 10
+    assert footer(read).statuses["pass"] > footer(read).statuses["fail"] > 10
 
 
 # --- the name by which every process finds a function ------------------------------------------------------

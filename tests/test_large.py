@@ -80,7 +80,7 @@ def test_a_breadcrumb_of_a_large_call_names_its_shape(tmp_path: Path) -> None:
 def test_a_number_in_the_wrong_place_is_found_in_any_block(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "_BLOCK", 1000)
     call = dataclasses.replace(sparse_call(SMALL[0], "float16", 0), reduction="sum")
-    case = large._gradient(call, "test")  # pyright: ignore[reportPrivateUsage]
+    case = large._gradient(call, "test")
     assert isinstance(case.call.transform, Transform)
     assert isinstance(case.expectation, Returns)
     gradient = np.zeros(call.input.shape, np.float16)

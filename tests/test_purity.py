@@ -259,7 +259,7 @@ class CountsItsCalls:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         result = nll_loss(*arguments, **options)
-        return (result + result.dtype.type(next(self._count))).astype(result.dtype)
+        return np.add(result, next(self._count)).astype(result.dtype)
 
 
 class UsesTheWeightOfTheCallBefore:
