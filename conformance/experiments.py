@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import FEATURES, Subject, execute
+from ..adapters.base import FEATURES, Subject, execute, on_cpu
 from ..specs.call import REDUCTIONS, Array, Call, Outcome, Raised, Returned, Unsupported
 from ..specs.case import Case, Status
 from ..specs.layouts import extent, lay
 from ..specs.nll_loss.clauses import clauses
-from ..specs.nll_loss.generate import judged_calls, laid, transformed
+from ..specs.nll_loss.generate import case_of_call, laid
 from ..specs.nll_loss.relations import RELATIONS, Bounds, Comparison, agreeing
 from .judge import Judgement, Traits, judge, with_aspects
 
@@ -185,18 +185,14 @@ def _state(case: Case, bench: Bench) -> tuple[Outcome, Found]:
 
 def _is_wrong(call: Call, outcome: Outcome, traits: Traits) -> bool:
     """Whether a result cannot be explained by the rounding of the format's own precision."""
-    if call.transform is not None:
-        case = transformed(call, "purity", 3, "")
-    else:
-        (case,) = judged_calls(call, (call.reduction,), "purity", 3, "")
-    return judge(case, outcome, traits).aspects.get("value") is FAIL
+    return judge(case_of_call(call, "purity", 3, ""), outcome, traits).aspects.get("value") is FAIL
 
 
 def _repeatable(case: Case, bench: Bench) -> tuple[Outcome, Found]:
     """PURE-4: the same bits three times; on accelerators only recorded."""
     outcomes = [bench.run(case.call) for _ in range(3)]
     same = len({_value(outcome, case.call).tobytes() for outcome in outcomes}) == 1
-    differs = FAIL if bench.subject.device.startswith("cpu") else OPEN
+    differs = FAIL if on_cpu(bench.subject.device) else OPEN
     return outcomes[0], Found({"repeatable": PASS if same else differs}, "" if same else "the same call, other bits")
 
 

@@ -20,7 +20,7 @@ from ..case import Bands, Case, Elementwise, Expectation, Gradient, Limit, Raise
 from ..errors import VectorError
 from ..exact import round_to
 from .clauses import clauses, flags
-from .generate import experiment, judged_calls, transformed
+from .generate import case_of_call, experiment
 
 FORMAT = 1
 
@@ -81,9 +81,7 @@ def parse(text: str, where: str) -> tuple[Vector, ...]:
 def case_of(vector: Vector) -> Case:
     """The case that a vector freezes, with the oracle's expectation."""
     call, origin = decode_call(vector.call, f"vector {vector.id}"), f"vector {vector.id}"
-    if call.transform is not None:
-        return transformed(call, "vectors", vector.tier, origin, vector.clauses)
-    (case,) = judged_calls(call, (call.reduction,), "vectors", vector.tier, origin, vector.clauses)
+    case = case_of_call(call, "vectors", vector.tier, origin, vector.clauses)
     return experiment(case, vector.experiment) if vector.experiment else case
 
 

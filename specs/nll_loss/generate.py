@@ -130,6 +130,14 @@ def transformed(call: Call, family: str, tier: int, origin: str, also: tuple[str
     return _case(Facts(call, selection), expect_transformed(call, selection), family, tier, origin, also)
 
 
+def case_of_call(call: Call, family: str, tier: int, origin: str, also: tuple[str, ...] = ()) -> Case:
+    """The case of one call, whatever it asks for, under its own reduction."""
+    if call.transform is not None:
+        return transformed(call, family, tier, origin, also)
+    (case,) = judged_calls(call, (call.reduction,), family, tier, origin, also)
+    return case
+
+
 def _case(facts: Facts, expectation: Expectation, family: str, tier: int, origin: str, also: tuple[str, ...]) -> Case:
     ids = tuple(dict.fromkeys((*exercised(facts, expectation), *also)))
     return Case(facts.asked, facts, expectation, ids, flags_of(ids), family, tier, origin)
