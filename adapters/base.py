@@ -25,6 +25,7 @@ from ..specs.call import (
     dtype_name,
 )
 from ..specs.errors import BridgeError
+from .spelling import Spelling
 
 # What a subject may be without, besides dtypes.
 FEATURES = {
@@ -132,6 +133,8 @@ class Backend:
     devices: Callable[[], list[str]]
     # (function, name, device) -> a user's own function as an eager subject, for `lossparity check`.
     wrap: Callable[[Callable[..., Any], str, str], Subject] | None = None
+    # (subject, call) -> how a user writes the call down, for reproducers; of a user's function as of the eager subject.
+    spell: Callable[[str, Call], Spelling] | None = None
 
 
 def on_cpu(device: str) -> bool:

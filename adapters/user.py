@@ -1,4 +1,4 @@
-"""A user's own function as a backend, for `lossparity check`.
+"""A user's own function as a backend, for `lossparity check`, and as a subject, for `lossparity.conformance.testing`.
 
 `FRAMEWORK@MODULE:FUNCTION`, with `?` behind it and the dtypes that are asked for and the features that are not, is
 the name by which each process of a run finds it: jax@/home/me/my_losses.py:nll?float32,float64,int64,jvp.
@@ -29,6 +29,7 @@ from .base import FEATURES, Backend, Subject
 SIGN = "@"
 SIGNATURE = "(input, target, weight=None, ignore_index=-100, reduction='mean')"
 _ALONE = "a user's function is executed in one way only"
+_WATCHED = 1 << 27  # bytes of an argument that is compared with what it held before; larger ones are left to PURE-1
 TARGETS = ("int64",)  # asked for unless the user names others: all that the specification demands (DTYPE-2)
 
 
@@ -88,13 +89,39 @@ def target(
     module, _, function = place.rpartition(":")
     if not module or not function:
         raise UsageError(f"{place!r} names no function; write MODULE:FUNCTION or path/to/file.py:FUNCTION")
-    _check(dtypes, FLOAT_DTYPES, "--dtypes")
-    _check(target_dtypes, TARGET_DTYPES, "--targets")
-    _check(spared, FEATURES, "--without")
     if module.endswith(".py"):
         module = str(Path(module).resolve())
+    return _asked(Target(framework, module, function), dtypes, target_dtypes, spared, "--")
+
+
+def target_of(
+    function: Callable[..., Any],
+    framework: str,
+    dtypes: Sequence[str] = (),
+    target_dtypes: Sequence[str] = (),
+    spared: Sequence[str] = (),
+) -> Target:
+    """A function itself as a target, named by the module that defines it; the rest as for `target`.
+
+    Raises UsageError unless it can be called as the suite will call it, and dtypes and features exist.
+    """
+    if not callable(function):
+        raise UsageError(f"{_shortened(repr(function))} is of type {_name(type(function))}; pass the function itself")
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__
+    found = Target(framework, getattr(function, "__module__", None) or type(function).__module__, name)
+    _check_signature(function, found)
+    return _asked(found, dtypes, target_dtypes, spared)
+
+
+def _asked(
+    target: Target, dtypes: Sequence[str], target_dtypes: Sequence[str], spared: Sequence[str], dashes: str = ""
+) -> Target:
+    """The target with what is asked of it; raises UsageError naming the option, which begins with `dashes`."""
+    _check(dtypes, FLOAT_DTYPES, f"{dashes}dtypes")
+    _check(target_dtypes, TARGET_DTYPES, f"{dashes}targets")
+    _check(spared, FEATURES, f"{dashes}without")
     floats, integers = tuple(dtypes) or FLOAT_DTYPES, tuple(target_dtypes) or TARGETS
-    return Target(framework, module, function, floats, integers, tuple(spared))
+    return dataclasses.replace(target, dtypes=floats, target_dtypes=integers, spared=tuple(spared))
 
 
 def parse(key: str) -> Target:
@@ -108,12 +135,20 @@ def parse(key: str) -> Target:
 
 def backend(target: Target, framework: Backend) -> Backend:
     """The framework, with the user's function as its only subject; the function is imported with the subject."""
-    wrap = framework.wrap
-    if wrap is None:
+    require_wrap(framework)
+    return dataclasses.replace(framework, subjects=lambda device: [subject(load(target), target, framework, device)])
+
+
+def subject(function: Callable[..., Any], target: Target, framework: Backend, device: str) -> UserSubject:
+    """The function on a device of the framework, which is imported already, asked for what the target says."""
+    return UserSubject(require_wrap(framework)(function, target.subject, device), target)
+
+
+def require_wrap(framework: Backend) -> Callable[[Callable[..., Any], str, str], Subject]:
+    """What wraps a function on arrays of the framework; raises UsageError when its adapter has nothing for that."""
+    if framework.wrap is None:
         raise UsageError(f"the adapter of {framework.name} cannot wrap a user's function: it defines no Backend.wrap")
-    return dataclasses.replace(
-        framework, subjects=lambda device: [UserSubject(wrap(load(target), target.subject, device), target)]
-    )
+    return framework.wrap
 
 
 # --- running ---------------------------------------------------------------------------------------------
@@ -165,7 +200,7 @@ class UserSubject:
     def prepare(self, call: Call) -> Callable[[], Any]:
         """The framework's invocation; a foreign result is returned, so that it counts as a result."""
         invoke = self._inner.prepare(call)
-        arguments = tuple((name, array, array.copy()) for name, array in call.arrays())
+        arguments = tuple((name, array, array.copy()) for name, array in call.arrays() if array.nbytes < _WATCHED)
         laid = frozenset(name for name, _ in call.layouts)
 
         def run() -> _Result:

@@ -112,6 +112,29 @@ class Trail:
         _write(self._state_file, (self._item, self.done, self._planned, options, case.clauses, case.origin))
 
 
+class NoTrail(Trail):
+    """Leaves no breadcrumbs, where nobody would follow them: within somebody else's process."""
+
+    def __init__(self) -> None:
+        self.done = Counter()
+
+    @property
+    def is_stopped(self) -> bool:
+        """An item runs to its end."""
+        return False
+
+    @contextlib.contextmanager
+    def item(self, name: str, planned: int) -> Iterator[None]:
+        """Nothing is written, and no watchdog set."""
+        yield
+
+    def pause(self) -> None:
+        """There is no watchdog."""
+
+    def drop(self, case: Case) -> None:
+        """Nobody has to know which call comes next."""
+
+
 def read(folder: Path, worker: str) -> Crumb | None:
     """What a dead worker left, or None when it died before its first call."""
     state = _load(folder / f"{worker}.crumb")

@@ -17,12 +17,13 @@ from rich.table import Table
 from ..adapters import registry, user
 from ..adapters.base import FEATURES
 from ..reports import html, records
+from ..reports import kills as reports_kills
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.nll_loss.clauses import Clause, clauses, find_clause, flags
 from ..specs.nll_loss.corpus import FAMILIES, PROFILES
+from . import follow_up, machine, plan, show
 from . import lint as lint_module
-from . import machine, plan, show
 from .plan import Selection
 
 console = Console(highlight=False)
@@ -95,6 +96,7 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
 @_running(timeout=300.0)
 @click.option("--forget", "forgotten", multiple=True, metavar="ID", help="Do without this known divergence, to see "
               "it as a failure; repeatable.")  # fmt: skip
+@JSON
 def run(backends: tuple[str, ...], **options: Any) -> None:
     """Run the suite and write OUT/records.jsonl and OUT/index.html."""
     _run(backends, **options)
@@ -111,6 +113,7 @@ def run(backends: tuple[str, ...], **options: Any) -> None:
               f"gradient; repeatable: {', '.join(FEATURES)}.")  # fmt: skip
 @click.option("-x", "stop", is_flag=True, help="Stop at the first unexpected result.")
 @_running(timeout=60.0)
+@JSON
 def check(target: str, framework: str, dtypes: str, targets: str, spared: tuple[str, ...], **options: Any) -> None:
     """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
 
@@ -138,6 +141,7 @@ def _run(
     ledgers: tuple[str, ...],
     timeout: float,
     out: Path,
+    as_json: bool,
     forgotten: tuple[str, ...] = (),
     stop: bool = False,
     patience: float = 300.0,
@@ -145,10 +149,11 @@ def _run(
     """Run the suite on these backends and exit with its code; probing one may take `patience` seconds."""
     from . import controller, survey
 
+    screen = errors if as_json else console
     plan.check_profile(profile)
     plan.check_device(device)
     lint_module.require_consistent()
-    console.print("Looking at what is installed ...", style="dim")
+    screen.print("Looking at what is installed ...", style="dim")
     found = survey.survey(names, device, patience)
     selection = Selection(
         backends=names or tuple(backend.name for backend in found.backends),
@@ -167,13 +172,15 @@ def _run(
         flushing=found.flushing,
         stop=stop,
     )
-    show.opening(console, selection, found)
+    show.opening(screen, selection, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])
-    with show.progress(console) as progress:
+    with show.progress(screen) as progress:
         result = controller.run(selection, found, workers or machine.cores(), out, progress, command)
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
-    show.closing(console, run_read, result, index)
+    show.closing(screen, run_read, result, index)
+    if as_json:
+        click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())
     sys.exit(result.exit_code)
 
 
@@ -184,6 +191,8 @@ def _run(
 def report(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     """Merge runs into one HTML site and a Markdown summary."""
     runs = [records.read(path) for path in records.find(paths)]
+    if (zoo := reports_kills.find(paths)) is not None:
+        html.write_mutants(reports_kills.read(zoo), out)
     index = html.write_site(runs, out)
     summary = {"index": str(index), "summary": str(out / "summary.md"), "runs": [run.path for run in runs]}
     if as_json:
@@ -254,6 +263,51 @@ def lint(as_json: bool) -> None:
         if not problems:
             console.print(lint_module.counted())
     sys.exit(UsageError.exit_code if problems else 0)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--profile", default=plan.DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
+              help="How much to run.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="How many corpora the correct "
+              "ones have to pass.")  # fmt: skip
+@click.option("--thorough", is_flag=True, help="Run every case on every mutant, to see all clauses that notice it.")
+@click.option("-n", "--workers", type=click.IntRange(min=1), default=None, help="Processes. Default: all cores.")
+@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder for mutants.json "
+              "and mutants.html.")  # fmt: skip
+@JSON
+def mutants(
+    names: tuple[str, ...], profile: str, seeds: int, thorough: bool, workers: int | None, out: Path, as_json: bool
+) -> None:
+    """Test the suite itself on implementations that are wrong on purpose.
+
+    Says which clause, family and vector kills which mutant, beside correct implementations that must not be accused.
+    NAMEs choose some of them. Exit code 1 if a mutant survives, a clause does not see a mutant that is named for it,
+    a correct implementation is accused, or a vector fails no mutant and gives no reason.
+    """
+    from . import kills
+
+    screen = errors if as_json else console
+    chosen = kills.choose(names)
+    command = shlex.join(["lossparity", *sys.argv[1:]])
+    depth = kills.ALL if thorough else kills.SPARING
+    with show.progress(screen) as progress:
+        found = kills.run(
+            chosen, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
+        )
+    file, page = reports_kills.write(found, out), html.write_mutants(found, out)
+    if (out / "records.jsonl").exists():  # whose page then links to this one
+        html.write_site([records.read(out / "records.jsonl")], out)
+    if as_json:
+        click.echo(file.read_text(encoding="utf-8"))
+    else:
+        show.zoo(console, found)
+        console.print(f"Report: {page}", soft_wrap=True)
+    sys.exit(0 if found.is_sound else 1)
+
+
+main.add_command(follow_up.replay_command)
+main.add_command(follow_up.freeze_command)
 
 
 if __name__ == "__main__":

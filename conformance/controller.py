@@ -195,7 +195,7 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     if not interrupted:
         problems += _engine_problems(listener.items, specs, code)
         if not stopped:
-            problems += _silent_hearts(listener.items)
+            problems += silent_hearts(listener.items)
         if not stopped and not selection.families and selection.profile != plan.LARGE:
             problems += floors.blind_spots(selection.subjects, listener.judged, on_cpu=on_cpu(selection.device))
     unexpected = sum(item.unexpected for item in listener.items)
@@ -242,17 +242,22 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
     if missing:
         shown = ", ".join(sorted(missing)[:3])
         problems.append(f"{len(missing)} of {len(specs)} items left no record, e.g. {shown}")
-    for item in items:
-        if item.planned != sum(item.statuses.values()):
-            problems.append(f"{item.id}: planned {item.planned} calls, accounted for {sum(item.statuses.values())}")
-        if lost := item.statuses.get(Status.ERROR.value, 0):
-            problems.append(f"{item.id}: our own bridge failed on {lost} calls; the records say how")
+    problems += unaccounted(items)
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not problems:
         problems.append(f"pytest ended with {code}")
     return problems
 
 
-def _silent_hearts(items: Sequence[Item]) -> list[str]:
+def unaccounted(items: Sequence[Item]) -> Iterator[str]:
+    """Calls that got lost, or that our own bridge could not carry."""
+    for item in items:
+        if item.planned != sum(item.statuses.values()):
+            yield f"{item.id}: planned {item.planned} calls, accounted for {sum(item.statuses.values())}"
+        if lost := item.statuses.get(Status.ERROR.value, 0):
+            yield f"{item.id}: our own bridge failed on {lost} calls; the records say how"
+
+
+def silent_hearts(items: Sequence[Item]) -> list[str]:
     """Where the suite never showed that it can fail; not to be asked of a run that was stopped midway."""
     problems = [item.problem for item in items if item.problem]
     beats: defaultdict[tuple[str, str], int] = defaultdict(int)

@@ -5,9 +5,12 @@ An experiment runs what it needs through the executor and says what it found; li
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +23,7 @@ from ..specs.case import Case, Status
 from ..specs.layouts import extent, lay
 from ..specs.nll_loss.clauses import clauses
 from ..specs.nll_loss.generate import case_of_call, laid
+from ..specs.nll_loss.oracle import class_axis
 from ..specs.nll_loss.relations import RELATIONS, Bounds, Comparison, agreeing
 from .judge import Judgement, Traits, judge, with_aspects
 
@@ -164,8 +168,9 @@ def _aliases(case: Case, bench: Bench) -> tuple[Outcome, Found]:
 
 def _state(case: Case, bench: Bench) -> tuple[Outcome, Found]:
     """PURE-3: other calls in between change nothing, nothing is kept of them, and no global generator is drawn from."""
-    other = _with_other_numbers(case.call)
-    calls = (other, case.call, case.call, other)  # each of the two comes after itself and after the other
+    call = _of_a_new_shape(case.call) if bench.subject.capabilities.tier == 3 else case.call
+    other = _with_other_numbers(call)
+    calls = (other, call, call, other)  # each of the two comes after itself and after the other
     for draw in (np.random.random, random.random):  # a state that no seed leads to
         draw()
     generators = _generators(bench.subject)
@@ -180,7 +185,7 @@ def _state(case: Case, bench: Bench) -> tuple[Outcome, Found]:
         said = "right with some numbers, wrong with others: something is kept of an earlier call"
     if _generators(bench.subject) != generators:
         said = "a global random generator was drawn from"
-    return bench.run(case.call), Found({"state": FAIL if said else PASS}, said)
+    return bench.run(call), Found({"state": FAIL if said else PASS}, said)
 
 
 def _is_wrong(call: Call, outcome: Outcome, traits: Traits) -> bool:
@@ -211,10 +216,21 @@ def _threads(case: Case, bench: Bench) -> tuple[Outcome, Found]:
         numbers = [(thread + turn) % len(calls) for turn in range(bench.calls)]
         return [_difference(execute(bench.subject, calls[number])[0], serial[number]) for number in numbers]
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool, _switching_often():
         wrong = [one for answers in pool.map(work, range(THREADS)) for one in answers if one]
     said = f"{len(wrong)} of {THREADS * bench.calls} calls from {THREADS} threads: {wrong[0]}" if wrong else ""
     return bench.run(case.call), Found({"threads": FAIL if wrong else PASS}, said)
+
+
+@contextlib.contextmanager
+def _switching_often() -> Iterator[None]:
+    """Python changes threads after each few instructions, as if each had a core of its own."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _difference(outcome: Outcome, expected: bytes) -> str:
@@ -243,6 +259,20 @@ def _with_other_numbers(call: Call) -> Call:
     if call.weight is not None:
         return dataclasses.replace(call, weight=call.weight[::-1] * call.weight.dtype.type(2))
     return dataclasses.replace(call, input=call.input * call.input.dtype.type(2))
+
+
+_EXTRA_CLASSES = itertools.count(40)
+
+
+def _of_a_new_shape(call: Call) -> Call:
+    """The call with more classes than any before: what is kept by shape is then kept of this call first."""
+    extra = next(_EXTRA_CLASSES)
+
+    def grown(array: Array, axis: int) -> Array:
+        return np.concatenate([array, np.take(array, np.arange(extra) % array.shape[axis], axis)], axis)
+
+    weight = None if call.weight is None else grown(call.weight, 0)
+    return dataclasses.replace(call, input=grown(call.input, class_axis(call.input)), weight=weight)
 
 
 def _generators(subject: Subject) -> tuple[Any, ...]:

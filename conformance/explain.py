@@ -1,29 +1,35 @@
-"""Puts one judged call into words: observed, exact, how far apart, and all of a finding. The only place that does."""
+"""Puts judged calls into words: observed, exact, how far apart, and all of a finding. The only place that does."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, assert_never
 
+import msgspec
 import numpy as np
 
-from ..reports.findings import arrays_of
-from ..reports.records import ClauseInfo, Finding
+from ..reports.findings import arrays_of, replay_line
+from ..reports.records import ClauseInfo, Finding, Record, Tally
 from ..specs.accuracy import Grade, Reduction
 from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
 from ..specs.case import Case, Elementwise, Gradient, Limit, Raises, Returns, Stack, Unjudgeable, Unspecified
 from ..specs.exact import round_to
+from ..specs.nll_loss.clauses import Clause
 from .judge import SYMPTOMS, Judgement
 
-_SHOWN = 8  # elements of an array that are spelt out
+_ELEMENTS = 8  # of an array that are spelt out
 _LONGEST = 300  # characters of an exception's message
 _CLAUSES = 3  # clauses whose statement a finding spells out
 
 
-def finding(finding: Finding, clauses: Mapping[str, ClauseInfo]) -> str:
-    """A finding in full: what went wrong, which clauses say so, the call with its arrays, observed and exact."""
+def finding(finding: Finding, clauses: Mapping[str, ClauseInfo] | Mapping[str, Clause], file: str = "") -> str:
+    """A finding in full: what went wrong, which clauses say so, the call with its arrays, observed and exact.
+
+    With the records `file` that holds it, also how to run it again.
+    """
     lines = [f"{finding.subject}, family {finding.family}, {finding.dtype}: {finding.because}"]
     for id in finding.clauses[:_CLAUSES]:
         lines.append(_labelled(id, f"{clauses[id].level}: {clauses[id].statement}"))
@@ -35,7 +41,36 @@ def finding(finding: Finding, clauses: Mapping[str, ClauseInfo]) -> str:
     if finding.distance:
         lines.append(_labelled("distance", finding.distance))
     lines.append(_labelled("origin", f"{finding.origin}, digest {finding.digest}"))
+    if file:
+        lines.append(_labelled("again", replay_line(file, finding)))
     return "\n".join(lines)
+
+
+def kinds(records: Sequence[Record]) -> list[Finding]:
+    """The smallest unexpected finding of each kind, small ones first, its most telling clauses in front."""
+    found = [record for record in records if isinstance(record, Finding) and not record.expected]
+    share = _share_unexpected(record for record in records if isinstance(record, Tally))
+    smallest: dict[tuple[str, ...], Finding] = {}
+    for one in sorted(found, key=_size):
+        ids = sorted(one.clauses, key=lambda id: -share.get((one.subject, id), 0))
+        smallest.setdefault((one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids)))
+    return list(smallest.values())
+
+
+def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str], float]:
+    """Of each clause on each subject, which share of the calls came out unexpectedly: a large one tells more."""
+    total: Counter[tuple[str, str]] = Counter()
+    wrong: Counter[tuple[str, str]] = Counter()
+    for tally in tallies:
+        total[tally.subject, tally.clause] += tally.count
+        wrong[tally.subject, tally.clause] += 0 if tally.expected else tally.count
+    return {key: wrong[key] / total[key] for key in total if total[key]}
+
+
+def _size(finding: Finding) -> int:
+    """Elements of a call's arrays."""
+    arrays = (value for value in finding.call.values() if isinstance(value, dict) and "shape" in value)
+    return sum(math.prod(array["shape"]) for array in arrays)
 
 
 def _labelled(label: str, text: str) -> str:
@@ -51,6 +86,11 @@ def because(judgement: Judgement, outcome: Outcome) -> str:
     sentence = SYMPTOMS.get(judgement.symptom, "as specified")
     more = f": {judgement.said}" if judgement.said else ""
     return sentence[0].upper() + sentence[1:] + more + "."
+
+
+def fixed(divergence: str | None) -> str:
+    """One sentence about a call that passes unexpectedly."""
+    return f"Passes, although the known divergence {divergence} says that it always fails: is it fixed?"
 
 
 def observed(outcome: Outcome, judgement: Judgement) -> str:
@@ -166,8 +206,8 @@ def _value(value: Array, where: tuple[int, ...]) -> str:
     head = f"{value.dtype.name}{list(value.shape)}"
     if where and len(where) == value.ndim and all(i < n for i, n in zip(where, value.shape, strict=True)):
         return f"{head}, element {list(where)} = {_scalar(value[where])}"
-    flat = value.reshape(-1)[:_SHOWN]
-    more = ", ..." if value.size > _SHOWN else ""
+    flat = value.reshape(-1)[:_ELEMENTS]
+    more = ", ..." if value.size > _ELEMENTS else ""
     return f"{head} [{', '.join(str(element) for element in flat.tolist())}{more}]"
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, configuration
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.errors import Flaky
@@ -53,10 +55,23 @@ def explore(work: Work, family: str, dtype: str, plan: Plan, tier: int) -> None:
     if plan.profile == "nightly":
         test = hypothesis.seed(plan.seed)(test)
     try:
-        test()
+        with _no_litter():
+            test()
     except (_Unexpected, Flaky):  # flaky: the same call came out otherwise the second time
         case, tried = found[-1]
         work.record(case, *tried)
+
+
+@contextlib.contextmanager
+def _no_litter() -> Iterator[None]:
+    """Let Hypothesis keep what it makes of our modules elsewhere than in a folder .hypothesis of whoever runs this."""
+    before = getattr(configuration, "__hypothesis_home_directory", None)  # None: its default
+    with tempfile.TemporaryDirectory(prefix="lossparity-") as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(before)
 
 
 def _settings(plan: Plan, count: int) -> hypothesis.settings:

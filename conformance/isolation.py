@@ -57,7 +57,7 @@ class Isolation:
             outcome = pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             process.join(5)
-            how = _how(process.exitcode)
+            how = how_it_ended(process.exitcode)
             self._end(threads)
             return Crashed(f"{how}, with {threads} thread{'s' * (threads > 1)}")
         if isinstance(outcome, BridgeError):
@@ -96,6 +96,17 @@ class Isolation:
         pipe.close()
 
 
+class NoIsolation(Isolation):
+    """Runs every call in this process."""
+
+    def __init__(self) -> None:
+        super().__init__("", "", 0.0)
+
+    def run(self, subject: Subject, call: Call) -> Outcome:
+        """What the call came to."""
+        return execute(subject, call)[0]
+
+
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
     """Set environment variables for a while; processes started meanwhile inherit them."""
@@ -111,7 +122,8 @@ def environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _how(code: int | None) -> str:
+def how_it_ended(code: int | None) -> str:
+    """A process's exit code in words."""
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"

@@ -326,7 +326,9 @@ def _elementwise(prescribed: Elementwise, value: Array, arithmetic: Arithmetic, 
     nan = bool((np.isnan(value) & ~np.isnan(expected) & ~right).any())
     infinite = bool((np.isinf(value) & ~np.isinf(expected) & ~right).any())
     finite_due = bool((~np.isfinite(expected) & np.isfinite(value) & ~right).any())
-    close = not (nan or infinite or finite_due) and bool((steps_between(expected, value)[~right] <= 1).all())
+    zero_due = bool(((expected == 0) & ~right).any())  # what is ignored is 0, in whatever precision
+    near = (steps_between(expected, value)[~right] <= 1).all()
+    close = bool(near) and not (nan or infinite or finite_due or zero_due)
     symptom = "nan" if nan else "inf" if infinite else "number" if finite_due else "inaccurate" if close else "value"
     return _Look({"value": PASS if close else FAIL, "accuracy": FAIL}, symptom, where=where)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..adapters import registry
-from ..specs.errors import LossparityError, SpecError
+from ..specs.errors import LossparityError, SpecError, nearest
 from ..specs.nll_loss import frozen, large
 from ..specs.nll_loss.clauses import clauses, flags
 from ..specs.nll_loss.corpus import FAMILIES, corpus
 from . import floors, ledger
+from .mutants import zoo
 
 
 def problems() -> Iterator[str]:
@@ -18,8 +19,10 @@ def problems() -> Iterator[str]:
         yield from _clause_problems()
         yield from floors.problems()
         yield from _coverage_problems()
+        yield from _mutant_problems()
         for vector in frozen.vectors().values():
             yield from frozen.problems(vector)
+            yield from _evidence_problems(vector)
         for backend in registry.BUILT_IN:
             yield from _ledger_problems(backend)
     except LossparityError as error:
@@ -37,8 +40,8 @@ def counted() -> str:
     """What was checked, in numbers."""
     rows = sum(len(_rows(backend)) for backend in registry.BUILT_IN)
     return (
-        f"{len(clauses())} clauses, {len(flags())} flags, {len(frozen.vectors())} vectors and {rows} known "
-        "divergences are consistent."
+        f"{len(clauses())} clauses, {len(flags())} flags, {len(frozen.vectors())} vectors, {len(zoo.mutants())} "
+        f"mutants and {rows} known divergences are consistent."
     )
 
 
@@ -74,6 +77,28 @@ def _coverage_problems() -> Iterator[str]:
             observed = clause.level == "RECORD" and clause.id != "SHAPE-8"
             if family in clause.families and clause.id not in seen and not observed:
                 yield f"clauses.toml: {clause.id}: family {family!r} never exercises it"
+
+
+def _mutant_problems() -> Iterator[str]:
+    """Each edit fits, and each clause that can fail, and each bug class, has a mutant."""
+    for variant in zoo.variants().values():
+        zoo.source(variant)
+    named = {clause for mutant in zoo.mutants() for clause in mutant.clauses}
+    for clause in clauses().values():
+        if clause.level != "RECORD" and clause.id not in named:
+            yield f"mutants: none is named for {clause.id}; add one that this clause alone sees"
+    for flag in sorted(set(flags()) - {flag for mutant in zoo.mutants() for flag in mutant.flags}):
+        yield f"mutants: none stands for the bug class {flag}"
+
+
+def _evidence_problems(vector: frozen.Vector) -> Iterator[str]:
+    """Each vector names mutants that fail it, or a reason to be there; `lossparity mutants` runs them."""
+    known = {mutant.name for mutant in zoo.mutants()}
+    for name in vector.kills:
+        if name not in known:
+            yield f"vector {vector.id}: kills {name!r}, which is no mutant; {nearest(name, known)}"
+    if not vector.kills and not vector.why:
+        yield f"vector {vector.id}: names no mutant that it kills, and no reason `why` it is here"
 
 
 def _ledger_problems(backend: str) -> Iterator[str]:

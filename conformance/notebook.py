@@ -105,7 +105,7 @@ class Notebook:
         self._kept[kind] += 1
         said = explain.because(judgement, outcome)
         if not expected and status is Status.PASS:
-            said = f"Passes, although the known divergence {row} says that it always fails: is it fixed?"
+            said = explain.fixed(row)
         words = (
             said,
             explain.observed(outcome, judgement),

@@ -192,6 +192,8 @@ class Work:
             outcome = self.executor.run(case)
             judgement = judge(case, outcome, self.executor.traits)
             judgement = self._look_again(case, outcome, judgement, before)
+            if before is not None:
+                checks.restore(before, case.call)
         except BridgeError as error:
             return None, str(error)
         return outcome, judgement

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -15,14 +14,15 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ..reports import matrix
-from ..reports.records import STATUSES, Finding, Item, Run, Tally
+from ..reports.kills import Zoo
+from ..reports.records import STATUSES, ClauseInfo, Item, Run
 from ..reports.verdict import plural
 from . import explain
 from .controller import Progress, Result
 from .plan import Selection
 from .survey import Survey
 
-_SHOWN = 5
+_SHOWN = 5  # kinds of unexpected results that are told in full
 
 
 def opening(console: Console, selection: Selection, found: Survey) -> None:
@@ -82,40 +82,41 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
 
 def unexpected(console: Console, run: Run, items: int) -> None:
     """What came out unexpectedly in so many items: of each kind the smallest call, in full."""
-    kinds = _kinds(run)
-    clauses = {clause.id: clause for clause in run.header.clauses}
+    kinds = explain.kinds(run.records)
+    clauses = _clauses(run)
     for one in kinds[:_SHOWN]:
-        console.print(f"unexpected: {explain.finding(one, clauses)}", style="red", markup=False, soft_wrap=True)
+        told = explain.finding(one, clauses, run.path)
+        console.print(f"unexpected: {told}", style="red", markup=False, soft_wrap=True)
     if kinds:
-        more = f", {plural(len(kinds) - _SHOWN, 'more kind')}" if len(kinds) > _SHOWN else ""
+        left = len(kinds) - _SHOWN
+        more = f", {plural(left, 'more kind')}" if left > 0 else ""
         console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
 
 
-def _kinds(run: Run) -> list[Finding]:
-    """The smallest unexpected finding of each kind, small ones first, its most telling clauses in front."""
-    found = [finding for finding in run.of(Finding) if not finding.expected]
-    share = _share_unexpected(run)
-    kinds: dict[tuple[str, ...], Finding] = {}
-    for one in sorted(found, key=_size):
-        ids = sorted(one.clauses, key=lambda id: -share.get((one.subject, id), 0))
-        kinds.setdefault((one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids)))
-    return list(kinds.values())
+def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
+    """How a run ended, for programs: the footer's fields, and of each kind of unexpected result the smallest call.
+
+    `text` is what `unexpected` prints of it. Everything else is in the records.
+    """
+    clauses = _clauses(run)
+    findings = [
+        {"text": explain.finding(one, clauses, run.path), **msgspec.structs.asdict(one)}
+        for one in explain.kinds(run.records)
+    ]
+    return {
+        **msgspec.structs.asdict(result.footer),
+        "problems": result.problems,
+        "findings": findings,
+        "subjects": run.header.subjects,
+        "absent": run.header.absent,
+        "records": str(result.file),
+        "report": str(index),
+    }
 
 
-def _share_unexpected(run: Run) -> dict[tuple[str, str], float]:
-    """Of each clause on each subject, which share of the calls came out unexpectedly: a large one tells more."""
-    total: Counter[tuple[str, str]] = Counter()
-    wrong: Counter[tuple[str, str]] = Counter()
-    for tally in run.of(Tally):
-        total[tally.subject, tally.clause] += tally.count
-        wrong[tally.subject, tally.clause] += 0 if tally.expected else tally.count
-    return {key: wrong[key] / total[key] for key in total if total[key]}
-
-
-def _size(finding: Finding) -> int:
-    """Elements of a call's arrays."""
-    arrays = (value for value in finding.call.values() if isinstance(value, dict) and "shape" in value)
-    return sum(math.prod(array["shape"]) for array in arrays)
+def _clauses(run: Run) -> dict[str, ClauseInfo]:
+    """The clauses as the run knew them, by id."""
+    return {clause.id: clause for clause in run.header.clauses}
 
 
 def subject_table(run: Run) -> Table:
@@ -174,3 +175,28 @@ def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
         console.print(f"{absent.name} is not installed; install it with: {absent.install}", markup=False)
     for sentence in found.elsewhere:
         console.print(sentence, markup=False, soft_wrap=True)
+
+
+def zoo(console: Console, found: Zoo) -> None:
+    """The kill matrix in short: what was killed, what was not, and what else would have noticed."""
+    table = Table("tested with", "mutants noticed", "correct ones accused", "", box=None, pad_edge=False)
+    killed, accused = len(found.mutants) - len(found.survivors), sum(bool(one.alarms) for one in found.correct)
+    table.add_row("lossparity", f"{killed} of {len(found.mutants)}", f"{accused} of {len(found.correct)}", "")
+    for rival in found.rivals:
+        caught, tried, wrongly = found.caught(rival.name)
+        numbers = (f"{caught} of {tried}", f"{wrongly} of {len(found.correct)}") if tried else ("-", "-")
+        table.add_row(rival.name, *numbers, rival.absent or rival.says)
+    console.print(table)
+    for one in found.survivors:
+        console.print(f"survives: {one.name}: {one.says}", style="bold red", markup=False, soft_wrap=True)
+    for clause, name in found.blind:
+        console.print(f"blind: {clause} does not see {name}", style="bold red", markup=False, soft_wrap=True)
+    for alarm in found.alarms:
+        console.print(f"false alarm: {alarm}", style="bold red", markup=False, soft_wrap=True)
+    for id in found.unjustified:
+        console.print(f"vector {id} fails no mutant, or not those it names, and gives no reason", style="bold red")
+    for name, why in found.absent.items():
+        console.print(f"variants in {name} were not run: {why}", style="yellow", markup=False)
+    seconds, calls = found.typical()
+    console.print(f"{found.headline()}. {found.sentence()}", soft_wrap=True)
+    console.print(f"Median until the first kill: {calls} calls, {seconds:.2f} s; the zoo took {found.seconds:.0f} s")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,14 @@ def snippet(call: dict[str, Any]) -> str | None:
         # JSON never holds three quotation marks in a row, and a raw string keeps its backslashes.
         f'call = decode_call(json.loads(r"""{encoded}"""))\n'
         "print(call.digest(), call.describe())\n"
+    )
+
+
+def replay_line(path: str, finding: Finding) -> str:
+    """The command that runs a finding of the records file at this path again, ready for a shell."""
+    file = Path(path)
+    return (
+        f"lossparity replay {shlex.quote(str(file.parent if file.name == 'records.jsonl' else file))}#{finding.digest}"
     )
 
 

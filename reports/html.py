@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from . import charts, findings, markdown, tolerance
+from . import charts, findings, kills, markdown, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, cells, family_table
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
@@ -34,6 +34,7 @@ class FindingView:
     divergence: DivergenceInfo | None
     arrays: list[findings.ArrayText]
     snippet: str | None
+    replay: str  # the command that runs it again
     anchor: str | None
     elsewhere: str | None
 
@@ -60,12 +61,36 @@ def write_site(runs: Sequence[Run], out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.md").write_text(markdown.summary(matrix), encoding="utf-8")
     index = out / "index.html"
-    index.write_text(render(matrix), encoding="utf-8")
+    mutants = kills.PAGE if (out / kills.PAGE).exists() else ""
+    index.write_text(render(matrix, mutants), encoding="utf-8")
     return index
 
 
-def render(matrix: Matrix) -> str:
-    """The page as a string."""
+def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
+    """Write the kill matrix as `mutants.html` into `out` and return its path."""
+    out.mkdir(parents=True, exist_ok=True)
+    ours = ("lossparity", "this suite, stopping at the first kill", len(zoo.mutants) - len(zoo.survivors))
+    accused = sum(bool(one.alarms) for one in zoo.correct)
+    rows = [(*ours, len(zoo.mutants), accused, "")]
+    rows += [(rival.name, rival.says, *zoo.caught(rival.name), rival.absent) for rival in zoo.rivals]
+    page = out / kills.PAGE
+    template = _environment().get_template("mutants.html")
+    text = template.render(
+        zoo=zoo,
+        headline=zoo.headline(),
+        sentence=zoo.sentence(),
+        typical=zoo.typical(),
+        rows=rows,
+        by_clause=zoo.by_clause(),
+        blind=Counter(clause for clause, _ in zoo.blind),
+        stylesheet=_asset("style.css"),
+    )
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def render(matrix: Matrix, mutants: str = "") -> str:
+    """The page as a string; `mutants` is the address of the kill matrix, if there is one."""
     views = _Views(matrix)
     subjects = [subject.name for subject in matrix.subjects]
     groups = tolerance.table(matrix.merged.of(Accuracy), subjects)
@@ -76,6 +101,7 @@ def render(matrix: Matrix) -> str:
         .render(
             summary=summarise(matrix),
             matrix=matrix,
+            mutants=mutants,
             merged=matrix.merged,
             families=family_table(matrix),
             unexpected=views.unexpected(),
@@ -164,6 +190,7 @@ class _Views:
             self.known.get(finding.divergence or ""),
             findings.arrays_of(finding.call),
             findings.snippet(finding.call) if here else None,
+            findings.replay_line(self.matrix.merged.file_of(finding.subject), finding),
             here,
             elsewhere,
         )

@@ -47,6 +47,10 @@ class Merged:
             if self.owner.get(record.subject, index) == index
         ]
 
+    def file_of(self, subject: str) -> str:
+        """The records file that `subject` is taken from."""
+        return self.runs[self.owner.get(subject, -1)].path
+
     def knows(self, subject: str, clause: str) -> bool:
         """Whether the run that `subject` is taken from had this clause in its specification."""
         return any(known.id == clause for known in self.runs[self.owner[subject]].header.clauses)

@@ -225,7 +225,7 @@ def decode_array(data: Any, where: str = "array") -> Array:
         if size and not values:
             raise ValueError("no values for a shape that is not empty")
         filled = list(itertools.islice(itertools.cycle(values), size)) if size else []
-        array = np.array(filled, dtype=np.float64 if dtype.kind in "fV" else None)
+        array = np.array(filled, dtype=np.float64 if dtype.kind in "fV" else dtype)
         return array.astype(dtype).reshape(shape)
     except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
         raise VectorError(f"{where}: {type(error).__name__}: {error}") from error

@@ -42,6 +42,12 @@ class RecordsError(LossparityError):
     exit_code = 4
 
 
+class NotReproduced(LossparityError):
+    """What failed once does not fail again."""
+
+    exit_code = 1
+
+
 class NothingRan(LossparityError):
     """The selection left nothing to run."""
 

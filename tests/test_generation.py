@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.specs.call import Call, decode_call, encode_call
+from lossparity.specs.call import Call, Transform, decode_call, encode_call
 from lossparity.specs.errors import VectorError
 from lossparity.specs.nll_loss import frozen
 from lossparity.specs.nll_loss.corpus import FAMILIES, MADE, PROFILES, corpus, corpus_size
+from lossparity.specs.nll_loss.generate import case_of_call
 from lossparity.specs.stream import Stream
 
 
@@ -120,3 +121,18 @@ def test_broken_vectors_are_refused(path: tuple[Any, ...], value: Any, words: st
 def test_a_vector_file_that_is_no_json_is_refused() -> None:
     with pytest.raises(VectorError, match=r"x\.json"):
         frozen.parse("{", "x.json")
+
+
+def test_the_largest_integers_survive_json_beside_small_ones() -> None:
+    target = np.array([2**64 - 100, 1, 3], np.uint64)
+    again = decode_call(json.loads(json.dumps(encode_call(Call(np.zeros((3, 4), np.float32), target)))))
+    assert again.target.tolist() == target.tolist()
+
+
+def test_readers_are_told_of_free_entries() -> None:
+    """An entry that is not listed has to be 0, so a free one has to be listed."""
+    weight = np.array([2.0**127, 1.5 * 2.0**127], np.float32)
+    call = Call(np.ones((2, 2), np.float32), np.array([0, 1]), weight, transform=Transform("gradient", np.float32(1)))
+    expected = frozen.describe(case_of_call(call, "gradient", 3, "test").expectation)
+    allowed = [(place, low, high) for place, _, low, high in expected["entries"]]
+    assert allowed == [(0, "-inf", "inf"), (3, "-inf", "inf")]

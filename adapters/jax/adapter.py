@@ -13,6 +13,7 @@ from ...specs.call import Array, Call
 from ...specs.errors import BridgeError
 from ..base import Backend, Capabilities, Subject, on_cpu, require_device, require_type
 from ..user import returning
+from .script import spell
 
 _X32 = {"float64": "jax_enable_x64 is off, as it is unless a user switches it on"}
 _FLAT = "JAX arrays have no strides: what is passed is laid out anew by the framework"
@@ -211,4 +212,5 @@ BACKEND = Backend(
     version=_version,
     devices=_devices,
     wrap=_wrap,
+    spell=spell,
 )

@@ -10,6 +10,7 @@ import numpy as np
 from ...specs.call import Array, Call
 from ..base import Backend, Capabilities, Subject, require_type
 from ..user import returning
+from .script import spell
 
 _WITHOUT = {
     "weight gradient": "the port offers the gradient with respect to input only",
@@ -78,4 +79,5 @@ BACKEND = Backend(
     version=lambda: np.__version__,
     devices=lambda: ["cpu"],
     wrap=_wrap,
+    spell=spell,
 )

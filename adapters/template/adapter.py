@@ -123,4 +123,5 @@ BACKEND = Backend(
     subjects=_subjects,
     version=lambda: np.__version__,
     devices=lambda: ["cpu"],
+    # spell=spell, so that `lossparity replay` can write a failing call down as a script: see docs/writing-an-adapter.md
 )

@@ -13,6 +13,7 @@ from ...specs.call import Array, Call
 from ...specs.errors import BridgeError, UsageError
 from ..base import Backend, Capabilities, Subject, require_device, require_type
 from ..user import returning
+from .script import spell
 
 _FLAT = "TensorFlow tensors have no strides: what is passed is copied into the usual order"
 _WITHOUT = {"strides": _FLAT, "mutable arrays": "TensorFlow tensors are immutable, and arrays are copied into them"}
@@ -221,4 +222,5 @@ BACKEND = Backend(
     version=_version,
     devices=_devices,
     wrap=_wrap,
+    spell=spell,
 )

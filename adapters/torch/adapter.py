@@ -15,6 +15,7 @@ from ...specs.call import BFLOAT16, TARGET_DTYPES, Array, Call, Transform
 from ...specs.layouts import extent
 from ..base import Backend, Capabilities, Subject, on_cpu, require_device, require_type
 from ..user import returning
+from .script import spell
 
 _NOT_LONG = "the native op takes int64 and, up to two axes of input, uint8 targets only"
 _EAGER_WITHOUT = dict.fromkeys(
@@ -285,4 +286,5 @@ BACKEND = Backend(
     version=_version,
     devices=_devices,
     wrap=_wrap,
+    spell=spell,
 )

@@ -33,6 +33,10 @@ EDGES = frozenset(
 )
 
 
+# Below the logarithm of every probability that float32 can hold.
+_LOWEST_LOG = -104
+
+
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One normative sentence; the head of clauses.toml explains the fields."""
 
@@ -155,7 +159,7 @@ def _by_values(facts: Facts) -> Iterator[str]:
         yield {"none": "VALUE-1", "sum": "VALUE-2", "mean": "VALUE-3"}[facts.reduction]
         if not facts.finite:
             yield "SPECIAL-1"
-        elif bool((facts.selected.inputs > 0).any()):
+        elif bool(((facts.selected.inputs > 0) | (facts.selected.inputs < _LOWEST_LOG)).any()):
             yield "VALUE-5"
     if facts.call.omitted:
         yield "VALUE-4"

@@ -52,6 +52,7 @@ RANKS = (
     (0, 3, 2, 2),
     (2, 3, 0, 2, 1),
     (33, 7),
+    (4, 4),
 )
 # Tier 3: sizes at block edges, many classes.
 EDGE_SHAPES = tuple((n, 3) for n in sorted(EDGES) if n <= 4097)
@@ -244,7 +245,7 @@ def _free_shapes(family: str) -> Sequence[tuple[int, ...]]:
         case "ignore":
             return ((12, 5), (65, 4), (128, 3), (7, 300), (3, 5, 6), (2, 4, 3, 3), (4,), (2, 3, 4, 5, 2))
         case _:
-            return ((12, 5), (2, 4, 3), (9, 3, 2, 2), (3,), (2, 3, 2, 2, 2), (40, 6))
+            return ((12, 5), (2, 4, 3), (9, 3, 2, 2), (3,), (2, 3, 2, 2, 2), (40, 6), (6, 6))
 
 
 # --- what no covering array would meet -------------------------------------------------------------------
@@ -288,12 +289,13 @@ def _pinned_ignoring(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
         for seed in range(4):
             yield 1, Structure(CORE[0], dtype, "int32", sentinel=2**40 + 1, inputs="dyadic", seed=seed)
     for sentinel in SENTINELS:
-        yield 2, Structure(RANKS[-1], dtype, "int32", "dyadic", sentinel, inputs="dyadic")
+        yield 2, Structure((33, 7), dtype, "int32", "dyadic", sentinel, inputs="dyadic")
         yield 3, Structure((12, 5), dtype, sentinel=sentinel, inputs="dyadic", weights="dyadic")
     for target_dtype, sentinel in (
         ("uint8", -100),
         ("uint8", -1),
         ("int8", 156),
+        ("int8", 256 + 3),
         ("uint16", -100),
         ("uint8", 256 + 3),
         ("uint32", 2**31),
@@ -320,7 +322,7 @@ def _pinned_accuracy(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
 
 
 def _pinned_special(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
-    for shape in (*CORE, RANKS[-1]):
+    for shape in (*CORE, (33, 7)):
         weighted, target_dtype = signature_of(shape)
         weights = "ones" if weighted else "none"
         tier = 1 if shape in CORE else 2

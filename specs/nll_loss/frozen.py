@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ..accuracy import Reduction
 from ..call import FLOAT_DTYPES, Array, decode_call
@@ -28,7 +29,8 @@ FORMAT = 1
 class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One frozen case. `expect` repeats the oracle's answer for readers without an oracle; lint compares them.
 
-    `experiment` names a clause that several calls made of this one decide.
+    `experiment` names a clause that several calls made of this one decide. `kills` are some of the mutants that fail
+    it; a vector that fails none says `why` it is there.
     """
 
     id: str
@@ -39,6 +41,8 @@ class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expect: dict[str, Any]
     tier: int = 1
     experiment: str = ""
+    kills: tuple[str, ...] = ()
+    why: str = ""
 
 
 class VectorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,13 +119,14 @@ def describe(expectation: Expectation) -> dict[str, Any]:
 
 
 def _entries(flat: Array, entries: Elementwise | Bands) -> list[list[Any]]:
-    """[position in row-major order, rounded value, smallest and largest that are allowed] for each entry not free."""
+    """[position in row-major order, rounded value, smallest and largest that are allowed]; free: all are."""
     if isinstance(entries, Elementwise):
-        columns = (entries.value, entries.value, entries.value)
+        columns = [entries.value.astype(float)] * 3
     else:
-        bound = ~entries.free
-        flat, columns = flat[bound], (entries.rounded[bound], entries.low[bound], entries.high[bound])
-    rows = zip(flat.tolist(), *(column.astype(float).tolist() for column in columns), strict=True)
+        low = np.where(entries.free, -np.inf, entries.low.astype(float))
+        high = np.where(entries.free, np.inf, entries.high.astype(float))
+        columns = [entries.rounded.astype(float), low, high]
+    rows = zip(flat.tolist(), *(column.tolist() for column in columns), strict=True)
     return [[place, *map(_number, values)] for place, *values in rows]
 
 

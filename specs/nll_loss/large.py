@@ -58,13 +58,13 @@ def large_cases(dtype: str, seed: int, tier: int) -> Iterator[Case]:
         call = sparse_call(size, dtype, seed)
         for reduction in size.reductions:
             variant = dataclasses.replace(call, reduction=reduction)
-            yield _case(variant, f"large/{number}")
+            yield sparse_case(variant, f"large/{number}")
             yield _gradient(variant, f"large/{number}")
     for shape in MANY_CLASSES:
         for target_dtype in TARGET_DTYPES:
             structure = Structure(shape, dtype, target_dtype, targets="extremes", mask="no", inputs="dyadic", seed=seed)
             call = dataclasses.replace(base(structure, FAMILY), reduction="none")
-            yield _case(call, f"large/{shape}")
+            yield sparse_case(call, f"large/{shape}")
             yield _gradient(call, f"large/{shape}")
 
 
@@ -100,7 +100,7 @@ def _anywhere(stream: Stream, classes: int, count: int) -> Array:
     return (stream.integers(0, 2**13, count) * 2**13 + stream.integers(0, 2**13, count)) % classes
 
 
-def _case(call: Call, origin: str) -> Case:
+def sparse_case(call: Call, origin: str) -> Case:
     """The case of a call; which other clauses it exercises is not asked, as that would read all of the input."""
     selection = select(call)
     answer = expect(call, selection) if call.transform is None else expect_transformed(call, selection)
@@ -111,4 +111,4 @@ def _gradient(call: Call, origin: str) -> Case:
     """The gradient with an upstream of 2, of which float16 holds every product."""
     shape = call.target.shape if call.reduction == "none" else ()
     transform = Transform("gradient", np.full(shape, 2.0).astype(call.input.dtype))
-    return _case(dataclasses.replace(call, transform=transform), origin)
+    return sparse_case(dataclasses.replace(call, transform=transform), origin)

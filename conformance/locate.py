@@ -1,0 +1,155 @@
+"""Finds the case that a command line names: a vector of ours, a file of vectors, or a finding in a run's records."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..adapters import registry, user
+from ..reports import records
+from ..reports.findings import replay_line
+from ..reports.records import Finding, Run, SubjectInfo
+from ..reports.verdict import plural
+from ..specs.call import decode_call
+from ..specs.case import Case
+from ..specs.errors import UsageError, VectorError, nearest
+from ..specs.nll_loss import large
+from ..specs.nll_loss.clauses import clauses
+from ..specs.nll_loss.frozen import Vector, parse, vectors
+from ..specs.nll_loss.generate import case_of_call, experiment
+from . import explain
+
+_LISTED = 20
+_EXPERIMENTS = ("PURE", "REL")  # families of clauses that several calls decide
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A case in a form that crosses process boundaries, arrangements in memory included, and whom it is about.
+
+    `subject` is empty for a vector, which is about everybody; `key` is the name by which -b finds its backend.
+    """
+
+    call: dict[str, Any]  # specs.call.encode_call
+    family: str
+    origin: str
+    clauses: tuple[str, ...]
+    experiment: str = ""
+    subject: str = ""
+    key: str = ""
+
+    def case(self) -> Case:
+        """The case, with the oracle's expectation; raises VectorError when its call cannot be decoded."""
+        call = decode_call(self.call, self.origin)
+        if self.family == large.FAMILY:
+            return large.sparse_case(call, self.origin)
+        case = case_of_call(call, self.family, 1, self.origin, self.clauses)
+        return experiment(case, self.experiment) if self.experiment else case
+
+
+def locate(name: str) -> list[Located]:
+    """What a name stands for: one case, or the same call in several experiments or on several subjects.
+
+    Raises UsageError where it stands for nothing, or for too much, and says what there is.
+    """
+    if name in vectors():
+        return [of_vector(vectors()[name])]
+    place, _, choice = name.rpartition("#") if "#" in name and not Path(name).exists() else (name, "", "")
+    path = Path(place)
+    if not path.exists():
+        raise UsageError(
+            f"no vector or file {place!r}; {nearest(place, vectors())}; or name a file of vectors, or a run's folder "
+            "or records.jsonl with #DIGEST behind it"
+        )
+    return [of_vector(_vector(path, choice))] if path.suffix == ".json" else _recorded(path, choice)
+
+
+def of_vector(vector: Vector) -> Located:
+    """A vector, about nobody in particular."""
+    return Located(vector.call, "vectors", f"vector {vector.id}", vector.clauses, vector.experiment)
+
+
+def _vector(path: Path, id: str) -> Vector:
+    """The vector with this id in a file, or its only one."""
+    try:
+        found = {vector.id: vector for vector in parse(path.read_text(encoding="utf-8"), str(path))}
+    except (OSError, UnicodeDecodeError) as error:
+        raise VectorError(f"{path}: {error}; name a JSON file of vectors") from error
+    if not id and len(found) == 1:
+        return next(iter(found.values()))
+    if id not in found:
+        asked = f"no vector {id!r}" if id else plural(len(found), "vector")
+        raise UsageError(f"{path}: {asked}; name one of them as {path}#ID: {', '.join(found) or 'there is none'}")
+    return found[id]
+
+
+# --- findings ----------------------------------------------------------------------------------------------
+
+
+def _recorded(path: Path, digest: str) -> list[Located]:
+    """The findings whose digest begins so; without one, the only unexpected finding."""
+    runs = [records.read(file) for file in records.find([path])]
+    found = [(run, one) for run in runs for one in run.of(Finding)]
+    chosen = [pair for pair in found if (pair[1].digest.startswith(digest) if digest else not pair[1].expected)]
+    count = len({one.digest for _, one in chosen})
+    if count == 1:
+        return _distinct(chosen)
+    what = (
+        f"has {plural(count, 'call')} whose digest begins with {digest}"
+        if digest
+        else (f"has unexpected results of {plural(count, 'call')}")
+    )
+    raise UsageError(f"{path} {what}; name one, such as\n{_listed(runs, chosen if digest and chosen else [])}")
+
+
+def _listed(runs: Sequence[Run], chosen: Sequence[tuple[Run, Finding]]) -> str:
+    """Findings, each with the command that runs it again: those chosen, or of each unexpected kind the smallest."""
+    listed = chosen or [(run, one) for run in runs for one in explain.kinds(run.records)]
+    listed = listed or [(run, one) for run in runs for one in run.of(Finding)]
+    lines = dict.fromkeys(
+        f"  {replay_line(run.path, one)}  {one.subject} {', '.join(one.clauses[:3])}: {one.because}"
+        for run, one in listed
+    )
+    more = [f"  and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return "\n".join([*list(lines)[:_LISTED], *more]) if lines else "  nothing: there are no findings"
+
+
+def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
+    """One case for each subject and experiment that a call was found with, unexpected ones first."""
+    cases: dict[tuple[str, str], Located] = {}
+    for run, one in sorted(found, key=lambda pair: pair[1].expected):
+        known = tuple(id for id in one.clauses if id in clauses())
+        several = next((id for id in known if clauses()[id].family in _EXPERIMENTS), "")
+        located = Located(one.call, one.family, one.origin, known, several, one.subject, _key(run, one.subject))
+        cases.setdefault((one.subject, several), located)
+    return list(cases.values())
+
+
+def _key(run: Run, subject: str) -> str:
+    """The name by which -b finds the backend of a run's subject; the header tells where a user's function is.
+
+    Empty where nothing tells.
+    """
+    info = next((info for info in run.header.subjects if info.name == subject), None)
+    if info is None:
+        return ""
+    if info.binding == "user":
+        return _users(info)
+    if info.backend in registry.names():
+        return info.backend
+    words = shlex.split(run.header.command)
+    given = [word for flag, word in itertools.pairwise(words) if flag in ("-b", "--backend")]
+    return next((name for name in given if ":" in name and registry.backend(name).name == info.backend), "")
+
+
+def _users(info: SubjectInfo) -> str:
+    """The key of a user's function; empty where its file is gone, or it never had a place to be found at."""
+    place = next(iter(info.notes), "")
+    module, _, function = place.rpartition(":")
+    if not module or module.endswith(".py") and not Path(module).is_file():
+        return ""
+    return user.Target(info.backend, module, function, info.dtypes, info.target_dtypes).key

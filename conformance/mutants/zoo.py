@@ -1,0 +1,128 @@
+"""The zoo: each variant is a correct loss with a few lines edited, wrong on purpose or different in a legal way.
+
+FRAMEWORK_loss.py is written to be edited; FRAMEWORK_faults.toml and FRAMEWORK_correct.toml hold the edits. So a fault
+is as small as a real slip, and the slip itself is what a reader sees.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+from collections.abc import Callable, Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from ...adapters import user
+from ...specs.call import FLOAT_DTYPES, TARGET_DTYPES
+from ...specs.errors import SpecError
+from ...specs.nll_loss.clauses import clauses, flags
+from ...specs.tables import load_table
+
+FRAMEWORKS = ("numpy", "torch", "jax")
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One row of a table: what is edited, and what must come of it.
+
+    A fault names `clauses`, each of which sees it by its own checks alone, and `flags`, the bug classes it stands
+    for. A correct variant names the SHOULD clauses that it departs from.
+    """
+
+    name: str
+    says: str  # the fault, or the difference, in words
+    edits: tuple[tuple[str, str], ...] = ()  # (text that stands exactly once in the loss, what replaces it)
+    clauses: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    departs: tuple[str, ...] = ()
+    framework: str = ""  # told by the file that it stands in
+    correct: bool = False  # likewise
+
+    @property
+    def target(self) -> user.Target:
+        """The function, as `lossparity check` is told of it, with every dtype of target asked for."""
+        return user.Target(self.framework, __package__ or "", self.name, FLOAT_DTYPES, TARGET_DTYPES)
+
+
+@functools.cache
+def variants() -> Mapping[str, Variant]:
+    """All of them by name, faults first; raises SpecError for a table that is wrong."""
+    found = [variant for kind in ("faults", "correct") for name in FRAMEWORKS for variant in _table(name, kind)]
+    for variant in found:
+        if problem := _problem(variant):
+            raise SpecError(f"mutants/{variant.framework}: {variant.name}: {problem}")
+    names = [variant.name for variant in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SpecError(f"mutants: {twice} stands twice; every variant needs a name of its own")
+    return dict(zip(names, found, strict=True))
+
+
+def mutants() -> list[Variant]:
+    """The wrong ones."""
+    return [variant for variant in variants().values() if not variant.correct]
+
+
+def correct() -> list[Variant]:
+    """The correct ones."""
+    return [variant for variant in variants().values() if variant.correct]
+
+
+def base(framework: str) -> Variant:
+    """The loss that a framework's variants are edits of, as a variant without edits."""
+    return next(variant for variant in correct() if variant.framework == framework and not variant.edits)
+
+
+def source(variant: Variant) -> str:
+    """The edited loss; raises SpecError unless each edit's text stands exactly once."""
+    text = _read(f"{variant.framework}_loss.py")
+    for old, new in variant.edits:
+        if text.count(old) != 1:
+            raise SpecError(f"mutants: {variant.name}: {old!r} stands {text.count(old)} times in the loss, not once")
+        text = text.replace(old, new)
+    return text
+
+
+@functools.cache
+def function(name: str) -> Callable[..., Any]:
+    """The function of a variant, the same object each time; its framework is imported now."""
+    text = source(variants()[name])
+    file = f"<mutant {name}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # tracebacks show the lines
+    namespace: dict[str, Any] = {"__name__": f"{__package__}.{name}"}
+    exec(compile(text, file, "exec"), namespace)
+    return namespace["nll_loss"]
+
+
+def lines_changed(variant: Variant) -> Iterator[tuple[str, str]]:
+    """(before, after) of each edit, indented as little as possible, for people."""
+    for old, new in variant.edits:
+        yield old.strip(), new.strip()
+
+
+def _problem(variant: Variant) -> str:
+    """What is wrong with a row; empty when nothing is."""
+    for clause in (*variant.clauses, *variant.departs):
+        if clause not in clauses():
+            return f"no clause {clause!r}"
+    for flag in variant.flags:
+        if flag not in flags():
+            return f"no flag {flag!r}"
+    if variant.correct:
+        unfit = variant.clauses or variant.flags
+        must = [id for id in variant.departs if clauses()[id].level == "MUST"]
+        return "is correct: no clause, no flag" if unfit else f"departs from {must[0]}, a MUST" if must else ""
+    if not (variant.clauses and variant.flags and variant.edits):
+        return "names no clause, no flag or no edit"
+    return "" if not variant.departs else "is wrong: it names clauses, and no departures"
+
+
+def _table(framework: str, kind: str) -> Iterator[Variant]:
+    file = f"{framework}_{kind}.toml"
+    key = "mutant" if kind == "faults" else "correct"
+    for row in load_table(_read(file), key, Variant, f"mutants/{file}", SpecError, name="name"):
+        yield msgspec.structs.replace(row, framework=framework, correct=kind == "correct")
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__ or __name__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,223 @@
+"""Runs one case again: on whom it is about, or on whom is asked for, judged and explained as a run does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..adapters import user
+from ..reports.records import Finding
+from ..specs.call import FLOAT_DTYPES, Outcome, Unsupported, encode_call
+from ..specs.case import Case, Status
+from ..specs.errors import UsageError
+from ..specs.nll_loss.clauses import clauses
+from . import explain, ledger, plan
+from .judge import Judgement, Traits
+from .ledger import Divergence, Resolved
+from .locate import Located
+from .plan import Selection
+from .reproducer import Fault, Reproducer, reproducer
+from .rerun import Child, Hello
+
+FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+# Clauses that say what is special about a call stand before those that every call exercises.
+_TELLING = ("PURE", "REL", "LAYOUT", "ERR", "GRAD", "IGN", "WEIGHT", "SPECIAL", "ACC", "VALUE", "DTYPE", "SHAPE")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run: as the options of `run` say."""
+
+    device: str = "cpu"
+    seconds: float = 300.0  # a call's time limit
+    strict: bool = False
+    ledgers: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of one case on one subject."""
+
+    located: Located
+    case: Case
+    subject: str
+    key: str  # by which -b finds the subject's backend
+    backend: str
+    version: str
+    outcome: Outcome
+    judgement: Judgement
+    traits: Traits
+    verdicts: tuple[Resolved, ...]
+    rows: tuple[Divergence, ...]  # known divergences that expect some of the verdicts
+    device: str
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether every verdict is."""
+        return all(one.expected for one in self.verdicts)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the clauses that failed, the most telling first: MUST before SHOULD, those a vector was made for."""
+        ids = [one.verdict.clause for one in self.verdicts if one.verdict.status in FAILED]
+
+        def rank(id: str) -> tuple[bool, bool, int]:
+            clause = clauses()[id]
+            return clause.level != "MUST", id not in self.located.clauses, _TELLING.index(clause.family)
+
+        return tuple(sorted(ids, key=rank))
+
+    @property
+    def finding(self) -> Finding:
+        """The same as a finding, as records hold it."""
+        call = self.case.call
+        surprising = tuple(one.verdict.clause for one in self.verdicts if not one.expected)
+        status = self.judgement.status.value
+        return Finding(
+            subject=self.subject,
+            family=self.case.family,
+            dtype=call.dtype if call.dtype in FLOAT_DTYPES else "float32",
+            clauses=self.failed or surprising,
+            flags=self.case.flags,
+            status=status,
+            expected=self.is_expected,
+            divergence=next((row.id for row in self.rows), None),
+            because=self._because(),
+            observed=explain.observed(self.outcome, self.judgement),
+            exact=explain.exact(self.case, self.judgement),
+            distance=explain.distance(self.judgement, self.case, self.outcome),
+            call=encode_call(call),
+            summary=call.describe(),
+            digest=call.digest(),
+            origin=self.case.origin,
+        )
+
+    def _because(self) -> str:
+        if isinstance(self.outcome, Unsupported):
+            return "The subject declares that it does not do this."
+        if missed := [one for one in self.verdicts if not one.expected and one.verdict.status is Status.PASS]:
+            return explain.fixed(missed[0].divergence)
+        return explain.because(self.judgement, self.outcome)
+
+    @property
+    def fault(self) -> Fault:
+        """What a script about it needs to know."""
+        return Fault(self.case, self.outcome, self.judgement, self.traits, self.subject, self.key, self.device)
+
+    def reproduce(self) -> Reproducer:
+        """A script that was seen to show the fault, or why there is none."""
+        if self.judgement.status not in FAILED:
+            return Reproducer(why_not="no standalone reproducer: nothing failed")
+        headline = [f"{self.subject}, {self.backend} {self.version}: {self._because()}"]
+        headline += [f"{id}: {clauses()[id].statement}" for id in self.failed[:1]]
+        return reproducer(self.fault, headline)
+
+
+class Session:
+    """A backend, by the name that -b gives it, in a child process, with its known divergences."""
+
+    def __init__(self, key: str, settings: Settings) -> None:
+        self.key, self.settings = key, settings
+        self._child = Child(key, settings.device, settings.seconds)
+        self.hello = self._child.hello
+        try:
+            self._rows = plan.divergences(_selection(key, self.hello, settings))
+        except BaseException:
+            self._child.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._child.close()
+
+    def subjects(self, name: str) -> tuple[str, ...]:
+        """The subjects that a name stands for; the backend's own, or none, stands for all of them."""
+        known = dict.fromkeys(self.hello.subjects, self.hello.backend)
+        return plan.choose_subjects([name] if name else [], known)
+
+    def run(self, located: Located, subject: str) -> Replayed:
+        """Run a case on one of the subjects; raises BridgeError when our bridge could not carry the call."""
+        case = located.case()
+        answer = self._child.run(subject, located, case)
+        rows = ledger.for_subject(self._rows, subject, self.hello.version)
+        verdicts = tuple(rows.resolve(case, answer.judgement, self.settings.strict))
+        shown = {one.divergence for one in verdicts}
+        return Replayed(
+            located=located,
+            case=case,
+            subject=subject,
+            key=self.key,
+            backend=self.hello.backend,
+            version=self.hello.version,
+            outcome=answer.outcome,
+            judgement=answer.judgement,
+            traits=answer.traits,
+            verdicts=verdicts,
+            rows=tuple(row for row in rows.rows if row.id in shown),
+            device=self.settings.device,
+        )
+
+
+def replay(cases: Sequence[Located], names: Sequence[str], settings: Settings) -> list[Replayed]:
+    """Run cases on the subjects that `names`, as given to -b, stand for; without names on whom each is about.
+
+    Raises UsageError, AdapterUnavailable, and BridgeError when our bridge could not carry a call.
+    """
+    wanted: dict[str, list[tuple[Located, str]]] = {}  # key -> (case, name of the subject or of its backend)
+    for located in cases:
+        for key, name in _subjects(located, names):
+            wanted.setdefault(key, []).append((located, name))
+    replayed: dict[tuple[str, str, str], Replayed] = {}  # two names may stand for one subject
+    for key, pairs in wanted.items():
+        with Session(key, settings) as session:
+            for located, name in pairs:
+                for subject in session.subjects(name):
+                    if (key, subject, located.experiment) not in replayed:
+                        replayed[key, subject, located.experiment] = session.run(located, subject)
+    return list(replayed.values())
+
+
+def _subjects(located: Located, names: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """(key of a backend, name of its subject or nothing) for each subject that a case is to run on."""
+    if not names:
+        if not located.subject:
+            return [(backend.name, "") for backend in plan.choose_backends(())]
+        if not located.key:
+            raise UsageError(
+                f"the records do not tell where {located.subject} is, or it is not there any more; say it with "
+                f"-b FRAMEWORK{user.SIGN}path/to/file.py:FUNCTION, or -b package.module:object for an adapter"
+            )
+        return [(located.key, located.subject)]
+    chosen: list[tuple[str, str]] = []
+    for name in names:
+        if name == located.subject and located.key:
+            chosen.append((located.key, name))
+            continue
+        (backend,) = plan.choose_backends([name])
+        key = plan.key_of(backend, [name])
+        chosen.append((key, "" if key == name else name))
+    return chosen
+
+
+def _selection(key: str, hello: Hello, settings: Settings) -> Selection:
+    """The run that this is a part of, for whom known divergences are looked up."""
+    subjects = tuple(hello.subjects)
+    return Selection(
+        backends=(key,),
+        subjects=subjects,
+        owners={hello.backend: subjects},
+        profile=plan.DEFAULT_PROFILE,
+        seed=0,
+        strict=settings.strict,
+        device=settings.device,
+        ledgers=tuple(str(Path(file).resolve()) for file in settings.ledgers),
+        trail="",
+        seconds=settings.seconds,
+        forgotten=settings.forgotten,
+    )

@@ -1,0 +1,172 @@
+"""Conformance tests inside a test suite of one's own: one for each family of cases and dtype of input.
+
+    from lossparity.conformance.testing import conformance_tests
+    from my_project.losses import nll_loss
+
+    test_nll_loss = conformance_tests(nll_loss, framework="torch")
+
+pytest then collects `test_nll_loss[ignore-float32]` and its like, which make the calls of `lossparity check`, here in
+pytest's own process and on the CPU. So a function that crashes or hangs takes that pytest along; `lossparity check`
+survives both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..adapters import registry, user
+from ..adapters.base import Backend, Subject
+from ..reports.records import Item, Record
+from ..reports.verdict import plural
+from ..specs.case import Status
+from ..specs.errors import LossparityError, UsageError
+from ..specs.nll_loss.clauses import clauses
+from ..specs.nll_loss.frozen import vector_cases, vectors
+from . import controller, explain, plan
+from .breadcrumb import NoTrail
+from .isolation import NoIsolation
+from .judge import Traits
+from .ledger import Divergence, for_subject, load_file
+from .runner import VECTORS, ItemSpec, Plan, planned_cases, probe, run_item
+
+_DEVICE = "cpu"
+_SHOWN = 3  # kinds of unexpected results that one test tells in full
+_SAYS_NOTHING = {Status.UNSUPPORTED.value, Status.UNINFORMATIVE.value}
+
+
+def conformance_tests(
+    function: Callable[..., Any],
+    *,
+    framework: str,
+    profile: str = plan.DEFAULT_PROFILE,
+    dtypes: str | Iterable[str] = (),
+    targets: str | Iterable[str] = (),
+    without: str | Iterable[str] = (),
+    families: str | Iterable[str] = (),
+    ledger: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    strict: bool = False,
+) -> Callable[[ItemSpec], None]:
+    """A parametrized test function; assign it to a name that begins with `test_`.
+
+    `function` takes (input, target, weight=None, ignore_index=-100, reduction="mean") as arrays of the framework. The
+    options are those of `lossparity check`; `ledger` is a file of known divergences. Where the framework is not
+    installed the tests are skipped, and so is a test all of whose calls ask for what the function is without.
+
+    Raises UsageError, or LedgerError for the file, when it is called and not when the tests run.
+    """
+    backend = registry.backend(framework)
+    user.require_wrap(backend)
+    asked = [_words(option) for option in (dtypes, targets, without)]
+    target = user.target_of(function, framework, *asked)
+    if plan.check_profile(profile) == plan.LARGE:
+        raise UsageError(f"profile {profile!r} takes gigabytes a call; leave it to `lossparity check`")
+    suite = _Suite(
+        function,
+        target,
+        backend,
+        Plan(profile, plan.choose_seed(profile, seed), strict, _DEVICE),
+        () if ledger is None else load_file(Path(ledger), [target.subject], vectors()),
+    )
+    items = [one for one in plan.items([target.subject], _words(families), profile) if one.dtype in target.dtypes]
+    items = [one for one in items if one.family != VECTORS or any(vector_cases(one.dtype))]
+    items.sort(key=lambda item: item.family != VECTORS)  # the most telling calls first
+    test = _at_the_line_of_the_caller(lambda item: suite.run(item))
+    test.__doc__ = f"{target.place} conforms to the specification of nll_loss."
+    test = pytest.mark.parametrize("item", items, ids=[f"{item.family}-{item.dtype}" for item in items])(test)
+    absent = f"{backend.name} is not installed; install it with: {backend.install}"
+    return pytest.mark.skipif(not registry.is_installed(backend), reason=absent)(test)
+
+
+def _words(option: str | Iterable[str]) -> tuple[str, ...]:
+    return (option,) if isinstance(option, str) else tuple(option)
+
+
+def _at_the_line_of_the_caller(test: Any) -> Any:
+    """The test, standing where `conformance_tests` was called: pytest and editors tell the place of a test."""
+    caller = sys._getframe(2)
+    test.__code__ = test.__code__.replace(co_filename=caller.f_code.co_filename, co_firstlineno=caller.f_lineno)
+    test.__name__ = test.__qualname__ = "conformance"  # pytest's marks take no lambda
+    return test
+
+
+@dataclass(frozen=True)
+class _Suite:
+    """One function and what is asked of it; the framework is imported, and probed, when the first test runs."""
+
+    function: Callable[..., Any]
+    target: user.Target
+    backend: Backend
+    plan: Plan
+    rows: Sequence[Divergence]
+    _traits: dict[str, Traits] = field(default_factory=dict)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The function as a subject."""
+        registry.start(self.backend)
+        return user.subject(self.function, self.target, self.backend, _DEVICE)
+
+    def run(self, spec: ItemSpec) -> None:
+        """Run one item; ends in pytest's own way unless it is as expected."""
+        __tracebackhide__ = True
+        try:
+            with _alone():
+                records = self._records(spec)
+        except LossparityError as error:
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        item = next(record for record in records if isinstance(record, Item))
+        problems = [*controller.unaccounted([item]), *controller.silent_hearts([item])]
+        if item.unexpected or problems:
+            pytest.fail(self._in_words(item, records, problems), pytrace=False)
+        if set(item.statuses) <= _SAYS_NOTHING:
+            pytest.skip(self._why_nothing(spec, item.planned))
+
+    def _records(self, spec: ItemSpec) -> list[Record]:
+        if spec.dtype not in self._traits:
+            self._traits[spec.dtype] = probe(self.subject, spec.dtype)
+        known = for_subject(self.rows, spec.subject, self.backend.version())
+        return run_item(spec, self.plan, self.subject, self._traits[spec.dtype], known, NoTrail(), NoIsolation())[0]
+
+    def _in_words(self, item: Item, records: Sequence[Record], problems: Sequence[str]) -> str:
+        """All that a reader needs to mend the function; the first line is what pytest's summary shows."""
+        kinds = explain.kinds(records)
+        lines = [f"engine error: {problem}" for problem in problems]
+        if kinds:
+            first = f"{kinds[0].clauses[0]}: {kinds[0].because}"
+            lines.append(f"{first} {item.unexpected:,} of {plural(item.planned, 'call')} unexpected")
+            lines.append(f"profile {self.plan.profile}, seed {self.plan.seed}; of each kind the smallest call:")
+        lines += ["\n" + explain.finding(kind, clauses()) for kind in kinds[:_SHOWN]]
+        if len(kinds) > _SHOWN:
+            lines.append(f"\n{plural(len(kinds) - _SHOWN, 'more kind')}; `lossparity check` reports them all")
+        return "\n".join(lines)
+
+    def _why_nothing(self, spec: ItemSpec, planned: int) -> str:
+        """Why no call of an item could be judged: what the function is without."""
+        if not planned:
+            return f"no calls of family {spec.family} are meant for this function in {spec.dtype}"
+        cases = itertools.islice(planned_cases(spec, self.plan, self.subject)[0], 100)
+        reasons = (self.subject.capabilities.refuses(case.call) for case in cases)
+        return next(filter(None, reasons), f"no call of {spec.id} can be judged")
+
+
+# --- a process that is not ours ---------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep away from the surrounding test suite's filters of warnings: an overflow that is due warns, too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

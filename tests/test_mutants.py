@@ -1,0 +1,221 @@
+"""Tests of the tests: every mutant is seen by the clauses named for it, and no correct variant is accused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from lossparity.conformance import kills, lint
+from lossparity.conformance.controller import Progress
+from lossparity.conformance.mutants import zoo
+from lossparity.conformance.runner import ItemSpec, Plan
+from lossparity.reports import html
+from lossparity.reports import kills as stored
+from lossparity.specs.errors import RecordsError, SpecError, UsageError
+from lossparity.specs.nll_loss import frozen
+from lossparity.specs.nll_loss.clauses import clauses, flags
+
+QUICK = Plan("quick", 0, True, "cpu", heartbeat=False)
+
+
+def changed(row: Any, change: dict[str, Any]) -> Any:
+    return msgspec.structs.replace(row, **change)
+
+
+def test_the_zoo_is_large_enough() -> None:
+    assert len(zoo.mutants()) >= 120
+    assert len(zoo.correct()) >= 12
+
+
+def test_every_clause_that_can_fail_has_a_mutant() -> None:
+    named = {clause for mutant in zoo.mutants() for clause in mutant.clauses}
+    assert {clause.id for clause in clauses().values() if clause.level != "RECORD"} <= named
+
+
+def test_every_bug_class_has_a_mutant() -> None:
+    assert {flag for mutant in zoo.mutants() for flag in mutant.flags} == set(flags())
+
+
+@pytest.mark.parametrize("name", zoo.variants())
+def test_a_variant_is_a_small_edit(name: str) -> None:
+    variant = zoo.variants()[name]
+    assert variant.correct or zoo.source(variant) != zoo.source(zoo.base(variant.framework))
+    added = sum(new.count("\n") - old.count("\n") for old, new in variant.edits)
+    assert added <= 10
+
+
+def test_a_variant_is_a_function_of_the_package() -> None:
+    from lossparity.conformance import mutants
+
+    assert mutants.mean_by_count is zoo.function("mean_by_count")
+    with pytest.raises(AttributeError, match="no mutant"):
+        _ = mutants.no_such_thing
+
+
+def test_tracebacks_show_the_edited_lines() -> None:
+    with pytest.raises(ValueError, match="no reduction") as caught:
+        zoo.function("mean_by_count")(1, 2, None, -100, "middle")
+    assert 'raise ValueError(f"no reduction {reduction!r}")' in str(caught.traceback[-1].source)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"clauses": ("VALUE-99",)}, "no clause 'VALUE-99'"),
+        ({"flags": ("Typo",)}, "no flag 'Typo'"),
+        ({"edits": ()}, "no edit"),
+        ({"departs": ("ACC-4",)}, "no departures"),
+    ],
+)
+def test_a_wrong_row_is_refused(change: dict[str, tuple[str, ...]], message: str) -> None:
+    assert message in zoo._problem(changed(zoo.variants()["mean_by_count"], change))
+
+
+def test_a_correct_variant_departs_from_no_must() -> None:
+    assert "MUST" in zoo._problem(changed(zoo.variants()["masks"], {"departs": ("ACC-1",)}))
+
+
+def test_an_edit_must_fit_once() -> None:
+    with pytest.raises(SpecError, match="stands 0 times"):
+        zoo.source(changed(zoo.variants()["masks"], {"edits": (("no such line", ""),)}))
+
+
+# --- the clauses named for a mutant see it ---------------------------------------------------------------
+
+
+def items(framework: str) -> Iterator[ItemSpec]:
+    yield from kills._items(framework)
+
+
+def unseen(framework: str) -> dict[str, set[str]]:
+    """Clauses that each mutant still needs after all cases of profile quick; VALUE-9 needs gigabytes."""
+    wanted = {one.name: set(one.clauses) - {"VALUE-9"} for one in zoo.mutants() if one.framework == framework}
+    for spec in items(framework):
+        left = [zoo.variants()[name] for name, needed in wanted.items() if needed]
+        for bout in kills.bouts(left, spec, QUICK, kills.NAMED) if left else ():
+            wanted[bout.variant] -= bout.clauses
+    return {name: needed for name, needed in wanted.items() if needed}
+
+
+@pytest.mark.parametrize("framework", zoo.FRAMEWORKS)
+def test_the_clauses_named_for_a_mutant_see_it(framework: str) -> None:
+    pytest.importorskip(framework)
+    assert not unseen(framework)
+
+
+@pytest.mark.parametrize("framework", zoo.FRAMEWORKS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_correct_variant_is_accused(framework: str, dtype: str) -> None:
+    pytest.importorskip(framework)
+    correct = [one for one in zoo.correct() if one.framework == framework]
+    specs = [spec for spec in items(framework) if spec.dtype == dtype]
+    found = [bout for spec in specs for bout in kills.bouts(correct, spec, QUICK, kills.ALL)]
+    assert not [(bout.variant, bout.because) for bout in found if bout.first]
+    assert all(bout.calls for bout in found if bout.family == specs[1].family)
+
+
+def test_a_running_sum_that_owns_up_to_it_departs_from_a_should_only() -> None:
+    """What a correct variant departs from is seen, and is no accusation; without the departure it is."""
+    variant = zoo.variants()["one_after_another"]
+    spec = ItemSpec("numpy", "accuracy", "float32")
+    (bout,) = kills.bouts([variant], spec, QUICK, kills.ALL)
+    assert "ACC-4" in bout.clauses
+    assert not bout.first
+
+
+# --- the whole, and its page -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def few() -> stored.Zoo:
+    chosen = kills.choose(["mean_by_count", "count_with_weights_and_ignored", "masks"])
+    return kills.run(chosen, "quick", 1, kills.SPARING, 2, Progress(), "lossparity mutants")
+
+
+def test_a_run_of_few(few: stored.Zoo) -> None:
+    assert few.is_sound
+    mutant = few.mutants[0]
+    assert "value" in mutant.families
+    assert "VALUE-3" in mutant.clauses
+    assert mutant.because
+    assert mutant.calls >= min(mutant.families.values())
+    assert few.correct[0].calls > 30_000
+    assert few.typical()[1] > 0
+
+
+def test_what_users_would_do_instead_is_compared(few: stored.Zoo) -> None:
+    present = [rival for rival in few.rivals if not rival.absent]
+    assert {rival.name for rival in present} >= {"assert_allclose", "ONNX node cases"}
+    by_count, in_the_corner = few.mutants
+    assert all(by_count.caught_by.values())  # an ordinary fault
+    assert not any(in_the_corner.caught_by.values()) or in_the_corner.caught_by["PyTorch OpInfo samples"]
+    assert not any(any(one.caught_by.values()) for one in few.correct)
+
+
+def test_it_is_written_and_read(few: stored.Zoo, tmp_path: Path) -> None:
+    assert stored.read(stored.write(few, tmp_path)) == few
+    assert stored.find([tmp_path]) == tmp_path / "mutants.json"
+
+
+def test_a_newer_file_is_refused(few: stored.Zoo, tmp_path: Path) -> None:
+    newer = changed(few, {"format": 99})
+    with pytest.raises(RecordsError, match="upgrade"):
+        stored.read(stored.write(newer, tmp_path))
+    (tmp_path / "mutants.json").write_text("{")
+    with pytest.raises(RecordsError, match="write it anew"):
+        stored.read(tmp_path / "mutants.json")
+
+
+def test_the_page_shows_the_slip_and_who_sees_it(few: stored.Zoo, tmp_path: Path) -> None:
+    page = html.write_mutants(few, tmp_path).read_text(encoding="utf-8")
+    assert "2 of 2 mutants killed, 0 false alarms" in page
+    assert "+ normaliser = wide(chosen.size)" in page
+    assert "assert_allclose" in page
+    assert "Defects of the suite" not in page
+
+
+def test_defects_are_shown(few: stored.Zoo, tmp_path: Path) -> None:
+    survivor = changed(few.mutants[0], {"families": {}, "clauses": ()})
+    accused = changed(few.correct[0], {"alarms": ("seed 3: ACC-1: wrong",)})
+    broken = changed(few, {"mutants": (survivor,), "correct": (accused,), "vacuous": (stored.Vacuous("v", ""),)})
+    assert not broken.is_sound
+    page = html.write_mutants(broken, tmp_path).read_text(encoding="utf-8")
+    for said in ("Defects of the suite", "VALUE-3</b> does not see", "seed 3: ACC-1: wrong", "survives"):
+        assert said in page
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="mean_by_count"):
+        kills.choose(["mean_by_counts"])
+
+
+# --- vectors ---------------------------------------------------------------------------------------------
+
+
+def test_there_are_enough_vectors() -> None:
+    assert len(frozen.vectors()) >= 400
+
+
+def test_lint_wants_evidence_of_each_vector() -> None:
+    vector = next(iter(frozen.vectors().values()))
+    for change, message in (({"kills": (), "why": ""}, "no reason"), ({"kills": ("mean_by_counts",)}, "mean_by_count")):
+        (problem,) = lint._evidence_problems(changed(vector, change))
+        assert message in problem
+
+
+def test_vectors_kill_what_they_say() -> None:
+    """Each vector on the mutants that it names."""
+    claims: dict[str, set[str]] = {}
+    for vector in frozen.vectors().values():
+        for name in vector.kills:
+            claims.setdefault(name, set()).add(vector.id)
+    found: dict[str, set[str]] = {name: set() for name in claims}
+    for framework in zoo.FRAMEWORKS:
+        chosen = [zoo.variants()[name] for name in claims if zoo.variants()[name].framework == framework]
+        for dtype in ("float16", "bfloat16", "float32", "float64"):
+            for bout in kills.bouts(chosen, ItemSpec(framework, "vectors", dtype), QUICK, kills.SPARING):
+                found[bout.variant].update(bout.vectors)
+    assert not {name: missing for name, ids in claims.items() if (missing := ids - found[name])}
