@@ -89,11 +89,9 @@ def test_an_item_without_a_row_is_unexpected(tmp_path: Path) -> None:
     item, findings, message = engine.run(
         SUBJECT_OF["torch"], VECTORS, "float16", tmp_path, rows, torch.__version__, backend="torch"
     )
-    assert item.unexpected == 2  # the vectors of both overflow rows
-    assert {f.origin for f in findings if not f.expected} == {
-        "vector torch-half-overflow",
-        "vector compile-half-overflow",
-    }
+    surprising = {f.origin for f in findings if not f.expected}
+    assert surprising >= {"vector torch-half-overflow", "vector compile-half-overflow"}
+    assert item.unexpected == len(surprising)
     assert "SPECIAL-2" in message
     assert "observed float16 inf" in message
 
