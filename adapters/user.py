@@ -218,9 +218,9 @@ class UserSubject:
         but for those laid into buffers that are watched: PURE-1 has a look at them.
         """
         assert isinstance(result, _Result)
-        modified = [name for name, now, before in result.arguments if now.tobytes() != before.tobytes()]
+        modified = {name: (now, old) for name, now, old in result.arguments if now.tobytes() != old.tobytes()}
         if modified:
-            for name, now, before in result.arguments:
+            for name, (now, before) in modified.items():
                 if name not in result.laid:
                     now[...] = before
             return np.array(f"a result, and {' and '.join(modified)} modified in place")

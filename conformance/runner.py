@@ -185,7 +185,7 @@ class Work:
     def try_out(self, case: Case) -> tuple[Outcome, Judgement] | tuple[None, str]:
         """Run and judge a case without noting it; (None, reason) when our bridge failed."""
         self.trail.drop(case)
-        before = checks.snapshot(case.call) if case.family == "error" else None
+        before = checks.snapshot(case.call) if isinstance(case.expectation, Raises) else None
         try:
             if case.experiment:
                 return experiments.run(case, self.executor.bench)

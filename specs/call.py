@@ -216,7 +216,7 @@ def decode_array(data: Any, where: str = "array") -> Array:
         size = math.prod(shape)
         if "zlib" in data:
             raw = zlib.decompress(base64.b64decode(data["zlib"]))
-            return np.frombuffer(raw, dtype=dtype).reshape(shape)
+            return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()  # may be written to, as other arrays
         values = [_parse(value) for value in data["values"]]
         if "at" in data:
             sparse = np.zeros(shape, dtype)
