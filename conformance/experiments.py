@@ -203,13 +203,7 @@ def _repeatable(case: Case, bench: Bench) -> tuple[Outcome, Found]:
 
 def _threads(case: Case, bench: Bench) -> tuple[Outcome, Found]:
     """PURE-5: calls from several threads at once give what they give one after another."""
-    calls = [
-        dataclasses.replace(call, reduction=r)
-        for call in (case.call, _with_other_numbers(case.call))
-        for r in REDUCTIONS
-    ]
-    if case.call.transform is not None:  # the upstream gradient belongs to one reduction
-        calls = [case.call, _with_other_numbers(case.call)]
+    calls = [_under(r, call) for call in (case.call, _with_other_numbers(case.call)) for r in REDUCTIONS]
     serial = [_value(bench.run(call), call).tobytes() for call in calls]
 
     def work(thread: int) -> list[str]:
@@ -263,18 +257,35 @@ def _with_other_numbers(call: Call) -> Call:
     return dataclasses.replace(call, input=call.input * call.input.dtype.type(2))
 
 
-_EXTRA_CLASSES = itertools.count(40)
+def _under(reduction: str, call: Call) -> Call:
+    """The call under another reduction, with an upstream gradient of the shape that this takes."""
+    transform = call.transform
+    if transform is not None:
+        shape = call.target.shape if reduction == "none" else ()
+        transform = dataclasses.replace(transform, upstream=np.full(shape, 2, call.input.dtype))
+    return dataclasses.replace(call, reduction=reduction, transform=transform)
+
+
+_EXTRA = itertools.count(40)
 
 
 def _of_a_new_shape(call: Call) -> Call:
-    """The call with more classes than any before: what is kept by shape is then kept of this call first."""
-    extra = next(_EXTRA_CLASSES)
+    """The call with more samples and classes than any before: what is kept by shape is then kept of this one first."""
+    extra = next(_EXTRA)
 
     def grown(array: Array, axis: int) -> Array:
         return np.concatenate([array, np.take(array, np.arange(extra) % array.shape[axis], axis)], axis)
 
-    weight = None if call.weight is None else grown(call.weight, 0)
-    return dataclasses.replace(call, input=grown(call.input, class_axis(call.input)), weight=weight)
+    transform = call.transform
+    if transform is not None and transform.upstream is not None and transform.upstream.ndim:
+        transform = dataclasses.replace(transform, upstream=grown(transform.upstream, 0))
+    return dataclasses.replace(
+        call,
+        input=grown(grown(call.input, class_axis(call.input)), 0),
+        target=grown(call.target, 0),
+        weight=None if call.weight is None else grown(call.weight, 0),
+        transform=transform,
+    )
 
 
 def _generators(subject: Subject) -> tuple[Any, ...]:

@@ -208,7 +208,7 @@ def axes(family: str, tier: int) -> dict[str, Sequence[Any]]:
                 "upstream": values.UPSTREAMS,
                 "weights": ("none", *values.WEIGHTS) if free else ("ones", "random", "mixed_signs"),
                 "mask": ("no", "some", "runs", "all_but_one") if free else ("no", "some"),
-                "plant": ("", "ignored_rows", "other_entries", "targets"),
+                "plant": ("", "ignored_rows", "other_entries", "targets", "ignored_weight"),
                 "sentinel": (DEFAULT, 2, 0, "C") if free else (DEFAULT,),
                 "targets": ("random", "constant", "extremes"),
                 "asks": ("gradient",),
@@ -360,6 +360,10 @@ def _pinned_gradients(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]
         structure = Structure(weighted, dtype, weights="random", upstream="random", asks=asks)
         yield 2, dataclasses.replace(structure, reductions=(REDUCTIONS[number],) if main else ("mean",))
         yield 3, dataclasses.replace(structure, shape=plain, sentinel=2, plant="ignored_rows", unweighted_too=True)
+        if asks == "jvp":
+            yield 3, dataclasses.replace(structure, plant="targets", unweighted_too=True)
+            if main:  # under each reduction
+                yield 2, dataclasses.replace(structure, reductions=REDUCTIONS[:2], seed=1)
     for number, batched in enumerate(BATCHES):
         structure = Structure(weighted, dtype, weights="random", upstream="random", asks="vmap", batched=batched)
         structure = dataclasses.replace(structure, reductions=(REDUCTIONS[number % 3],))
@@ -369,8 +373,25 @@ def _pinned_gradients(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]
             yield 2, dataclasses.replace(structure, asks="vmap_gradient")
         if main:
             yield 3, dataclasses.replace(structure, asks="vmap_gradient", reductions=(REDUCTIONS[(number + 1) % 3],))
-    if dtype == "float32":
+    for shape, target_dtype, sentinel in (((5,), "int64", DEFAULT), (plain, "int32", 2), (plain, "uint8", 256 + 2)):
+        for batched in (("input",), ("input", "target")):
+            structure = Structure(shape, dtype, target_dtype, "random", sentinel, upstream="random", batched=batched)
+            for asks in ("vmap", "vmap_gradient"):
+                yield 3, dataclasses.replace(structure, asks=asks, unweighted_too=True)
+    if main:
         yield 2, Structure(weighted, dtype, weights="random", asks="weight_gradient", reductions=("mean",))
+        yield 2, Structure((1, 4), dtype, asks="gradient", upstream="random", reductions=("none",))
+        yield 2, Structure((3, 300), dtype, asks="gradient", targets="extremes", mask="no", reductions=("sum",))
+        yield 2, Structure((1025, 3), dtype, asks="gradient", upstream="random", mask="no", reductions=("none",))
+        for weights in ("all_zero", "cancelling", "tiny"):  # no new program
+            structure = Structure(weighted, dtype, weights=weights, inputs="dyadic", targets="sorted", mask="no")
+            yield 2, dataclasses.replace(structure, asks="gradient", reductions=("mean",))
+    for plant, sentinel in (("ignored_weight", 2), ("ignored_rows", 2)):
+        structure = Structure((12, 5), dtype, weights="random", sentinel=sentinel, plant=plant, upstream="mixed")
+        yield 3, dataclasses.replace(structure, asks="gradient")
+    for shape in (plain, weighted):
+        weights = "random" if shape == weighted else "none"
+        yield 2 if main else 3, Structure(shape, dtype, weights=weights, asks="gradient", upstream="nonfinite")
     yield 3, Structure(plain, dtype, mask="all", asks="gradient")
     for weights in ("all_zero", "cancelling", "tiny", "huge", "subnormal", "negative"):
         for upstream in ("ones", "mixed"):
@@ -409,8 +430,8 @@ def _purity(dtype: str, seed: int) -> Iterator[Case]:
         for asks in ("", "gradient"):
             structure = Structure(shape, dtype, weights=weights, asks=asks, upstream="random", seed=seed)
             for number, case in enumerate(cases(structure, "purity", 1 if not asks else 2, f"corpus purity/{dtype}")):
-                # Threads take long: once is enough.
-                threads = dtype == "float32" and weights != "none" and not asks and number == 2
+                # Threads take long: once for values and once for gradients is enough.
+                threads = dtype == "float32" and weights != "none" and number == 2
                 yield from (experiment(case, id) for id in ids if id != "PURE-5" or threads)
 
 

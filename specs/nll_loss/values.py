@@ -138,11 +138,11 @@ def _weights(kind: str, stream: Stream, classes: int, fmt: Format) -> Array:
 
 # --- upstream gradients ----------------------------------------------------------------------------------
 
-UPSTREAMS = ("ones", "random", "negative", "dyadic", "zero", "mixed", "tiny", "huge")
+UPSTREAMS = ("ones", "random", "negative", "dyadic", "zero", "mixed", "tiny", "huge", "nonfinite")
 
 
 def upstream(kind: str, stream: Stream, shape: tuple[int, ...], dtype: str) -> Array:
-    """An upstream gradient of one kind: of one sign but for `mixed`, which holds zeros too."""
+    """An upstream gradient of one kind: of one sign but for `mixed`, which holds zeros too, and `nonfinite`."""
     size, fmt = math.prod(shape), FORMATS[dtype]
     return _upstream(kind, stream, size, fmt).astype(dtype_of(dtype)).reshape(shape)
 
@@ -166,6 +166,9 @@ def _upstream(kind: str, stream: Stream, size: int, fmt: Format) -> Array:
             return some * 2.0 ** (fmt.emin // 2)
         case "huge":
             return some * 2.0 ** (fmt.emax // 2)
+        case "nonfinite":
+            special = np.array([np.inf, np.nan, -np.inf])[stream.integers(0, 3, size)]
+            return np.where(stream.uniform(size) < 0.5, special, some) if size > 1 else special
     raise ValueError(f"no kind of upstream gradient {kind!r}")
 
 
