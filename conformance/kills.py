@@ -215,7 +215,7 @@ def run(
         profile=profile,
         seeds=seeds,
         thorough=depth == ALL,
-        families=(VECTORS, *FAMILIES),
+        families=(VECTORS, *FAMILIES, large.FAMILY),
         mutants=tuple(_mutant(one, found[one.name], caught[one.name]) for one in present if not one.correct),
         correct=tuple(_correct(one, found[one.name], caught[one.name]) for one in present if one.correct),
         rivals=rival_infos,

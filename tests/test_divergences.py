@@ -56,6 +56,7 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
             tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.PLAN, SUBJECT_OF[subject])[0]]
         finally:
             isolation.close()
+            trail.pause()  # or the watchdog ends this process when its time is up
     assert all(isinstance(judgement, Judgement) for _, (_, judgement) in tried)
     return [(case, judgement) for case, (_, judgement) in tried if isinstance(judgement, Judgement)]
 

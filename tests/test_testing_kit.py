@@ -165,7 +165,7 @@ def test_a_failure_can_be_mended_from_its_message_alone() -> None:
 
 def test_a_long_failure_shows_three_kinds_and_says_that_there_are_more() -> None:
     def wrong(*arguments: Any, **options: Any) -> Any:
-        result = nll_loss(*arguments, **options)
+        result: Any = nll_loss(*arguments, **options)
         return result + np.float32(1) if np.ndim(result) else np.full_like(result, np.nan)
 
     message = failure(on_numpy(wrong, families="value"), "value-float32")

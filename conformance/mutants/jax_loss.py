@@ -7,7 +7,7 @@ gradient is its transpose, which JAX makes.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,7 @@ def _scale(labels: Any, w: Any, wide: Any) -> Any:
     return jnp.where(labels != IGNORED, weights, 0)
 
 
-@partial(_loss.defjvp, symbolic_zeros=True)
+@partial(cast(Any, _loss).defjvp, symbolic_zeros=True)
 def _along(reduction: str, primals: Any, tangents: Any) -> Any:
     """The loss and its derivative along tangents of `x` and `w`; what does not move has a SymbolicZero."""
     (x, labels, w), (moved, _, turned) = primals, tangents
