@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any
 
 from ..adapters import registry, user
 from ..adapters.base import Subject
@@ -25,7 +26,7 @@ from ..specs.nll_loss import large
 from ..specs.nll_loss.clauses import clauses
 from ..specs.nll_loss.corpus import DRAWN, FAMILIES
 from ..specs.nll_loss.frozen import vectors
-from . import explain, explore, machine, plan, rivals
+from . import checks, explain, explore, machine, plan, rivals
 from .breadcrumb import NoTrail
 from .controller import Progress
 from .isolation import NoIsolation
@@ -35,7 +36,6 @@ from .mutants.zoo import Variant
 from .runner import VECTORS, Executor, ItemSpec, Plan, Work, planned_cases, probe
 
 BAD = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})
-_WATCHED = 1 << 27  # bytes of an argument that is looked after, so that no variant disturbs the next
 
 # How much is run: NAMED only cases of clauses named for a mutant that have not seen it yet, SPARING also those of
 # families that have not killed it yet, ALL every case.
@@ -75,14 +75,15 @@ class _Contender:
         self.variant, self.spec, self.plan, self.depth = variant, spec, plan, depth
         self.bout = Bout(variant.name, spec.family, spec.dtype, plan.seed)
         self.subject = subject_of(variant)
-        siblings = [subject_of(zoo.base(variant.framework))]
+        siblings = [subject_of(zoo.base(variant.framework))] if _has_siblings(variant) else []
         traits = probe(self.subject, spec.dtype)
         trail = NoTrail()
         executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
         self.work = Work(spec, plan, executor, Ledger(()), trail)
-        self._fatal = {id for id, clause in clauses().items() if clause.level == "MUST"} | set(variant.clauses)
         if variant.correct:
             self._fatal = set(clauses()) - set(variant.departs)
+        else:
+            self._fatal = {id for id, clause in clauses().items() if clause.level == "MUST"} | set(variant.clauses)
 
     def wants(self, case: Case) -> bool:
         """Whether a case can tell something new."""
@@ -130,10 +131,15 @@ def subject_of(variant: Variant) -> Subject:
     backend = registry.backend(variant.framework)
     registry.start(backend)
     (subject,) = user.backend(variant.target, backend).subjects("cpu")
-    if "REL-8" in variant.clauses:
+    if _has_siblings(variant):
         without = {what: why for what, why in subject.capabilities.without.items() if what != "siblings"}
         subject.capabilities = dataclasses.replace(subject.capabilities, without=without)
     return subject
+
+
+def _has_siblings(variant: Variant) -> bool:
+    """Whether a variant is one of several forms of a function, the unedited one being another."""
+    return "REL-8" in variant.clauses
 
 
 def bouts(variants: Sequence[Variant], spec: ItemSpec, plan: Plan, depth: str) -> list[Bout]:
@@ -149,15 +155,15 @@ def bouts(variants: Sequence[Variant], spec: ItemSpec, plan: Plan, depth: str) -
         if case is None:
             break
         making = time.perf_counter() - start
-        kept = [(array, array.copy()) for _, array in case.call.arrays() if array.nbytes < _WATCHED]
+        gigabytes = spec.family == large.FAMILY
+        before = None if gigabytes else checks.snapshot(case.call)
         for contender in contenders:
             if contender.wants(case):
                 contender.meet(case, making)
-                for array, copy in kept:  # some variants write to their arguments
-                    if array.tobytes() != copy.tobytes():
-                        array[...] = copy
-        if spec.family == large.FAMILY and all(contender.bout.first for contender in contenders):
-            break  # each call takes gigabytes
+                if before is not None:
+                    checks.restore(before, case.call)  # some variants write to their arguments
+        if gigabytes and all(contender.bout.first for contender in contenders):
+            break
     for contender in contenders:
         if contender.variant.correct and plan.seed == 0:
             contender.explore()
@@ -239,15 +245,16 @@ def _tasks(variants: Sequence[Variant], profile: str, seeds: int, depth: str) ->
         yield Task(sized, spec, _plan(plan.LARGE, 0), depth)
     for framework in ("jax", "torch", "numpy"):
         names = tuple(variant.name for variant in wrong if variant.framework == framework)
-        yield from (Task(names, spec, _plan(profile, 0), depth) for spec in _items(framework) if names)
+        yield from (Task(names, spec, _plan(profile, 0), depth) for spec in items(framework) if names)
     for seed in range(seeds):
         for framework in ("jax", "torch", "numpy"):
             names = tuple(one.name for one in variants if one.correct and one.framework == framework)
-            specs = [spec for spec in _items(framework) if seed == 0 or spec.family not in _ONCE]
+            specs = [spec for spec in items(framework) if seed == 0 or spec.family not in _ONCE]
             yield from (Task(names, spec, _plan(profile, seed), ALL) for spec in specs if names)
 
 
-def _items(framework: str) -> list[ItemSpec]:
+def items(framework: str) -> list[ItemSpec]:
+    """What variants of a framework are run through."""
     return plan.items([framework], (VECTORS, *FAMILIES_OF[framework]))
 
 
@@ -273,15 +280,21 @@ def _try_rivals(names: Iterable[str]) -> tuple[tuple[kills.Rival, ...], dict[str
     infos: list[kills.Rival] = []
     caught: dict[str, dict[str, bool]] = {name: {} for name in names}
     for rival in rivals.RIVALS:
-        checks = [] if rival.absent else rival.make()
-        infos.append(kills.Rival(name=rival.name, says=rival.says, checks=len(checks), absent=rival.absent))
-        for name in caught if checks else ():
+        tests = [] if rival.absent else rival.make()
+        infos.append(kills.Rival(name=rival.name, says=rival.says, checks=len(tests), absent=rival.absent))
+        for name in caught if tests else ():
             function = rivals.implementation(zoo.variants()[name].framework, zoo.function(name))
-            caught[name][rival.name] = rival.notices(function, checks)
+            caught[name][rival.name] = rivals.notices(function, tests)
     return tuple(infos), caught
 
 
 # --- results ---------------------------------------------------------------------------------------------
+
+
+def _about(variant: Variant) -> dict[str, Any]:
+    """What is shown of every variant."""
+    edits = tuple(kills.Edit(old.strip(), new.strip()) for old, new in variant.edits)
+    return {"name": variant.name, "framework": variant.framework, "says": variant.says, "edits": edits}
 
 
 def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) -> kills.Mutant:
@@ -293,10 +306,7 @@ def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) ->
             families[family] = calls
     calls, seconds, killer = _until_killed(ordered)
     return kills.Mutant(
-        name=variant.name,
-        framework=variant.framework,
-        says=variant.says,
-        edits=tuple(kills.Edit(*edit) for edit in zoo.lines_changed(variant)),
+        **_about(variant),
         flags=variant.flags,
         named=variant.clauses,
         families=families,
@@ -311,10 +321,7 @@ def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) ->
 
 def _correct(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) -> kills.Correct:
     return kills.Correct(
-        name=variant.name,
-        framework=variant.framework,
-        says=variant.says,
-        edits=tuple(kills.Edit(*edit) for edit in zoo.lines_changed(variant)),
+        **_about(variant),
         departs=variant.departs,
         calls=sum(bout.calls for bout in found),
         alarms=tuple(f"seed {bout.seed}: {bout.because}" for bout in _in_order(found) if bout.first),

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..specs.call import READABLE_ELEMENTS, Array
+from ..specs.call import READABLE_ELEMENTS, Array, period_of
 
-_PERIODS = (2, 4, 8, 16, 32, 64)
 _EXCEPTIONS = 8  # elements that may differ from all others and still be written one by one
 _SHORT = 14  # characters of a decimal that is nicer to read than a hexadecimal float
 _WIDTH = 100
@@ -89,9 +88,8 @@ def _broken(text: str) -> str:
 
 def _long(array: Array, flat: Array) -> str:
     """A run that repeats, or compressed bytes."""
-    for period in _PERIODS:
-        if flat[period:].tobytes() == flat[:-period].tobytes():
-            return f"np.resize({_small(flat[:period])}, {array.shape})"
+    if period := period_of(flat):
+        return f"np.resize({_small(flat[:period])}, {array.shape})"
     packed = _broken(base64.b64encode(zlib.compress(flat.tobytes(), 9)).decode())
     return f"np.frombuffer(zlib.decompress(base64.b64decode({packed})), {dtype(array)}).reshape({array.shape}).copy()"
 

@@ -180,8 +180,8 @@ def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
 def zoo(console: Console, found: Zoo) -> None:
     """The kill matrix in short: what was killed, what was not, and what else would have noticed."""
     table = Table("tested with", "mutants noticed", "correct ones accused", "", box=None, pad_edge=False)
-    killed, accused = len(found.mutants) - len(found.survivors), sum(bool(one.alarms) for one in found.correct)
-    table.add_row("lossparity", f"{killed} of {len(found.mutants)}", f"{accused} of {len(found.correct)}", "")
+    ours = f"{found.killed} of {len(found.mutants)}", f"{found.accused} of {len(found.correct)}"
+    table.add_row("lossparity", *ours, "")
     for rival in found.rivals:
         caught, tried, wrongly = found.caught(rival.name)
         numbers = (f"{caught} of {tried}", f"{wrongly} of {len(found.correct)}") if tried else ("-", "-")

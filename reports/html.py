@@ -69,9 +69,8 @@ def write_site(runs: Sequence[Run], out: Path) -> Path:
 def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
     """Write the kill matrix as `mutants.html` into `out` and return its path."""
     out.mkdir(parents=True, exist_ok=True)
-    ours = ("lossparity", "this suite, stopping at the first kill", len(zoo.mutants) - len(zoo.survivors))
-    accused = sum(bool(one.alarms) for one in zoo.correct)
-    rows = [(*ours, len(zoo.mutants), accused, "")]
+    ours = "lossparity", "this suite, stopping at the first kill"
+    rows = [(*ours, zoo.killed, len(zoo.mutants), zoo.accused, "")]
     rows += [(rival.name, rival.says, *zoo.caught(rival.name), rival.absent) for rival in zoo.rivals]
     page = out / kills.PAGE
     template = _environment().get_template("mutants.html")

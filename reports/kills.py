@@ -106,6 +106,16 @@ class Zoo(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(mutant for mutant in self.mutants if not mutant.killed)
 
     @property
+    def killed(self) -> int:
+        """How many mutants are killed."""
+        return len(self.mutants) - len(self.survivors)
+
+    @property
+    def accused(self) -> int:
+        """How many correct implementations are accused."""
+        return sum(bool(one.alarms) for one in self.correct)
+
+    @property
     def blind(self) -> tuple[tuple[str, str], ...]:
         """(clause, mutant): clauses that do not see a mutant named for them."""
         return tuple((clause, mutant.name) for mutant in self.mutants for clause in mutant.missed_by)
@@ -140,8 +150,7 @@ class Zoo(msgspec.Struct, frozen=True, kw_only=True):
 
     def headline(self) -> str:
         """The result in one line."""
-        killed = len(self.mutants) - len(self.survivors)
-        return f"{killed} of {len(self.mutants)} mutants killed, {plural(len(self.alarms), 'false alarm')}"
+        return f"{self.killed} of {len(self.mutants)} mutants killed, {plural(len(self.alarms), 'false alarm')}"
 
     def sentence(self) -> str:
         """What was done, in one sentence."""

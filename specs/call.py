@@ -203,7 +203,7 @@ def encode_array(array: Array) -> dict[str, Any]:
     flat = np.ascontiguousarray(array).reshape(-1)
     if array.dtype.kind == "c":
         return head | {"zlib": _pack(flat)}
-    period = _period(flat)
+    period = period_of(flat)
     if period is None:
         return head | {"zlib": _pack(flat)}
     return head | {"values": [_number(value) for value in flat[:period].tolist()]}
@@ -290,13 +290,12 @@ def _sparse(array: Array) -> tuple[list[int], list[Any]]:
     return at, [_number(value) for value in flat[at].tolist()]
 
 
-def _period(flat: Array) -> int | None:
+def period_of(flat: Array) -> int | None:
     """The shortest readable run whose repetition is `flat`, or None when there is none."""
     if flat.size <= READABLE_ELEMENTS:
         return flat.size
-    bits = flat.view(f"u{flat.dtype.itemsize}") if flat.dtype.kind != "b" else flat
     for period in (1, 2, 4, 8, 16, 32, 64):
-        if bool((bits[period:] == bits[:-period]).all()):
+        if flat[period:].tobytes() == flat[:-period].tobytes():
             return period
     return None
 

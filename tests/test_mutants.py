@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +85,10 @@ def test_an_edit_must_fit_once() -> None:
 # --- the clauses named for a mutant see it ---------------------------------------------------------------
 
 
-def items(framework: str) -> Iterator[ItemSpec]:
-    yield from kills._items(framework)
-
-
 def unseen(framework: str) -> dict[str, set[str]]:
     """Clauses that each mutant still needs after all cases of profile quick; VALUE-9 needs gigabytes."""
     wanted = {one.name: set(one.clauses) - {"VALUE-9"} for one in zoo.mutants() if one.framework == framework}
-    for spec in items(framework):
+    for spec in kills.items(framework):
         left = [zoo.variants()[name] for name, needed in wanted.items() if needed]
         for bout in kills.bouts(left, spec, QUICK, kills.NAMED) if left else ():
             wanted[bout.variant] -= bout.clauses
@@ -111,7 +106,7 @@ def test_the_clauses_named_for_a_mutant_see_it(framework: str) -> None:
 def test_no_correct_variant_is_accused(framework: str, dtype: str) -> None:
     pytest.importorskip(framework)
     correct = [one for one in zoo.correct() if one.framework == framework]
-    specs = [spec for spec in items(framework) if spec.dtype == dtype]
+    specs = [spec for spec in kills.items(framework) if spec.dtype == dtype]
     found = [bout for spec in specs for bout in kills.bouts(correct, spec, QUICK, kills.ALL)]
     assert not [(bout.variant, bout.because) for bout in found if bout.first]
     assert all(bout.calls for bout in found if bout.family == specs[1].family)

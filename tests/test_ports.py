@@ -14,37 +14,22 @@ import pytest
 
 pytest.importorskip("torch")  # first of all: its OpenMP does not like to come after the others'
 
-onnx_node = pytest.importorskip("onnx.backend.test.case.node", reason="onnx is a test dependency: [test]")
+pytest.importorskip("onnx.backend.test.case.node", reason="onnx is a test dependency: [test]")
 
-from lossparity.conformance.judge import Traits, judge  # noqa: E402 - after torch
-from lossparity.specs.accuracy import Arithmetic  # noqa: E402
-from lossparity.specs.call import Call, Returned  # noqa: E402
-from lossparity.specs.case import Status  # noqa: E402
-from lossparity.specs.nll_loss.generate import judged_calls  # noqa: E402
+from lossparity.conformance.judge import Traits, judge
+from lossparity.conformance.rivals import onnx_case, onnx_cases
+from lossparity.specs.accuracy import Arithmetic
+from lossparity.specs.call import Call, Returned
+from lossparity.specs.case import Status
+from lossparity.specs.nll_loss.generate import judged_calls
 
 FRAMEWORKS = ("numpy", "jax", "tensorflow")
-# ONNX's "ignores nothing" is the absence of the attribute; no target of these cases is negative by itself.
-NOTHING_IGNORED = -(2**31)
-
-
-def onnx_cases() -> list[Any]:
-    cases = onnx_node.collect_testcases("NegativeLogLikelihoodLoss")
-    return [case for case in cases if "expanded" not in case.name]
 
 
 def as_call(case: Any) -> tuple[Call, Any]:
     """An ONNX node case as a call, with the output that ONNX stores."""
-    (inputs, outputs), node = case.data_sets[0], case.model.graph.node[0]
-    attributes = {a.name: a.i if a.name == "ignore_index" else a.s.decode() for a in node.attribute}
-    x, target, *weight = (np.asarray(value) for value in inputs)
-    call = Call(
-        x,
-        target,
-        weight[0] if weight else None,
-        attributes.get("ignore_index", NOTHING_IGNORED),
-        attributes.get("reduction", "mean"),
-    )
-    return call, np.asarray(outputs[0])
+    arguments, output = onnx_case(case)
+    return Call(*arguments), output
 
 
 def test_there_are_eighteen() -> None:

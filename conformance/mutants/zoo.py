@@ -94,12 +94,6 @@ def function(name: str) -> Callable[..., Any]:
     return namespace["nll_loss"]
 
 
-def lines_changed(variant: Variant) -> Iterator[tuple[str, str]]:
-    """(before, after) of each edit, indented as little as possible, for people."""
-    for old, new in variant.edits:
-        yield old.strip(), new.strip()
-
-
 def _problem(variant: Variant) -> str:
     """What is wrong with a row; empty when nothing is."""
     for clause in (*variant.clauses, *variant.departs):
