@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..specs.accuracy import Reduction
-from ..specs.call import FLOAT_DTYPES, Array, Returned, dtype_of
+from ..specs.call import Array, Returned, dtype_of
 from ..specs.case import (
     Bands,
     Case,
@@ -58,12 +58,8 @@ def accepted(case: Case, ids: Collection[str], traits: Traits) -> Accepted:
     match case.expectation:
         case Returns(shape, dtype, value):
             return _accepted(value, shape, dtype, _Question(case, ids, traits))
-        case Raises(_, poison, otherwise) if poison is not None:  # NaN instead of an error, in traced code
-            right = np.where(poison, np.nan, otherwise.value if otherwise is not None else 0)
-            if case.call.dtype not in FLOAT_DTYPES:
-                raise Unspeakable("NaN may be returned instead of an error, in a dtype that has none")
-            right = right.astype(case.call.input.dtype)
-            return Accepted(right, right, np.zeros(right.shape, bool))
+        case Raises(_, Returns(shape, dtype, value)):  # NaN instead of an error, in traced code
+            return _accepted(value, shape, dtype, _Question(case, ids, traits))
         case other:
             raise Unspeakable(f"the specification accepts no particular result: {type(other).__name__}")
 

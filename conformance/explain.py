@@ -113,8 +113,8 @@ def observed(outcome: Outcome, judgement: Judgement) -> str:
 def exact(case: Case, judgement: Judgement) -> str:
     """What the specification demands."""
     match case.expectation:
-        case Raises(categories, poison):
-            traced = "" if poison is None else " (traced code may return NaN instead)"
+        case Raises(categories, poisoned):
+            traced = "" if poisoned is None else " (traced code may return NaN instead)"
             return f"an error of category {' or '.join(sorted(categories))}{traced}"
         case Unspecified():
             return "left open"

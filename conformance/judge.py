@@ -32,7 +32,6 @@ from ..specs.case import (
     Bands,
     Case,
     Elementwise,
-    Expectation,
     Gradient,
     Limit,
     Raises,
@@ -117,7 +116,7 @@ def judge(case: Case, outcome: Outcome, traits: Traits) -> Judgement:
         case TimedOut():
             return _all(case, Status.TIMEOUT, "timeout")
         case _:
-            look = _look(case.expectation, outcome, traits)
+            look = _look(case, outcome, traits)
     if look.aspects.get("returned") is FAIL:
         return _all(case, FAIL, look.symptom)
     return with_aspects(case, look.aspects, look.symptom, look.grade, look.where)
@@ -165,31 +164,33 @@ def _decide(judges: tuple[str, ...], aspects: Mapping[str, Status]) -> Status | 
 # --- one expectation at a time ---------------------------------------------------------------------------
 
 
-def _look(expectation: Expectation, outcome: Raised | Returned, traits: Traits) -> _Look:
-    match expectation, outcome:
+def _look(case: Case, outcome: Raised | Returned, traits: Traits) -> _Look:
+    match case.expectation, outcome:
         case Unspecified(), _:
             return _Look()
         case Raises(), Raised():
             return _Look({"raises": PASS})
         case Raises(), Returned(value):
-            return _look_at_poison(expectation, value, traits)
+            return _look_at_poison(poisoned(case, traits), value, traits)
         case Returns(), Raised():
             return _Look({"returned": FAIL}, "raised")
-        case Returns(), Returned(value):
-            return _look_at_value(expectation, value, traits)
+        case Returns() as expected, Returned(value):
+            return _look_at_value(expected, value, traits)
 
 
-def _look_at_poison(expected: Raises, value: Array, traits: Traits) -> _Look:
-    """A value where an error is due: NaN in the right places conforms for traced code, nothing else does."""
-    wrong = _Look({"raises": FAIL}, "not_raised")
-    if not traits.traced or expected.poison is None or value.shape != expected.poison.shape:
-        return wrong
-    if value.dtype.kind not in "fV" or not np.isnan(value[expected.poison]).all():
-        return wrong
-    if expected.otherwise is None or value.dtype != expected.otherwise.value.dtype:
-        return _Look({"raises": PASS}) if expected.otherwise is None else wrong
-    rest = _elementwise(expected.otherwise, value, traits.arithmetic, skip=expected.poison)
-    return _Look({"raises": rest.aspects["value"]}, rest.symptom, where=rest.where)
+def poisoned(case: Case, traits: Traits) -> Returns | None:
+    """What may be returned instead of an error: something where code is traced, as mapped code always is."""
+    transform = case.call.transform
+    is_traced = traits.traced or transform is not None and bool(transform.batched)
+    return case.expectation.poisoned if is_traced and isinstance(case.expectation, Raises) else None
+
+
+def _look_at_poison(expected: Returns | None, value: Array, traits: Traits) -> _Look:
+    """A value where an error is due: only what `expected` says conforms."""
+    look = _Look({"returned": FAIL}) if expected is None else _look_at_value(expected, value, traits)
+    if "returned" in look.aspects or look.symptom == "number":  # a number where NaN is due
+        return _Look({"raises": FAIL}, "not_raised", where=look.where)
+    return _Look({"raises": look.aspects["value"]}, look.symptom, where=look.where)
 
 
 def _look_at_value(expected: Returns, value: Array, traits: Traits) -> _Look:
@@ -303,7 +304,7 @@ def _bands(bands: Bands, value: Array, arithmetic: Arithmetic) -> _Look:
     return _Look({"value": semantic, "accuracy": FAIL}, symptom, where=(where,))
 
 
-def _elementwise(prescribed: Elementwise, value: Array, arithmetic: Arithmetic, skip: Array | None = None) -> _Look:
+def _elementwise(prescribed: Elementwise, value: Array, arithmetic: Arithmetic) -> _Look:
     """`none`: each element is the prescribed one, or next to it where that is free."""
     expected = prescribed.value
     both_nan = np.isnan(expected) & np.isnan(value)
@@ -313,8 +314,6 @@ def _elementwise(prescribed: Elementwise, value: Array, arithmetic: Arithmetic, 
         right |= prescribed.loose & (steps_between(expected, value) <= 1)
         if arithmetic.flush:
             right |= prescribed.flushable & (value == 0) | prescribed.flushable_nan & np.isnan(value)
-        if skip is not None:
-            right |= skip
     if right.all():
         kept = value[prescribed.flushable & (expected != 0)] != 0
         return _Look(

@@ -41,11 +41,11 @@ BAD = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})
 # families that have not killed it yet, ALL every case.
 NAMED, SPARING, ALL = "named", "sparing", "all"
 
-# Variants in torch and JAX differ from each other in derivatives alone, and a NumPy function has none.
+# Variants in torch and JAX differ from each other in what is derived or traced alone, and nothing is with NumPy.
 FAMILIES_OF = {
     "numpy": tuple(name for name in FAMILIES if name != "gradient"),
     "torch": ("gradient", "layout", "purity"),
-    "jax": ("gradient",),
+    "jax": ("error", "gradient"),
 }
 # In these it is not numbers that matter: one seed is enough.
 _ONCE = (VECTORS, "error", "layout", "purity")

@@ -28,7 +28,7 @@ from ..specs.case import Case, Raises, Status
 from ..specs.nll_loss.clauses import clauses
 from . import explain
 from .acceptance import Accepted, Unspeakable, accepted, failing
-from .judge import Judgement, Traits
+from .judge import Judgement, Traits, poisoned
 from .literals import definition
 
 _LONGEST = 100_000  # characters of a script that anybody may want to read or paste
@@ -237,10 +237,9 @@ def _decided(fault: Fault, outcome: Returned) -> list[str]:
 
 
 def _returned_for_an_error(fault: Fault, outcome: Returned, spelling: Spelling) -> Iterator[str]:
-    expectation = fault.case.expectation
     definitions: list[str] = []
     right = "False"
-    if isinstance(expectation, Raises) and expectation.poison is not None and fault.traits.traced:
+    if poisoned(fault.case, fault.traits) is not None:
         definitions, right = _comparison(fault, _decided(fault, outcome), spelling)
     yield from definitions
     yield "try:"

@@ -109,7 +109,7 @@ class Child:
 
     def _limit(self, case: Case, can: Capabilities) -> float:
         """Seconds to wait; calls that the child isolates in processes of its own have their limit there."""
-        dangerous = isinstance(case.expectation, Raises) and case.expectation.poison is not None
+        dangerous = isinstance(case.expectation, Raises) and case.expectation.poisoned is not None
         isolated = dangerous and (can.isolate or not on_cpu(self.device))
         return 2 * (self.seconds + _PATIENCE_SECONDS) if isolated else self.seconds
 

@@ -86,7 +86,7 @@ class Executor:
 
     def run(self, case: Case) -> Outcome:
         """Run a case: in a child process where it may take the process down."""
-        dangerous = isinstance(case.expectation, Raises) and case.expectation.poison is not None
+        dangerous = isinstance(case.expectation, Raises) and case.expectation.poisoned is not None
         can = self.subject.capabilities
         isolate = can.isolate or not on_cpu(self.subject.device)  # a device assertion spoils the process for good
         if dangerous and isolate and not can.refuses(case.call):

@@ -112,14 +112,13 @@ class Returns:
 class Raises:
     """The call must raise, for any of these reasons (A-8).
 
-    Categories are index, shape, dtype and value. Where the only fault is in the target's data, `poison` says what
-    traced code, which cannot raise on data, may return instead: NaN where True (0-d for `sum` and `mean`), and
-    what `otherwise` prescribes elsewhere.
+    Categories are index, shape, dtype and value. Where the only fault is in the target's data, `poisoned` is what
+    traced code, which cannot raise on data, may return instead: NaN at the bad positions (`sum` and `mean`: of the
+    whole), and what is right elsewhere.
     """
 
     categories: frozenset[str]
-    poison: Array | None = None
-    otherwise: Elementwise | None = None
+    poisoned: Returns | None = None
 
 
 @dataclass(frozen=True, slots=True)

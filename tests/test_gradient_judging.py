@@ -15,7 +15,7 @@ from lossparity.conformance.experiments import Bench
 from lossparity.conformance.judge import SYMPTOMS, Traits, judge
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import FLOAT_DTYPES, Array, Call, Outcome, Raised, Returned, Transform, dtype_of
-from lossparity.specs.case import Bands, Case, Elementwise, Gradient, Reduction, Returns, Stack, Status
+from lossparity.specs.case import Bands, Case, Elementwise, Gradient, Limit, Reduction, Returns, Stack, Status
 from lossparity.specs.exact import neighbour, round_to
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import transformed
@@ -51,6 +51,8 @@ def answer(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
             return value.value.copy()
         case Reduction():
             return np.array(round_to(value.exact, value.fmt)).astype(dtype)
+        case Limit(allowed):
+            return np.array(min(allowed), dtype)
         case Gradient(flat, entries):
             dense = np.zeros(shape, dtype)
             dense.reshape(-1)[flat] = entries.value if isinstance(entries, Elementwise) else entries.rounded

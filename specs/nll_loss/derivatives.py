@@ -18,9 +18,9 @@ import numpy as np
 
 from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Vacuous, is_certified, quotient_bound
 from ..call import Array, Call, Transform, dtype_of
-from ..case import Bands, Elementwise, Expectation, Gradient, Returns, Stack, Unjudgeable, Unspecified
+from ..case import Bands, Elementwise, Expectation, Gradient, Raises, Returns, Stack, Unjudgeable, Unspecified
 from ..exact import Format, round_to
-from .oracle import Selection, class_axis, expect_value, prescribed, select
+from .oracle import Selection, class_axis, expect, expect_value, prescribed, select
 
 LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
 FLUSHING = Arithmetic(flush=True)
@@ -49,15 +49,18 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
 def expect_batch(call: Call) -> Expectation:
     """What is demanded of a mapped call: what its calls demand, one after another."""
     answers = [
-        expect_value(one, select(one)) if one.transform is None else _expect_gradient(one, select(one))
+        expect(one, select(one)) if one.transform is None else _expect_gradient(one, select(one))
         for one in calls_of_batch(call)
     ]
+    wrong = [answer for answer in answers if isinstance(answer, Raises)]
+    answers = [answer.poisoned if isinstance(answer, Raises) else answer for answer in answers]
     parts = [answer.value for answer in answers if isinstance(answer, Returns)]
     if len(parts) < len(answers):  # the gradient of an all-ignored mean is among them
         return Unspecified("GRAD-9")
     first = answers[0]
     assert isinstance(first, Returns)
-    return Returns((len(parts), *first.shape), first.dtype, Stack(tuple(parts)))  # pyright: ignore[reportArgumentType] -- parts of a batch are no stacks
+    whole = Returns((len(parts), *first.shape), first.dtype, Stack(tuple(parts)))  # pyright: ignore[reportArgumentType] -- parts of a batch are no stacks
+    return Raises(wrong[0].categories, whole) if wrong else whole
 
 
 def calls_of_batch(call: Call) -> list[Call]:

@@ -42,6 +42,25 @@ def fault_cases(dtype: str, seed: int) -> Iterator[Case]:
     for count, (tier, call) in enumerate(_in_corners(dtype, seed)):
         turn = (REDUCTIONS[count % len(REDUCTIONS)],) if call.reduction in REDUCTIONS else (call.reduction,)
         yield from generate.judged_calls(call, turn, "error", tier, f"corpus error/{dtype}/corner {count}")
+    yield from _in_batches(dtype, seed)
+
+
+def _in_batches(dtype: str, seed: int) -> Iterator[Case]:
+    """Classes that do not exist in one call of a batch, which the others must not be told of, or in all of them."""
+    for shape, weights, batched in (
+        ((6, 5), "none", ("input", "target")),
+        ((4, 3, 2), "dyadic", ("target",)),
+        ((5,), "none", ("input", "target")),
+        ((6, 5), "dyadic", ("input",)),
+    ):
+        structure = Structure(shape, dtype, "int64", weights, inputs="dyadic", seed=seed, asks="vmap", batched=batched)
+        legal = generate.batch(structure, "error")
+        for value in (structure.classes, -1):
+            call = _with_target(legal, legal.target.size // 2, value)
+            tier = 2 if dtype == "float32" and shape == (6, 5) else 3
+            for reduction in REDUCTIONS:
+                wanted = dataclasses.replace(call, reduction=reduction)
+                yield generate.asking(wanted, structure, "error", tier, f"corpus error/{dtype}/batch")
 
 
 def _is_index_fault(call: Call) -> bool:

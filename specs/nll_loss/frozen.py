@@ -100,8 +100,8 @@ def vector_cases(dtype: str) -> Iterator[Case]:
 def describe(expectation: Expectation) -> dict[str, Any]:
     """An expectation as a vector's `expect`: exact as a fraction, rounded in hexadecimal."""
     match expectation:
-        case Raises(categories, poison):
-            return {"raises": sorted(categories), "traced_may_return_nan": poison is not None}
+        case Raises(categories, poisoned):
+            return {"raises": sorted(categories), "traced_may_return_nan": poisoned is not None}
         case Returns(shape, _, Elementwise() as prescribed):
             flat = prescribed.value.reshape(-1).astype(float).tolist()
             shortest = flat[:1] if len(set(map(repr, flat))) == 1 else flat

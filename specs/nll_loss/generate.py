@@ -124,8 +124,10 @@ def transformed(call: Call, family: str, tier: int, origin: str, also: tuple[str
     if call.transform is None:
         raise ValueError("the call asks for its value alone")
     if call.transform.batched:
-        example = calls_of_batch(call)[0]
-        return _case(Facts(example, select(example), call), expect_batch(call), family, tier, origin, also)
+        selections = [select(one) for one in calls_of_batch(call)]
+        # Facts and clauses are those of the first call, or of the first with a target that does not exist.
+        example = next((one for one in selections if (one.kept & ~one.valid).any()), selections[0])
+        return _case(Facts(example.call, example, call), expect_batch(call), family, tier, origin, also)
     selection = select(call)
     return _case(Facts(call, selection), expect_transformed(call, selection), family, tier, origin, also)
 

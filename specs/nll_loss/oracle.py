@@ -178,10 +178,17 @@ def _expect(call: Call, selection: Selection | None) -> Expectation:
         selection = select(call)
     bad = selection.kept & ~selection.valid
     if bad.any():
-        if call.reduction != "none":
-            return Raises(frozenset({"index"}), np.array(True))
-        return Raises(frozenset({"index"}), bad, elementwise(call, selection))
+        return Raises(frozenset({"index"}), _poisoned(call, selection))
     return expect_value(call, selection)
+
+
+def _poisoned(call: Call, selection: Selection) -> Returns:
+    """NaN where a target does not exist; the other positions of `none` are as usual."""
+    if call.reduction != "none":
+        return Returns((), call.dtype, Limit(frozenset({"nan"})))
+    value = elementwise(call, selection)
+    value.value[selection.kept & ~selection.valid] = np.nan
+    return Returns(call.target.shape, call.dtype, value)
 
 
 def expect_value(call: Call, selection: Selection) -> Expectation:
