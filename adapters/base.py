@@ -6,8 +6,11 @@ when they fail it is a BridgeError. What happens between them is the framework's
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Protocol
@@ -101,6 +104,10 @@ def _needs(call: Call) -> Iterator[str]:
             yield _FEATURE_OF_LAYOUT[layout]
 
 
+# What can be timed: the loss, its gradient once the loss is there, and both as a training step does.
+WORK = ("forward", "backward", "both")
+
+
 class Subject(Protocol):
     """One way of executing the loss."""
 
@@ -122,6 +129,20 @@ class Subject(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What users write or take instead of an nll_loss: timed beside the subjects, and never judged as one.
+
+    `says` is how it is written, `differs` what it means otherwise than the specification. `lacks` are the parts of a
+    call that it cannot do: weight, ignored positions, spatial axes, none, or the gradient.
+    """
+
+    subject: Subject
+    says: str
+    differs: str
+    lacks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """A framework: how it is found, named and installed, and what makes its subjects for a device."""
 
@@ -135,6 +156,8 @@ class Backend:
     wrap: Callable[[Callable[..., Any], str, str], Subject] | None = None
     # (subject, call) -> how a user writes the call down, for reproducers; of a user's function as of the eager subject.
     spell: Callable[[str, Call], Spelling] | None = None
+    # device -> what is timed beside the subjects, `lossparity bench`.
+    baselines: Callable[[str], list[Baseline]] | None = None
 
 
 def on_cpu(device: str) -> bool:
@@ -173,6 +196,35 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
         raise
     except Exception as error:
         raise BridgeError(f"{subject.name}: cannot read the result of {call.describe()}: {error!r}") from error
+
+
+def loop(subject: Subject, call: Call, work: str) -> AbstractContextManager[Callable[[int], Any]]:
+    """For timing: a function that does one of WORK so many times, waits for the device, and returns the last result.
+
+    `call` asks for a gradient unless the work is "forward". Subjects may have a `loop` of their own, with these
+    arguments, that leaves out what `prepare` needs and a user's program would not do at each call. Without it "both"
+    is the loss and then the gradient.
+    """
+    own: Callable[..., Any] | None = getattr(subject, "loop", None)
+    if own is not None:
+        return own(call, work)
+    steps = [subject.prepare(dataclasses.replace(call, transform=None))] if work != "backward" else []
+    steps += [subject.prepare(call)] if work != "forward" else []
+    return contextlib.nullcontext(repeated(steps[0] if len(steps) == 1 else lambda: [step() for step in steps]))
+
+
+def repeated(step: Callable[[], Any], wait: Callable[[Any], Any] | None = None) -> Callable[[int], Any]:
+    """A function that takes a step so many times, waits for the last result, and returns it."""
+
+    def run(times: int) -> Any:
+        result = None
+        for _ in range(times):
+            result = step()
+        if wait is not None:
+            wait(result)
+        return result
+
+    return run
 
 
 def _prepares(subject: Subject, call: Call) -> bool:

@@ -306,6 +306,81 @@ def mutants(
     sys.exit(0 if found.is_sound else 1)
 
 
+@main.command()
+@click.option("-b", "--backend", "backends", multiple=True, metavar="NAME", help="Backend with its baselines (torch), "
+              "subject (torch:compile), baseline (jax:optax), or FRAMEWORK@MODULE:FUNCTION; repeatable. Default: "
+              "everything that is installed.")  # fmt: skip
+@click.option("--budget", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True,
+              help="Seconds for all of it. More time means more points, processes and rounds.")  # fmt: skip
+@click.option("--baseline", default="torch", show_default=True, metavar="NAME", help="What the others are compared "
+              "with, where it computes the right thing.")  # fmt: skip
+@click.option("--threads", type=click.Choice(["1", "all", "both"]), default="both", show_default=True,
+              help="One thread on one processor, all of them, or a table for each.")  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="Where to compute, e.g. cuda.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the arrays and of the order of rounds.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=120.0, show_default=True,
+              help="Seconds without a sign of life after which a contestant is given up.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with what OUT/bench.jsonl has.")
+@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder for bench.jsonl "
+              "and bench.html.")  # fmt: skip
+@JSON
+def bench(
+    backends: tuple[str, ...], budget: float, baseline: str, threads: str, device: str, seed: int, timeout: float,
+    resume: bool, out: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Time subjects and what users write instead, against each other and against the machine's limit.
+
+    Only what computes the right thing is timed. OUT/bench.jsonl has every sample, OUT/bench.html the tables and
+    pictures. Run it on an otherwise idle machine; where it is too noisy, nothing is claimed.
+    """
+    from .bench import run as harness
+
+    screen = errors if as_json else console
+    options = harness.Options(
+        names=backends, budget=budget, device=plan.check_device(device), seed=seed, baseline=baseline, timeout=timeout,
+        resume=resume, command=shlex.join(["lossparity", *sys.argv[1:]]),
+        threads=("1", "all") if threads == "both" else (threads,),
+    )  # fmt: skip
+    screen.print(
+        f"Up to {budget:g} s: {options.processes} fresh processes of {options.rounds} rounds for each point",
+        style="dim",
+    )
+    with show.clock(screen, budget) as said:
+        found = harness.run(options, out, harness.Watch(said))
+    page, boards = html.write_bench(found, out)
+    if (out / "records.jsonl").exists():  # whose page then links to this one
+        html.write_site([records.read(out / "records.jsonl")], out)
+    if as_json:
+        click.echo(msgspec.json.encode(show.bench_data(found, boards, page)).decode())
+        return
+    show.boards(console, found, boards)
+    console.print(f"Samples: {found.path}\nReport: {page}", soft_wrap=True)
+
+
+@main.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@JSON
+def compare(before: Path, after: Path, as_json: bool) -> None:
+    """Compare two runs of `lossparity bench`; exit 1 if something has become slower.
+
+    BEFORE and AFTER are files bench.jsonl or the folders that hold them. Times are compared as multiples of the
+    machine's own gather in the same rounds, never in seconds.
+    """
+    from ..reports import bench as reports_bench
+    from ..reports import ratios
+
+    runs = [reports_bench.read(path) for path in (before, after)]
+    found = ratios.changes(*runs)
+    if not found:
+        raise UsageError(f"{before} and {after} have no contestant at the same point; nothing can be compared")
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        show.changes(console, found, runs)
+    sys.exit(1 if any(one.claim == "regression" for one in found) else 0)
+
+
 main.add_command(follow_up.replay_command)
 main.add_command(follow_up.freeze_command)
 

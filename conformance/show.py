@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ..reports import matrix
+from ..reports.bench import Bench
 from ..reports.kills import Zoo
+from ..reports.ratios import NOISY, Board, Change, Row
 from ..reports.records import STATUSES, ClauseInfo, Item, Run
+from ..reports.speed import duration, size, speed_sentence
 from ..reports.verdict import plural
 from . import explain
 from .controller import Progress, Result
@@ -200,3 +204,99 @@ def zoo(console: Console, found: Zoo) -> None:
     seconds, calls = found.typical()
     console.print(f"{found.headline()}. {found.sentence()}", soft_wrap=True)
     console.print(f"Median until the first kill: {calls} calls, {seconds:.2f} s; the zoo took {found.seconds:.0f} s")
+
+
+# --- speed -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def clock(console: Console, budget: float) -> Iterator[Callable[[float, str], None]]:
+    """A bar over the seconds of a budget, with the time that is left and what is being done."""
+    columns = (BarColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=budget, left="")
+
+        def said(seconds: float, what: str) -> None:
+            left = max(0.0, budget - seconds)
+            bar.update(task, completed=min(seconds, budget), left=f"{left:.0f} s left", description=what or None)
+
+        yield said
+
+
+def boards(console: Console, bench: Bench, found: Sequence[Board]) -> None:
+    """The tables of a bench run, the reasons for what is missing, and the last word."""
+    for threads in dict.fromkeys(one.threads for one in found):
+        chosen = [one for one in found if one.threads == threads]
+        console.print(f"\n[bold]threads = {threads}[/bold], ratios to {chosen[0].baseline}; below 1 is faster")
+        for one in chosen[:_BOARDS]:
+            noise = ", [yellow]too noisy for claims[/yellow]" if one.spread > NOISY else ""
+            console.print(
+                f"{one.point.name} [dim](A/A {one.spread:.1%}; last column: share of the limit, "
+                f"{size(one.bandwidth)}/s)[/dim]{noise}",
+                soft_wrap=True,
+            )
+            table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+            for justify in ("left", "right", "right", "left", "left", "right"):
+                table.add_column(justify=justify, no_wrap=True)
+            for row in one.rows:
+                table.add_row(*_cells(one, row), style="dim" if row.claim == "tie" else "")
+            for name, seconds in one.slow.items():
+                table.add_row(f"  {name}", duration(seconds), "", "", "too slow for rounds", "")
+            console.print(table)
+        if len(chosen) > _BOARDS:
+            console.print(f"and {plural(len(chosen) - _BOARDS, 'more point')} in the report", style="dim")
+    for reason, names in sorted(_reasons(bench).items()):
+        console.print(f"not timed: {', '.join(sorted(names))}: {reason}", style="yellow", markup=False, soft_wrap=True)
+    console.print(speed_sentence(bench, found), soft_wrap=True)
+
+
+_BOARDS = 4  # shown in a terminal
+
+
+def _cells(board: Board, row: Row) -> tuple[str, ...]:
+    interval = f"{row.ratio.wide_low:.2f} to {row.ratio.wide_high:.2f}"
+    claim = {"few": "one process", "noisy": ""}.get(row.claim, row.claim)
+    limit = "INVALID" if row.is_invalid else "" if board.is_overhead else f"{row.limit:.0%}"
+    return f"  {row.contestant}", duration(row.spread.median), f"{row.ratio.estimate:.2f}", interval, claim, limit
+
+
+def _reasons(bench: Bench) -> dict[str, set[str]]:
+    """What was not timed although it could have been, by reason."""
+    found: dict[str, set[str]] = {}
+    for one in bench.excluded:
+        if one.kind != "unsupported":
+            found.setdefault(f"{one.reason} ({one.point})", set()).add(one.contestant)
+    return found
+
+
+def changes(console: Console, found: Sequence[Change], runs: Sequence[Bench]) -> None:
+    """What has changed between two runs, regressions first."""
+    versions = [{one.backend: one.version for one in run.header.contestants} for run in runs]
+    moved = [f"{name} {old} to {versions[1][name]}" for name, old in versions[0].items()
+             if versions[1].get(name, old) != old]  # fmt: skip
+    console.print(f"{runs[0].header.started} against {runs[1].header.started}" + "".join(f"; {one}" for one in moved))
+    table = Table("threads", "point", "contestant", "after / before", "95 %", "", box=None, pad_edge=False)
+    for one in found:
+        if one.claim in ("regression", "improvement"):
+            table.add_row(one.threads, one.point.name, one.contestant, f"{one.ratio:.3f}",
+                          f"{one.low:.3f} to {one.high:.3f}", one.claim)  # fmt: skip
+    if table.row_count:
+        console.print(table)
+    counts = Counter(one.claim for one in found)
+    console.print(
+        f"{plural(len(found), 'comparison')}: {plural(counts['regression'], 'regression')}, "
+        f"{plural(counts['improvement'], 'improvement')}, {plural(counts['tie'], 'tie')}, "
+        f"{counts['noisy']} too noisy to tell"
+    )
+
+
+def bench_data(bench: Bench, found: Sequence[Board], page: Path) -> dict[str, Any]:
+    """A bench run for --json: the boards, what is missing and why, and where everything is."""
+    return {
+        "samples": bench.path,
+        "report": str(page),
+        "boards": list(found),
+        "excluded": bench.excluded,
+        "cold": bench.cold,
+        "complete": bench.footer is not None and bench.footer.complete,
+    }

@@ -11,11 +11,11 @@ from .tolerance import Group, Row
 
 # Stand-ins for colours, replaced by CSS variables after drawing: one picture serves light, dark and print.
 _SERIES = "#0000f{}"
-_INK, _GRID, _MARK, _HEAT = "#0000e1", "#0000e2", "#0000e3", "#0000e4"
-_VARIABLES = {_INK: "var(--ink-2)", _GRID: "var(--line)", _MARK: "var(--ink-3)", _HEAT: "var(--accent)"}
+INK, GRID, MARK, HEAT = "#0000e1", "#0000e2", "#0000e3", "#0000e4"
+_VARIABLES = {INK: "var(--ink-2)", GRID: "var(--line)", MARK: "var(--ink-3)", HEAT: "var(--accent)"}
 HUES = 8
-_DASHES = ([1, 0], [5, 2], [1.5, 2], [8, 2, 2, 2], [3, 3], [10, 3])
-_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+DASHES = ([1, 0], [5, 2], [1.5, 2], [8, 2, 2, 2], [3, 3], [10, 3])
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 _FLOOR = 0.1  # a logarithmic axis has no zero: errors below are drawn here
 _LARGEST_BIN = 24
@@ -27,14 +27,14 @@ def styles(subjects: Sequence[tuple[str, str]]) -> dict[str, tuple[int, int]]:
     seen: dict[str, int] = {}
     styled = {}
     for subject, backend in subjects:
-        styled[subject] = (backends.index(backend) % HUES, seen.get(backend, 0) % len(_DASHES))
+        styled[subject] = (backends.index(backend) % HUES, seen.get(backend, 0) % len(DASHES))
         seen[backend] = seen.get(backend, 0) + 1
     return styled
 
 
 def error_by_size(groups: Sequence[Group], styled: dict[str, tuple[int, int]]) -> str | None:
     """Largest error found, in ulp, against size, one panel per reduction and dtype; None without data."""
-    alt = _altair()
+    alt = altair_module()
     data = [
         point
         for group in groups
@@ -45,31 +45,31 @@ def error_by_size(groups: Sequence[Group], styled: dict[str, tuple[int, int]]) -
     ]
     if not data:
         return None
-    size = alt.X("size:Q", title="positions", scale=alt.Scale(type="log"), axis=_powers(alt, data, "size"))
+    size = alt.X("size:Q", title="positions", scale=alt.Scale(type="log"), axis=powers(alt, data, "size"))
     error = alt.Y(
         "error:Q",
         title="ulp, largest found",
         scale=alt.Scale(type="log", domainMin=_FLOOR),
-        axis=_powers(alt, data, "error"),
+        axis=powers(alt, data, "error"),
     )
     base = alt.Chart().encode(
-        size, error, alt.Color("subject:N", scale=_hues(alt, styled), legend=None), detail="subject:N"
+        size, error, alt.Color("subject:N", scale=hues(alt, styled), legend=None), detail="subject:N"
     )
     lines = base.mark_line(strokeWidth=1.6).encode(
-        strokeDash=alt.StrokeDash("subject:N", scale=_scale(alt, styled, _DASHES), legend=None),
+        strokeDash=alt.StrokeDash("subject:N", scale=scale_of(alt, styled, DASHES), legend=None),
         description="subject:N",
     )
     points = base.mark_point(size=26, filled=True, opacity=1).encode(
-        shape=alt.Shape("subject:N", scale=_scale(alt, styled, _SHAPES), legend=None), description="text:N"
+        shape=alt.Shape("subject:N", scale=scale_of(alt, styled, SHAPES), legend=None), description="text:N"
     )
-    half = alt.Chart().mark_rule(color=_MARK, strokeDash=[2, 3]).encode(y=alt.datum(0.5))
+    half = alt.Chart().mark_rule(color=MARK, strokeDash=[2, 3]).encode(y=alt.datum(0.5))
     layers = alt.layer(half, lines, points, data=alt.Data(values=data)).properties(width=262, height=160)
-    return _draw(_facets(alt, layers, groups, skip="none"), "Largest error found against size")
+    return draw(_facets(alt, layers, groups, skip="none"), "Largest error found against size")
 
 
 def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str | None:
     """Share of judged results by error in ulp, one strip per subject, one panel per dtype and reduction."""
-    alt = _altair()
+    alt = altair_module()
     data = [cell for group in groups for row in group.rows for cell in _shares(row)]
     if not data:
         return None
@@ -83,7 +83,7 @@ def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str 
     )
     strips = (
         alt.Chart(alt.Data(values=data))
-        .mark_rect(color=_HEAT, stroke=_GRID, strokeWidth=0.5)
+        .mark_rect(color=HEAT, stroke=GRID, strokeWidth=0.5)
         .encode(
             alt.X("label:N", sort=bins, title="ulp, up to", scale=alt.Scale(domain=bins), axis=axis),
             alt.Y("subject:N", sort=list(subjects), title=None, scale=alt.Scale(domain=_present(data, subjects))),
@@ -96,10 +96,10 @@ def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str 
         )
         .properties(width=248, height=alt.Step(15))
     )
-    return _draw(_facets(alt, strips, groups), "Distribution of errors in ulp")
+    return draw(_facets(alt, strips, groups), "Distribution of errors in ulp")
 
 
-def _altair() -> Any:
+def altair_module() -> Any:
     """Altair is slow to import and only drawing needs it."""
     import altair
 
@@ -157,7 +157,7 @@ def _present(data: list[dict[str, Any]], subjects: Sequence[str]) -> list[str]:
     return [subject for subject in subjects if subject in found]
 
 
-def _powers(alt: Any, data: list[dict[str, Any]], field: str) -> Any:
+def powers(alt: Any, data: list[dict[str, Any]], field: str) -> Any:
     """An axis with a tick per power of ten, or per few of them where there are many."""
     low = math.floor(math.log10(min(point[field] for point in data)))
     high = math.ceil(math.log10(max(point[field] for point in data)))
@@ -167,19 +167,19 @@ def _powers(alt: Any, data: list[dict[str, Any]], field: str) -> Any:
     return alt.Axis(values=ticks, labelExpr=f"{labels}[indexof({ticks}, datum.value)]")
 
 
-def _hues(alt: Any, styled: dict[str, tuple[int, int]]) -> Any:
+def hues(alt: Any, styled: dict[str, tuple[int, int]]) -> Any:
     return alt.Scale(domain=list(styled), range=[_SERIES.format(hue) for hue, _ in styled.values()])
 
 
-def _scale(alt: Any, styled: dict[str, tuple[int, int]], marks: Sequence[Any]) -> Any:
+def scale_of(alt: Any, styled: dict[str, tuple[int, int]], marks: Sequence[Any]) -> Any:
     return alt.Scale(domain=list(styled), range=[marks[variant] for _, variant in styled.values()])
 
 
 def _facets(alt: Any, chart: Any, groups: Sequence[Group], skip: str = "") -> Any:
     dtypes = list(dict.fromkeys(group.dtype for group in groups))
     reductions = list(dict.fromkeys(group.reduction for group in groups if group.reduction != skip))
-    header = alt.Header(title=None, labelFontWeight="bold", labelFontSize=12, labelColor=_INK, labelPadding=4)
-    rows = alt.Header(title=None, labelFontWeight="bold", labelFontSize=12, labelColor=_INK, labelAngle=-90)
+    header = alt.Header(title=None, labelFontWeight="bold", labelFontSize=12, labelColor=INK, labelPadding=4)
+    rows = alt.Header(title=None, labelFontWeight="bold", labelFontSize=12, labelColor=INK, labelAngle=-90)
     return chart.facet(
         column=alt.Column("dtype:N", sort=dtypes, header=header),
         row=alt.Row("reduction:N", sort=reductions, header=rows),
@@ -187,22 +187,22 @@ def _facets(alt: Any, chart: Any, groups: Sequence[Group], skip: str = "") -> An
     )
 
 
-def _draw(chart: Any, label: str) -> str:
+def draw(chart: Any, label: str) -> str:
     """Render to SVG, then hand colours to the style sheet and give every mark its text as a tooltip."""
     import vl_convert
 
     axis = {
-        "labelColor": _INK,
-        "titleColor": _INK,
-        "gridColor": _GRID,
-        "domainColor": _GRID,
-        "tickColor": _GRID,
+        "labelColor": INK,
+        "titleColor": INK,
+        "gridColor": GRID,
+        "domainColor": GRID,
+        "tickColor": GRID,
     }
     axis |= {"titleFontWeight": "normal", "labelFontSize": 10.5, "titleFontSize": 11}
     look: dict[str, Any] = {
         "background": "transparent",
         "axis": axis,
-        "view": {"stroke": _GRID},
+        "view": {"stroke": GRID},
         "font": "sans-serif",
     }
     svg: str = vl_convert.vegalite_to_svg(chart.configure(**look).to_dict())

@@ -12,14 +12,16 @@ from typing import Any
 
 import jinja2
 import markupsafe
+import msgspec
 
-from . import charts, findings, kills, markdown, tolerance
+from . import bench, charts, findings, kills, limits, markdown, ratios, speed, speed_charts, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, cells, family_table
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
 from .verdict import plural, summarise
 
 _SITE = "lossparity.reports.site"
+BENCH_PAGE = "bench.html"
 # Findings shown in a cell that does not pass, and in one that does; the others are in records.jsonl.
 _PER_CELL, _PER_PASS = 4, 1
 _UNEXPECTED = 40  # findings shown at the top of the page
@@ -62,7 +64,8 @@ def write_site(runs: Sequence[Run], out: Path) -> Path:
     (out / "summary.md").write_text(markdown.summary(matrix), encoding="utf-8")
     index = out / "index.html"
     mutants = kills.PAGE if (out / kills.PAGE).exists() else ""
-    index.write_text(render(matrix, mutants), encoding="utf-8")
+    speed = BENCH_PAGE if (out / BENCH_PAGE).exists() else ""
+    index.write_text(render(matrix, mutants, speed), encoding="utf-8")
     return index
 
 
@@ -88,8 +91,59 @@ def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
     return page
 
 
-def render(matrix: Matrix, mutants: str = "") -> str:
-    """The page as a string; `mutants` is the address of the kill matrix, if there is one."""
+def write_bench(run: bench.Bench, out: Path) -> tuple[Path, list[ratios.Board]]:
+    """Write the speed report as `bench.html` into `out`; returns its path and the boards that it shows."""
+    out.mkdir(parents=True, exist_ok=True)
+    boards = ratios.boards(run)
+    tables = {name: [one for one in boards if one.threads == name] for name in dict.fromkeys(b.threads for b in boards)}
+    core = boards[0] if boards else None
+    styled = charts.styles([(one.name, one.backend) for one in run.header.contestants])
+    missing: dict[tuple[str, str, str], list[str]] = {}
+    for one in run.excluded:
+        where = missing.setdefault((one.contestant, one.kind, one.reason), [])
+        where += [one.point] * (one.point not in where)
+    cache = [text for name, text in run.header.machine.items() if name.startswith("cache")]
+    noisy = sum(one.spread > ratios.NOISY for one in boards)
+    text = (
+        _environment()
+        .get_template("bench.html")
+        .render(
+            headline="Who is fast" if noisy * 2 <= len(boards) else "Too noisy to tell",
+            sentence=speed.speed_sentence(run, boards),
+            trusted=noisy * 2 <= len(boards) and run.footer is not None,
+            header=run.header,
+            footer=run.footer,
+            versions={one.backend: one.version for one in run.header.contestants},
+            environment=", ".join(f"{name}=1" for name in run.header.environment),
+            tables=tables,
+            core=core,
+            switches=speed.switches(run, core) if core is not None else [],
+            fits=limits.fits(boards, boards[0].threads) if boards else [],
+            cold=run.cold,
+            missing=dict(sorted(missing.items(), key=lambda pair: pair[0][1] == "unsupported")),
+            noisy=ratios.NOISY,
+            cache=cache[-1] if cache else "",
+            styled=styled,
+            chart_size=_svg(speed_charts.time_by_size(boards, styled)),
+            chart_forest=_svg(speed_charts.forest(boards, styled)),
+            chart_cold=_svg(speed_charts.cold(run, styled)),
+            correctness=(out / "records.jsonl").exists(),
+            data=_json_inlined([run.header, *run.records]),
+            stylesheet=_asset("style.css"),
+        )
+    )
+    page = out / BENCH_PAGE
+    page.write_text(text, encoding="utf-8")
+    return page, boards
+
+
+def _json_inlined(content: Any) -> markupsafe.Markup:
+    """JSON to stand in a script element, where nothing but its own end tag could end it."""
+    return markupsafe.Markup(msgspec.json.encode(content).decode().replace("</", "<\\/"))
+
+
+def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
+    """The page as a string; `mutants` and `speed` are addresses of the kill matrix and the speed report, if any."""
     views = _Views(matrix)
     subjects = [subject.name for subject in matrix.subjects]
     groups = tolerance.table(matrix.merged.of(Accuracy), subjects)
@@ -101,6 +155,7 @@ def render(matrix: Matrix, mutants: str = "") -> str:
             summary=summarise(matrix),
             matrix=matrix,
             mutants=mutants,
+            speed=speed,
             merged=matrix.merged,
             families=family_table(matrix),
             unexpected=views.unexpected(),
@@ -259,6 +314,8 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
     "plural": plural,
     "variant": _variant,
+    "duration": speed.duration,
+    "size": speed.size,
     "code": _code,
     "link": findings.link,
     "snippet": findings.snippet,

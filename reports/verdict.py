@@ -69,8 +69,8 @@ def summarise(matrix: Matrix) -> Summary:
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 call`, `2,000 calls`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    """`1 call`, `2,000 calls`, `5 processes`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
 
 
 def observed_divergences(matrix: Matrix) -> dict[str, int]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -355,35 +354,10 @@ def test_references_link_only_where_they_are_addresses() -> None:
 # --- in a browser ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """The system's Chromium, driven by Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        reason = "no Chromium on PATH: `apt-get install chromium` to test the page in a browser"
-        print(reason)
-        pytest.skip(reason)
-    with playwright.sync_playwright() as driver:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = driver.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def page(browser: Any, index: Path) -> Iterator[Any]:
-    """The page at 1280 pixels; fails on console errors and on anything loaded besides the file itself."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    trouble: list[str] = []
-    opened.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: trouble.append(str(error)))
-    opened.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
-    opened.goto(index.as_uri())
-    yield opened
-    context.close()
-    assert trouble == []
+def page(open_page: Callable[[Path], Any], index: Path) -> Any:
+    """The page of a sample run."""
+    return open_page(index)
 
 
 def test_pressing_a_divergent_cell_shows_its_clause_and_finding(page: Any, tmp_path: Path) -> None:

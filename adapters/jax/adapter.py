@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ...specs.call import Array, Call
 from ...specs.errors import BridgeError
-from ..base import Backend, Capabilities, Subject, on_cpu, require_device, require_type
+from ..base import Backend, Baseline, Capabilities, Subject, on_cpu, repeated, require_device, require_type
 from ..user import returning
 from .script import spell
 
@@ -54,6 +54,40 @@ class JaxSubject:
         asked |= {"kind": call.kind, "batched": call.transform.batched}
         return lambda: self._run(self._derive, arguments, options | asked)
 
+    @contextlib.contextmanager
+    def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
+        """The loss, the pull-back of a loss that is there already, or both, as often as asked; then wait.
+
+        A traced subject compiles each of them as a whole.
+        """
+        import jax
+
+        compiled = jax.jit if self.capabilities.traced else lambda function: function
+        options = call.options()
+        reduction = {name: options.pop(name) for name in ("reduction",) if name in options}  # not to be traced
+        loss = functools.partial(self.function, **reduction)
+        with self._mode(), self._home():
+            x, t = self._put(call.input), self._put(call.target)
+            if "weight" not in call.omitted:
+                options["weight"] = None if call.weight is None else self._put(call.weight)
+            if work == "forward":
+                yield repeated(lambda: loss(x, t, **options), jax.block_until_ready)
+                return
+            assert call.transform is not None
+            g = self._put(call.transform.upstream) if call.transform.upstream is not None else None
+
+            def both(x: Any, t: Any, g: Any, options: dict[str, Any]) -> Any:
+                value, pull = jax.vjp(lambda x: loss(x, t, **options), x)
+                return value, pull(g)[0]
+
+            if work == "both":
+                step = compiled(both)
+                yield repeated(lambda: step(x, t, g, options), jax.block_until_ready)
+                return
+            _, pull = jax.vjp(lambda x: loss(x, t, **options), x)
+            back = compiled(lambda pull, g: pull(g)[0])
+            yield repeated(lambda: back(pull, g), jax.block_until_ready)
+
     def read(self, result: Any) -> Array:
         """A JAX array as a NumPy array."""
         import jax
@@ -61,6 +95,13 @@ class JaxSubject:
         require_type(result, jax.Array, self.name)
         require_device(result.devices(), {self._device}, self.name)
         return np.asarray(result)
+
+    def scrub(self, size: int) -> None:
+        """Write so many bytes on the device, which empties its cache of everything else."""
+        import jax
+
+        with self._home():
+            jax.block_until_ready(jax.numpy.zeros(size, "int8") + 1)
 
     def compilations(self) -> int:
         """Programs that XLA compiled in this process."""
@@ -204,6 +245,12 @@ def _version() -> str:
     return str(jax.__version__)
 
 
+def _baselines(device: str) -> list[Baseline]:
+    from .baselines import baselines
+
+    return baselines(device)
+
+
 BACKEND = Backend(
     name="jax",
     module="jax",
@@ -213,4 +260,5 @@ BACKEND = Backend(
     devices=_devices,
     wrap=_wrap,
     spell=spell,
+    baselines=_baselines,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...specs.call import Array, Call
-from ..base import Backend, Capabilities, Subject, require_type
+from ..base import Backend, Baseline, Capabilities, Subject, require_type
 from ..user import returning
 from .script import spell
 
@@ -71,6 +71,12 @@ def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
     return NumpySubject(returning(function, np.ndarray | np.generic), name)
 
 
+def _baselines(device: str) -> list[Baseline]:
+    from .baselines import baselines
+
+    return baselines(device)
+
+
 BACKEND = Backend(
     name="numpy",
     module="numpy",
@@ -80,4 +86,5 @@ BACKEND = Backend(
     devices=lambda: ["cpu"],
     wrap=_wrap,
     spell=spell,
+    baselines=_baselines,
 )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ...specs.call import Array, Call
 from ...specs.errors import BridgeError, UsageError
-from ..base import Backend, Capabilities, Subject, require_device, require_type
+from ..base import Backend, Baseline, Capabilities, Subject, repeated, require_device, require_type
 from ..user import returning
 from .script import spell
 
@@ -49,6 +50,50 @@ class TensorflowSubject:
         asked |= {"kind": call.kind, "batched": call.transform.batched}
         return lambda: self._run(self._derive, arguments, options | asked)
 
+    @contextlib.contextmanager
+    def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
+        """The loss, its gradient, or both, as often as asked; then wait.
+
+        An eager subject's gradient is taken of a tape that is kept; a graph drops what nothing needs of the loss.
+        """
+        import tensorflow as tf
+
+        def wait(_: Any) -> None:
+            tf.test.experimental.sync_devices()
+
+        options = call.options()
+        with tf.device(self._where):
+            x, t = self._put(call.input), self._put(call.target)
+            if "weight" not in call.omitted:
+                options["weight"] = None if call.weight is None else self._put(call.weight)
+            if work == "forward":
+                yield repeated(lambda: self.function(x, t, **options), wait)
+                return
+            assert call.transform is not None
+            assert call.transform.upstream is not None
+            g = self._put(call.transform.upstream)
+            zero = tf.UnconnectedGradients.ZERO
+            python = getattr(self.function, "python_function", None)
+
+            def both(x: Any, t: Any, g: Any) -> Any:
+                with tf.GradientTape() as tape:
+                    tape.watch(x)
+                    value = (python or self.function)(x, t, **options)
+                return value, tape.gradient(value, x, g, zero)
+
+            if python is not None:
+                whole: bool = self.function._jit_compile or False  # pyright: ignore[reportFunctionMemberAccess] -- of tf.function
+                wanted = both if work == "both" else lambda x, t, g: both(x, t, g)[1]
+                step = tf.function(wanted, jit_compile=whole, autograph=False)
+                yield repeated(lambda: step(x, t, g), wait)
+            elif work == "both":
+                yield repeated(lambda: both(x, t, g), wait)
+            else:
+                with tf.GradientTape(persistent=True) as tape:
+                    tape.watch(x)
+                    value = self.function(x, t, **options)
+                yield repeated(lambda: tape.gradient(value, x, g, zero), wait)
+
     def read(self, result: Any) -> Array:
         """An eager tensor as an array."""
         import tensorflow as tf
@@ -56,6 +101,14 @@ class TensorflowSubject:
         require_type(result, tf.Tensor, self.name)
         require_device(f"/device:{result.device.rpartition('/device:')[2]}", self._where, self.name)
         return np.asarray(result.numpy())
+
+    def scrub(self, size: int) -> None:
+        """Write so many bytes on the device, which empties its cache of everything else."""
+        import tensorflow as tf
+
+        with tf.device(self._where):
+            tf.ones([size], tf.int8)
+        tf.test.experimental.sync_devices()
 
     def compilations(self) -> int:
         """Graphs traced by this subject's tf.function."""
@@ -214,6 +267,12 @@ def _version() -> str:
     return str(tf.__version__)
 
 
+def _baselines(device: str) -> list[Baseline]:
+    from .baselines import baselines
+
+    return baselines(device)
+
+
 BACKEND = Backend(
     name="tensorflow",
     module="tensorflow",
@@ -223,4 +282,5 @@ BACKEND = Backend(
     devices=_devices,
     wrap=_wrap,
     spell=spell,
+    baselines=_baselines,
 )

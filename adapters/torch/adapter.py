@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ...specs.call import BFLOAT16, TARGET_DTYPES, Array, Call, Transform
 from ...specs.layouts import extent
-from ..base import Backend, Capabilities, Subject, on_cpu, require_device, require_type
+from ..base import Backend, Baseline, Capabilities, Subject, on_cpu, repeated, require_device, require_type
 from ..user import returning
 from .script import spell
 
@@ -73,6 +74,34 @@ class TorchSubject:
 
         return lambda: self._synchronised(_DERIVE[call.kind](loss, (input, target, weight), *asked, call.transform))
 
+    @contextlib.contextmanager
+    def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
+        """The loss, the backward pass over a graph that is kept, or both, as often as asked; then wait."""
+        import torch
+        import torch._functorch.config as functorch
+
+        options = call.options()
+        tensors = {name: self._put(array, False) for name, array in call.arrays()}
+        if "weight" not in call.omitted:
+            options["weight"] = tensors.get("weight")
+        x, target, g = tensors["input"], tensors["target"], tensors.get("upstream")
+        if work == "forward":
+            yield repeated(lambda: self.function(x, target, **options), self._synchronised)
+            return
+        leaf = x.detach().requires_grad_()
+        if work == "both":
+
+            def step() -> Any:
+                value = self.function(leaf, target, **options)
+                return value, torch.autograd.grad(value, leaf, g)[0]
+
+            yield repeated(step, self._synchronised)
+            return
+        patch: Any = functorch.patch
+        with patch(donated_buffer=False):  # a compiled backward pass would reuse what the next one needs
+            value = self.function(leaf, target, **options)
+            yield repeated(lambda: torch.autograd.grad(value, leaf, g, retain_graph=True)[0], self._synchronised)
+
     def read(self, result: Any) -> Array:
         """A tensor as an array, bfloat16 by its bits."""
         import torch
@@ -83,6 +112,25 @@ class TorchSubject:
         if tensor.dtype == torch.bfloat16:
             return np.asarray(tensor.view(torch.int16).numpy().view(BFLOAT16))
         return np.asarray(tensor.numpy())
+
+    def event_seconds(self, run: Callable[[int], Any], times: int) -> float:
+        """Seconds that an accelerator itself was busy with so many calls, by its events."""
+        import torch
+
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        with torch.cuda.device(self._device):
+            start.record()
+            run(times)
+            end.record()
+            end.synchronize()
+        return start.elapsed_time(end) / 1e3
+
+    def scrub(self, size: int) -> None:
+        """Write so many bytes on the device, which empties its cache of everything else."""
+        import torch
+
+        torch.empty(size, dtype=torch.int8, device=self._device).zero_()
+        self._synchronised(None)
 
     def random_state(self) -> bytes:
         """The state of torch's global generators, of the CPU and of the device."""
@@ -278,6 +326,12 @@ def _devices() -> list[str]:
     return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
 
 
+def _baselines(device: str) -> list[Baseline]:
+    from .baselines import baselines
+
+    return baselines(device)
+
+
 BACKEND = Backend(
     name="torch",
     module="torch",
@@ -287,4 +341,5 @@ BACKEND = Backend(
     devices=_devices,
     wrap=_wrap,
     spell=spell,
+    baselines=_baselines,
 )

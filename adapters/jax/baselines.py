@@ -1,0 +1,65 @@
+"""What users write in JAX, or take from optax, instead of an nll_loss, to be timed beside it; all under jit."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..base import Baseline, Capabilities
+from .adapter import JaxSubject
+
+_LACKS = frozenset({"weight", "ignored positions", "spatial axes"})
+_NAN = "Nothing is ignored. A target that is no class gives NaN, but from -C to -1 it wraps in silence."
+
+
+def one_hot(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
+    """A dense product with 0 and 1."""
+    return _reduced(-(input * jax.nn.one_hot(target, input.shape[1], dtype=input.dtype)).sum(1), reduction)
+
+
+def take_along_axis(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
+    """One gather."""
+    return _reduced(-jnp.take_along_axis(input, target[:, None], axis=1)[:, 0], reduction)
+
+
+def indexing(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
+    """One gather, in the usual spelling; indices that do not exist are clamped."""
+    return _reduced(-input[jnp.arange(target.shape[0]), target], reduction)
+
+
+def optax(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
+    """Optax's cross-entropy on log-probabilities."""
+    from optax import softmax_cross_entropy_with_integer_labels
+
+    return _reduced(softmax_cross_entropy_with_integer_labels(input, target), reduction)
+
+
+def _reduced(losses: Any, reduction: str) -> Any:
+    return {"none": lambda: losses, "sum": losses.sum, "mean": losses.mean}[reduction]()
+
+
+def baselines(device: str) -> list[Baseline]:
+    """The functions above; optax's where it is installed."""
+    again = f"Takes logits: a logarithm of a sum is computed once more. {_NAN}"
+    nan = "Nothing is ignored. A target that is no class gives 0 in silence. NaN in a row spoils it (0 * NaN)."
+    clamped = "Nothing is ignored. A target beyond the classes is clamped to the last one, and one from -C to -1 wraps."
+    rows = [
+        (one_hot, "(input * jax.nn.one_hot(target, C)).sum(1)", nan),
+        (take_along_axis, "jnp.take_along_axis", _NAN),
+        (indexing, "input[jnp.arange(N), target]", clamped),
+    ]
+    if importlib.util.find_spec("optax") is not None:
+        rows.append((optax, "optax.softmax_cross_entropy_with_integer_labels", again))
+    can = Capabilities(binding="baseline", style="jit", tier=2, traced=True)
+    return [
+        Baseline(
+            subject=JaxSubject(f"jax:{function.__name__}", jax.jit(function, static_argnames="reduction"), device, can),
+            says=says,
+            differs=differs,
+            lacks=_LACKS,
+        )
+        for function, says, differs in rows
+    ]

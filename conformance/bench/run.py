@@ -1,0 +1,358 @@
+"""The controlling side of a bench run: shares out the budget, starts fresh processes, writes down what they send."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ...adapters import registry, user
+from ...reports import bench
+from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
+from ...specs.errors import AdapterUnavailable, EngineError, UsageError
+from .. import machine, plan
+from ..isolation import environment, how_it_ended
+from . import sweep, worker
+from .worker import Job
+
+LEAST_PROCESSES, LEAST_ROUNDS = 2, 10
+MOST_PROCESSES, MOST_ROUNDS = 5, 30
+# Shares of the budget: one thread, cold starts; what is left is for all threads.
+_ONE_THREAD, _COLD = 0.5, 0.2
+_FINISHING = 12.0  # seconds kept for statistics and pictures
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+_THREADS += ("TF_NUM_INTEROP_THREADS",)
+
+
+@dataclass
+class Options:
+    """What a bench run is asked for."""
+
+    names: tuple[str, ...] = ()  # backends and subjects; all that are installed without any
+    budget: float = 300.0
+    device: str = "cpu"
+    seed: int = 0
+    baseline: str = "torch"
+    timeout: float = 120.0  # seconds without a sign of life
+    resume: bool = False
+    command: str = ""
+    points: tuple[Point, ...] = ()  # the usual sweep without any
+    threads: tuple[str, ...] = ("1", "all")
+    slowed: tuple[float, ...] = ()  # see Job
+    cold: bool = True
+
+    @property
+    def processes(self) -> int:
+        """Fresh processes in which each point is measured."""
+        return max(LEAST_PROCESSES, min(MOST_PROCESSES, int(self.budget / 200)))
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in each process."""
+        return max(LEAST_ROUNDS, min(MOST_ROUNDS, int(self.budget / 15)))
+
+
+@dataclass
+class Watch:
+    """Told as a run goes on: seconds gone, and what is being done."""
+
+    said: Callable[[float, str], None] = lambda seconds, what: None
+
+
+def run(options: Options, out: Path, watch: Watch) -> Bench:
+    """Time what the options say and write OUT/bench.jsonl; returns it, read.
+
+    Raises UsageError for names that do not exist and for a budget that one point does not fit into, AdapterUnavailable
+    for a backend that does not start, EngineError when the harness itself fails.
+    """
+    return _Run(options, out, watch).all()
+
+
+class _Run:
+    """One run under way."""
+
+    def __init__(self, options: Options, out: Path, watch: Watch) -> None:
+        self.options, self.watch = options, watch
+        self.began = time.monotonic()
+        self.file = out / bench.FILE
+        self.names, self.keys = _choose(options.names)
+        self.old = bench.read(self.file) if options.resume and self.file.exists() else None
+        self.points = options.points or tuple(sweep.points(sweep.memory_cap()))
+        self.writer: bench.Writer | None = None
+        self.contestants: tuple[Contestant, ...] = ()
+        self.excluded: dict[str, set[tuple[str, str]]] = {}
+        self.done: dict[tuple[str, int], list[Point]] = {}  # (threads, process) -> points
+        self.cold: set[tuple[int, str]] = set()
+        for one in self.old.records if self.old is not None else ():
+            self._remember(one)
+        if self.old is not None:
+            self._require_same(self.old.header.settings, self._settings())
+
+    def all(self) -> Bench:
+        """Every table, cold starts in between, and the footer."""
+        room = max(0.0, self.options.budget - _FINISHING)
+        tables = [name for name in self.options.threads if name == "1" or machine.cores() > 1]
+        alone = len(tables) == 1 and not self.options.cold
+        self._table(tables[0], room if alone else room * _ONE_THREAD)
+        if self.options.cold:
+            self._cold_starts(room * (_ONE_THREAD + _COLD))
+        for name in tables[1:]:
+            if self._gone() < room:
+                self._table(name, room)
+        if self.writer is None:  # nothing was left to do
+            assert self.old is not None
+            return self.old
+        left = len(self.points) - len(self.done.get((tables[0], 0), ()))
+        seconds, finished = round(self._gone(), 1), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self.writer.write(Footer(finished=finished, seconds=seconds, complete=not left, left=left))
+        self.writer.close()
+        return bench.read(self.file)
+
+    def _gone(self) -> float:
+        return time.monotonic() - self.began
+
+    def _table(self, threads: str, until: float) -> None:
+        """Measure points in one number of threads, in as many processes as planned, until so many seconds are gone."""
+        processes = self.options.processes
+        for process in range(processes):
+            wanted = self.points if not process else self.done.get((threads, 0), [])
+            wanted = [one for one in wanted if one not in self.done.get((threads, process), [])]
+            share = (until - self._gone()) / (processes - process)
+            if wanted:
+                self._process(threads, process, wanted, self._gone() + share)
+            if not process and not self.done.get((threads, 0)):
+                raise EngineError(f"bench: no contestant could be timed at any point with threads={threads}")
+
+    def _process(self, threads: str, process: int, wanted: Sequence[Point], until: float) -> None:
+        """One process, and another one for what it leaves when a contestant takes it down."""
+        while wanted:
+            job = self._job(threads, process, tuple(wanted), until)
+            before = len(self.done.get((threads, process), ()))
+            culprit = None
+            for message in self._messages(job, threads):
+                if isinstance(message, _Ended):
+                    culprit = message
+                elif isinstance(message, Measured | Excluded):
+                    self._write(message)
+                elif message[0] == "ready":
+                    self._ready(message[1])
+                else:
+                    self.watch.said(self._gone(), _in_words(threads, process, message))
+                if threads == self.options.threads[0] and not process:
+                    self._require_room(before, threads)
+            if culprit is None:
+                return
+            self._blame(culprit, threads)
+            known = self.done.get((threads, process), [])
+            wanted = [one for one in wanted if one not in known and (one.name, "") not in self.excluded[threads]]
+            if self._gone() > until:
+                return
+
+    def _require_room(self, before: int, threads: str) -> None:
+        """Raise UsageError unless one point has room for the least number of processes and rounds."""
+        if before or self.old is not None:
+            return
+        done, gone = len(self.done.get((threads, 0), ())), self._gone()
+        need = math.ceil((LEAST_PROCESSES * gone + _FINISHING) / 5) * 5
+        if done == 1 and need > self.options.budget + 5:
+            pass
+        elif done or gone < self.options.budget:
+            return
+        raise UsageError(
+            f"--budget {self.options.budget:g} is too small for one point: {LEAST_PROCESSES} fresh processes of "
+            f"{LEAST_ROUNDS} rounds need about {max(need, math.ceil(2 * self.options.budget / 5) * 5)} s here; "
+            "give it more, or name fewer backends with -b"
+        )
+
+    def _cold_starts(self, until: float) -> None:
+        """Each backend in a process of its own, with nothing compiled beforehand."""
+        import tempfile
+
+        for process in range(1 if self.options.budget < 600 else LEAST_PROCESSES):
+            for key in self.keys:
+                if (process, key) in self.cold or self._gone() > until:
+                    continue
+                job = replace(self._job("all", process, (), math.inf), backends=(key,))
+                with tempfile.TemporaryDirectory() as empty, environment(TORCHINDUCTOR_CACHE_DIR=empty):
+                    for message in self._messages(job, "all"):
+                        if isinstance(message, Cold):
+                            self._write(message)
+                        elif isinstance(message, _Ended):
+                            self._blame(message, "cold")
+                        else:
+                            self.watch.said(self._gone(), _in_words("cold", process, message))
+
+    def _job(self, threads: str, process: int, points: tuple[Point, ...], until: float) -> Job:
+        options = self.options
+        return Job(
+            self.keys, self.names, options.device, threads, process, options.rounds,
+            options.seed, options.baseline, points, self.began + until, min(0.5, options.budget / 600),
+            frozenset(self.excluded.setdefault(threads, set())), options.slowed,
+        )  # fmt: skip
+
+    def _messages(self, job: Job, threads: str) -> Iterator[Any]:
+        """What a fresh process sends; _Ended if it did not get to its end."""
+        ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=worker.main, args=(theirs, job), daemon=True)
+        with environment(**(dict.fromkeys(_THREADS, "1") if threads == "1" else {})):
+            process.start()
+        theirs.close()
+        last: tuple[str, ...] = ("about", "", "", "starting")
+        try:
+            while True:
+                message = self._next(ours)
+                if message == "end":
+                    return
+                if isinstance(message, Exception):
+                    raise (
+                        message
+                        if isinstance(message, UsageError | AdapterUnavailable)
+                        else EngineError(f"bench: {last[2] or 'the harness'}, {last[1]}, {last[3]}: {message}")
+                    )
+                if message is None:
+                    process.join(5)
+                    why = how_it_ended(process.exitcode) if process.exitcode is not None else ""
+                    yield _Ended(last[1], last[2], last[3], why, self.options.timeout)
+                    return
+                if isinstance(message, tuple) and message[0] == "about":
+                    last = message
+                yield message
+        finally:
+            process.kill()
+            process.join()
+            ours.close()
+
+    def _next(self, pipe: Any) -> Any:
+        """The next message; None when the process died or says nothing for too long."""
+        start = time.monotonic()
+        while time.monotonic() - start < self.options.timeout:
+            if pipe.poll(0.5):
+                try:
+                    return pipe.recv()
+                except (EOFError, ConnectionResetError):
+                    return None
+            self.watch.said(self._gone(), "")
+        return None
+
+    def _blame(self, ended: _Ended, threads: str) -> None:
+        """Write down who took a process down, and let it try no more."""
+        if not ended.point:
+            raise EngineError(f"bench: a process did not start: {ended.reason} while {ended.stage}")
+        self.excluded.setdefault(threads, set()).add((ended.point, ended.contestant))
+        if threads == "cold":
+            self.excluded.setdefault("all", set()).add((ended.point, ended.contestant))
+        if ended.contestant:
+            self._write(
+                Excluded(threads=threads, point=ended.point, contestant=ended.contestant, reason=ended.reason,
+                         kind=ended.kind)
+            )  # fmt: skip
+
+    def _ready(self, contestants: Iterable[Contestant]) -> None:
+        """The first process has started: now the header is known."""
+        if self.contestants:
+            return
+        self.contestants = tuple(contestants)
+        header = self._header()
+        if self.old is not None:
+            self._require_same(self.old.header.contestants, header.contestants)
+        self.writer = bench.Writer(self.file, None if self.old is not None else header)
+
+    def _settings(self) -> tuple[object, ...]:
+        """What has to be equal for a run to be resumed, and is known before anything has started."""
+        options = self.options
+        return metadata.version("lossparity"), options.processes, options.rounds, options.seed, options.device
+
+    def _require_same(self, before: object, now: object) -> None:
+        if before != now:
+            raise UsageError(
+                f"{self.file} was measured with other settings, versions or contestants than these ({before}, now "
+                f"{now}); choose another --out, or leave --resume out to begin anew"
+            )
+
+    def _header(self) -> Header:
+        options = self.options
+        names = [one.name for one in self.contestants]
+        return Header(
+            format=bench.FORMAT,
+            lossparity=metadata.version("lossparity"),
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            command=options.command,
+            budget=options.budget,
+            processes=options.processes,
+            rounds=options.rounds,
+            seed=options.seed,
+            device=options.device,
+            baseline=options.baseline if options.baseline in names else names[0],
+            machine=machine.describe() | machine.for_timing(),
+            environment={name: value for name, value in os.environ.items() if name in _THREADS},
+            contestants=self.contestants,
+            absent={one.name: one.install for one in map(registry.backend, registry.BUILT_IN)
+                    if not registry.is_installed(one)},
+        )  # fmt: skip
+
+    def _write(self, record: bench.Record) -> None:
+        assert self.writer is not None
+        self.writer.write(record)
+        self._remember(record)
+
+    def _remember(self, record: bench.Record) -> None:
+        match record:
+            case Measured(threads=threads, process=process, point=point):
+                self.done.setdefault((threads, process), []).append(point)
+            case Excluded(threads=threads, point=point, contestant=contestant):  # other processes need not try
+                self.excluded.setdefault(threads, set()).add((point, contestant))
+            case Cold(process=process, backend=backend):
+                self.cold.add((process, backend))
+            case _:
+                pass
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A process that did not get to its end: what it was doing, and how it ended, if it did."""
+
+    point: str
+    contestant: str
+    stage: str
+    how: str
+    seconds: float
+
+    @property
+    def kind(self) -> str:
+        return "crash" if self.how else "timeout"
+
+    @property
+    def reason(self) -> str:
+        what = f"the process died: {self.how}" if self.how else f"no sign of life for {self.seconds:g} s"
+        return f"{what}, at {self.stage}"
+
+
+def _choose(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names without users' functions, and the keys of all backends; a function alone brings its framework's with it.
+
+    Raises UsageError for names that do not exist, AdapterUnavailable for backends that were asked for and are absent.
+    """
+    functions = tuple(name for name in names if user.SIGN in name)
+    plain = tuple(name for name in names if name not in functions)
+    if functions and not plain:
+        plain = tuple(dict.fromkeys(user.parse(name).framework for name in functions))
+    keys = [plan.key_of(found, plain) for found in plan.choose_backends(plain)]
+    for name in functions:
+        keys += [plan.key_of(found, (name,)) for found in plan.choose_backends((name,))]
+    return plain, tuple(keys)
+
+
+def _in_words(threads: str, process: int, message: tuple[Any, ...]) -> str:
+    if message[0] != "about":
+        return ""
+    _, point, contestant, stage = message
+    where = "cold start" if threads == "cold" else f"threads={threads}, process {process + 1}"
+    return " · ".join(part for part in (where, point, contestant, stage) if part)

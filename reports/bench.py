@@ -1,0 +1,243 @@
+"""What a bench run remembers: raw seconds by round, and the file they are kept in, one JSON object a line.
+
+A file opens with a `Header` and, once complete, closes with a `Footer`. Points, exclusions and cold starts stand
+between them as they were measured, so a run that was cut off can be resumed. Nothing here is a conclusion:
+`lossparity.reports.ratios` and `lossparity.reports.limits` draw them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from ..specs.errors import RecordsError
+
+FORMAT = 1
+FILE = "bench.jsonl"
+
+# What runs in each round beside the contestants.
+TWIN, EMPTY, STREAM, GATHER = "twin", "empty", "stream", "gather"
+ROOFS = (STREAM, GATHER)
+REFERENCES = (TWIN, EMPTY, *ROOFS)
+
+
+class Contestant(msgspec.Struct, frozen=True, kw_only=True):
+    """A subject or a baseline that is timed."""
+
+    name: str
+    backend: str
+    version: str
+    kind: str  # native, composed, user or baseline
+    style: str
+    says: str = ""  # of a baseline: how it is written,
+    differs: str = ""  # and what it means otherwise than the specification
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """What is timed: a shape and every choice that may matter to speed."""
+
+    n: int  # length of the batch axis
+    classes: int
+    spatial: tuple[int, ...] = ()
+    dtype: str = "float32"
+    reduction: str = "mean"
+    work: str = "forward"
+    weighted: bool = False
+    ignored: float = 0.0  # share of positions
+    order: str = "random"  # of the targets: random, sorted or constant
+    layout: str = "c"
+
+    @property
+    def positions(self) -> int:
+        """N times the spatial sizes."""
+        size = self.n
+        for length in self.spatial:
+            size *= length
+        return size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of input."""
+        return (self.n, self.classes, *self.spatial)
+
+    @property
+    def name(self) -> str:
+        """What distinguishes it, for people and as a key."""
+        spatial = "".join(f"x{length}" for length in self.spatial)
+        parts = [self.work, f"N={self.n}", f"C={self.classes}", self.dtype, self.reduction]
+        parts += [f"D={spatial[1:]}"] * bool(spatial) + ["weights"] * self.weighted
+        parts += [f"{self.ignored:.0%} ignored"] * bool(self.ignored)
+        parts += [f"{self.order} targets"] * (self.order != "random") + [self.layout] * (self.layout != "c")
+        return " ".join(parts)
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
+    """First line: what is timed, how, where."""
+
+    format: int
+    lossparity: str
+    started: str  # ISO 8601, UTC
+    command: str
+    budget: float  # seconds
+    processes: int
+    rounds: int
+    seed: int
+    device: str
+    baseline: str
+    machine: dict[str, str]
+    environment: dict[str, str]  # what of it bears on threads
+    contestants: tuple[Contestant, ...]
+    absent: dict[str, str]  # backend -> the line that installs it
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What has to be equal for a run to be resumed."""
+        return self.lossparity, self.processes, self.rounds, self.seed, self.device
+
+
+class Cold(msgspec.Struct, frozen=True, kw_only=True, tag="cold"):
+    """What a fresh process pays before anything is warm."""
+
+    process: int
+    backend: str
+    import_seconds: float
+    first: dict[str, float]  # contestant -> seconds of its first call, compilation included
+    second: dict[str, float]
+    compilations: dict[str, int]
+    failed: dict[str, str] = {}  # contestant -> why there is no first call
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
+    """One point in one process: seconds per call, one number per round and contestant."""
+
+    threads: str  # 1 or all
+    process: int
+    point: Point
+    baseline: str  # what the twin is a twin of
+    seconds: dict[str, list[float]]  # contestants and REFERENCES
+    loops: dict[str, int]  # calls in a sample
+    slow: dict[str, float] = {}  # contestant -> seconds of a single call: too slow for rounds
+    peaks: dict[str, int] = {}  # contestant -> bytes beyond what was held before its first call
+    read: int  # bytes that have to be moved
+    written: int
+    lines: int
+    switches: int  # involuntary, of this process, while the rounds ran
+    stolen: float  # share of the machine's time that its host gave to others meanwhile
+    device_seconds: dict[str, list[float]] = {}  # by events of an accelerator, where there are any
+    flushed: dict[str, list[float]] = {}  # with the accelerator's cache emptied before each call
+
+
+class Excluded(msgspec.Struct, frozen=True, kw_only=True, tag="excluded"):
+    """Why a contestant is not timed at a point."""
+
+    threads: str
+    point: str
+    contestant: str
+    reason: str
+    kind: str  # unsupported, wrong, raised, crash, timeout
+
+
+class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
+    """Last line of a complete run."""
+
+    finished: str
+    seconds: float
+    complete: bool  # whether every point of the sweep was measured
+    left: int  # points that the budget had no time for
+
+
+Record = Cold | Measured | Excluded
+Line = Header | Record | Footer
+_decode = msgspec.json.Decoder(Line).decode
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """A bench file, read."""
+
+    path: str
+    header: Header
+    records: tuple[Record, ...]
+    footer: Footer | None
+
+    @property
+    def measured(self) -> list[Measured]:
+        """In the order of measuring."""
+        return [one for one in self.records if isinstance(one, Measured)]
+
+    @property
+    def excluded(self) -> list[Excluded]:
+        """Each contestant once per point and number of threads."""
+        found = {(one.threads, one.point, one.contestant): one for one in self.records if isinstance(one, Excluded)}
+        return list(found.values())
+
+    @property
+    def cold(self) -> list[Cold]:
+        """In the order of measuring."""
+        return [one for one in self.records if isinstance(one, Cold)]
+
+
+class Writer:
+    """Appends lines to a bench file; each is on disk when `write` returns."""
+
+    def __init__(self, path: Path, header: Header | None) -> None:
+        """Begin a file with a header, or go on with one that is there."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = path.open("w" if header is not None else "a", encoding="utf-8")
+        if header is not None:
+            self.write(header)
+
+    def write(self, line: Line) -> None:
+        """Append one line."""
+        self._file.write(msgspec.json.encode(line).decode() + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Make the file durable."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def read(path: Path) -> Bench:
+    """Read a bench file, or the one in a folder; raises RecordsError naming the file, the line and what to do."""
+    path = path / FILE if path.is_dir() else path
+    try:
+        raw = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RecordsError(f"{path}: {error.strerror}; `lossparity bench --out DIR` writes {FILE}") from error
+    try:
+        version = msgspec.json.decode(raw[0], type=_Version).format
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RecordsError(f"{path}:1: not a header ({error}); it is no file of `lossparity bench`") from error
+    if version > FORMAT:
+        raise RecordsError(f"{path}: written in format {version}, this lossparity reads up to {FORMAT}; upgrade it")
+    lines: list[Line] = []
+    raw = [line for line in raw if line]
+    for number, line in enumerate(raw, 1):
+        try:
+            lines.append(_decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if number == len(raw):  # being written when the run was cut off
+                break
+            raise RecordsError(
+                f"{path}:{number}: {error}; the file is damaged, run `lossparity bench` again"
+            ) from error
+    header, rest = lines[0], lines[1:]
+    assert isinstance(header, Header)
+    footer = rest[-1] if rest and isinstance(rest[-1], Footer) else None
+    return Bench(str(path), header, tuple(one for one in rest if not isinstance(one, Header | Footer)), footer)
+
+
+def find(paths: Iterable[Path]) -> Path | None:
+    """The newest bench file in some folders, or None."""
+    found = [file for path in paths if path.is_dir() for file in path.rglob(FILE)]
+    return max(found, key=lambda file: file.stat().st_mtime, default=None)
+
+
+class _Version(msgspec.Struct):
+    format: int

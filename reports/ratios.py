@@ -1,0 +1,326 @@
+"""Who is faster than whom: ratios of paired samples, with intervals that an A/A comparison has calibrated.
+
+In each round all contestants ran in random order, so a round's log ratio to the baseline is free of what disturbs the
+machine for longer than a round. The estimate is the median over rounds. Its interval comes from a hierarchical
+bootstrap (processes, then rounds in them: Kalibera and Jones 2013), and is widened until the baseline's twin, which
+differs from it in nothing, would be covered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..specs.call import Array
+from .bench import EMPTY, GATHER, REFERENCES, STREAM, TWIN, Bench, Measured, Point
+
+RESAMPLES = 2000
+LEAST = 0.02  # smaller differences are ties, whatever the interval
+NOISY = 0.05  # an A/A spread above this: nothing is claimed
+WARN, UNSTABLE = 0.10, 0.25  # interquartile range over median, the lines of torch.utils.benchmark
+INVALID = 1.05  # a fraction of the limit above this cannot be: the data sat in a cache, or the limit is wrong
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Seconds per call over all rounds and processes."""
+
+    median: float
+    least: float
+    p10: float
+    p90: float
+    deviation: float  # median absolute deviation
+    quartiles: float  # interquartile range over median
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Seconds of one over seconds of another: the estimate, the plain interval and the widened one."""
+
+    estimate: float
+    low: float
+    high: float
+    wide_low: float
+    wide_high: float
+
+    @property
+    def half_width(self) -> float:
+        """Of the widened interval, as a log ratio."""
+        return math.log(self.wide_high / self.wide_low) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contestant at one point."""
+
+    contestant: str
+    spread: Spread
+    ratio: Ratio  # to the baseline; below 1 is faster
+    claim: str  # faster, slower, tie, noisy (the machine was), few (one process alone), baseline
+    limit: float  # fraction of the limit: seconds of the stream over seconds of the contestant, never clipped
+    attainable: float  # the same of the gather
+    loops: int
+    peak: int
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether it seems faster than the machine can be."""
+        return self.limit > INVALID
+
+    @property
+    def steadiness(self) -> str:
+        """Empty, or how much its samples vary."""
+        quartiles = self.spread.quartiles
+        return "unstable" if quartiles > UNSTABLE else "varies" if quartiles > WARN else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """All contestants at one point, fastest first."""
+
+    threads: str
+    point: Point
+    baseline: str
+    rows: tuple[Row, ...]
+    slow: dict[str, float]
+    spread: float  # A/A: 95th percentile of the twin's |ratio - 1|
+    twin: Ratio
+    empty: float  # seconds of the empty call
+    stream: float
+    gather: float
+    moved: int  # bytes
+    lines: int
+    processes: int
+    switches: int
+    stolen: float
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a second of the stream: the limit, as measured."""
+        return self.moved / self.stream
+
+    @property
+    def is_overhead(self) -> bool:
+        """Whether moving the bytes takes hardly longer than calling a function: not memory is the limit here."""
+        return self.stream < 5 * self.empty
+
+    def row(self, contestant: str) -> Row | None:
+        """Its row, if it was timed."""
+        return next((row for row in self.rows if row.contestant == contestant), None)
+
+
+def boards(bench: Bench) -> list[Board]:
+    """One board for each point and number of threads, in the order of measuring, claims corrected over a table."""
+    groups: dict[tuple[str, Point], list[Measured]] = {}
+    for one in bench.measured:
+        groups.setdefault((one.threads, one.point), []).append(one)
+    found = [board(group) for group in groups.values()]
+    tables = dict.fromkeys(one.threads for one in found)
+    return [one for table in tables for one in _corrected([each for each in found if each.threads == table])]
+
+
+def board(group: Sequence[Measured]) -> Board:
+    """What the processes say about one point; no claim is corrected for there being others yet."""
+    first = group[0]
+    group = [one for one in group if one.baseline == first.baseline]
+    names = [name for name in first.seconds if all(name in one.seconds for one in group)]
+    rounds = min(len(one.seconds[name]) for one in group for name in names)
+    seconds = {name: np.array([one.seconds[name][:rounds] for one in group]) for name in names}
+    logs = np.log([seconds[name] for name in names])
+    base = logs[names.index(first.baseline)]
+    drawn = _resampled(logs - base)
+    twin_drawn = drawn[names.index(TWIN)]
+    spread = float(np.percentile(np.abs(twin_drawn), 95))
+    ratios = {
+        name: _ratio(float(np.median(own - base)), medians, spread)
+        for name, own, medians in zip(names, logs, drawn, strict=True)
+    }
+
+    def middle(name: str) -> float:
+        return float(np.median(seconds[name]))
+
+    rows = [
+        Row(
+            name,
+            _spread(seconds[name]),
+            ratios[name],
+            _claim(name == first.baseline, len(group), ratios[name], spread),
+            float(np.exp(np.median(np.log(seconds[STREAM]) - np.log(seconds[name])))),
+            float(np.exp(np.median(np.log(seconds[GATHER]) - np.log(seconds[name])))),
+            first.loops[name],
+            max(one.peaks.get(name, 0) for one in group),
+        )
+        for name in names
+        if name not in REFERENCES
+    ]
+    return Board(
+        first.threads, first.point, first.baseline, tuple(sorted(rows, key=lambda row: row.spread.median)),
+        {name: took for one in group for name, took in one.slow.items()}, math.expm1(spread), ratios[TWIN],
+        middle(EMPTY), middle(STREAM), middle(GATHER), first.read + first.written, first.lines, len(group),
+        sum(one.switches for one in group), float(np.mean([one.stolen for one in group])),
+    )  # fmt: skip
+
+
+def _resampled(logs: Array) -> Array:
+    """Medians of resampled log ratios: contestant x RESAMPLES; processes are drawn first, then rounds in each."""
+    _, processes, rounds = logs.shape
+    rng = np.random.default_rng(0)
+    process = rng.integers(processes, size=(RESAMPLES, processes, 1))
+    round_ = rng.integers(rounds, size=(RESAMPLES, processes, rounds))
+    drawn = [one[process, round_].reshape(RESAMPLES, -1) for one in logs]
+    return np.array([np.median(one, axis=1) for one in drawn])
+
+
+def _ratio(estimate: float, drawn: Array, spread: float) -> Ratio:
+    """Both intervals of a log ratio; the wide one is at least as wide as the A/A spread."""
+    low, high = (float(edge) for edge in np.percentile(drawn, [2.5, 97.5]))
+    low, high = min(low, estimate), max(high, estimate)
+    half = (high - low) / 2
+    if half < spread:
+        if half > 0:
+            factor = spread / half
+            wide = estimate - factor * (estimate - low), estimate + factor * (high - estimate)
+        else:
+            wide = estimate - spread, estimate + spread
+    else:
+        wide = low, high
+    return Ratio(*(math.exp(edge) for edge in (estimate, low, high, *wide)))
+
+
+def _spread(seconds: Array) -> Spread:
+    p10, q1, median, q3, p90 = (float(edge) for edge in np.percentile(seconds, [10, 25, 50, 75, 90]))
+    deviation = float(np.median(np.abs(seconds - median)))
+    return Spread(median, float(seconds.min()), p10, p90, deviation, (q3 - q1) / median, seconds.size)
+
+
+def _claim(is_baseline: bool, processes: int, ratio: Ratio, spread: float) -> str:
+    """What one comparison alone would claim."""
+    if is_baseline:
+        return "baseline"
+    if processes < 2:
+        return "few"
+    if math.expm1(spread) > NOISY:
+        return "noisy"
+    if ratio.wide_low <= 1 <= ratio.wide_high or abs(ratio.estimate - 1) <= max(LEAST, math.expm1(spread)):
+        return "tie"
+    return "faster" if ratio.estimate < 1 else "slower"
+
+
+def _corrected(table: Sequence[Board]) -> list[Board]:
+    """The boards of a table with those claims taken back that Holm's correction over all of it does not keep.
+
+    A claim's p-value is the normal one of its log ratio, the widened interval being taken for 95 %.
+    """
+    claims = [
+        (_p_value(row.ratio), (place, row.contestant))
+        for place, one in enumerate(table)
+        for row in one.rows
+        if row.claim in ("faster", "slower", "tie")
+    ]
+    kept: set[tuple[int, str]] = set()
+    for rank, (p, claim) in enumerate(sorted(claims)):
+        if p > _LEVEL / (len(claims) - rank):
+            break
+        kept.add(claim)
+    return [
+        replace(
+            one,
+            rows=tuple(
+                replace(row, claim="tie")
+                if row.claim in ("faster", "slower") and (place, row.contestant) not in kept
+                else row
+                for row in one.rows
+            ),
+        )
+        for place, one in enumerate(table)
+    ]
+
+
+def _p_value(ratio: Ratio) -> float:
+    """Two-sided, of the hypothesis that both are equally fast."""
+    width = ratio.half_width / 1.96
+    if width == 0:
+        return 1.0 if ratio.estimate == 1 else 0.0
+    return math.erfc(abs(math.log(ratio.estimate)) / width / math.sqrt(2))
+
+
+# --- two runs --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one contestant's time at one point, counted in times of the machine's gather, has changed."""
+
+    threads: str
+    point: Point
+    contestant: str
+    ratio: float  # after over before
+    low: float
+    high: float
+    claim: str  # regression, improvement, tie, noisy
+
+
+def changes(before: Bench, after: Bench) -> list[Change]:
+    """Every contestant and point that both runs have, the worst regressions first.
+
+    Seconds of two runs cannot be compared. What can is by how much a contestant was slower than the gather of the same
+    rounds; the interval of the change is made of both runs' intervals.
+    """
+    old = {(one.threads, one.point): one for one in _to_gather(before)}
+    found: list[Change] = []
+    for new in _to_gather(after):
+        then = old.get((new.threads, new.point))
+        if then is None:
+            continue
+        for row in new.rows:
+            was = then.row(row.contestant)
+            if was is not None:
+                found.append(_change(then, was, new, row))
+    return sorted(found, key=lambda one: (one.claim != "regression", -one.ratio))
+
+
+def _to_gather(bench: Bench) -> Iterable[Board]:
+    """Boards whose ratios are to the gather; the A/A spread stays that of the baseline's twin."""
+    groups: dict[tuple[str, Point], list[Measured]] = {}
+    for one in bench.measured:
+        groups.setdefault((one.threads, one.point), []).append(one)
+    for group in groups.values():
+        plain = board(group)
+        as_base = [_rebased(one) for one in group if one.baseline == plain.baseline]
+        rebased = board(as_base)
+        spread = math.log1p(plain.spread)
+        rows = tuple(replace(row, ratio=_at_least(row.ratio, spread)) for row in rebased.rows)
+        yield replace(rebased, rows=rows, spread=plain.spread)
+
+
+def _rebased(one: Measured) -> Measured:
+    """The same samples, the gather being the baseline and its own twin."""
+    import msgspec
+
+    seconds = one.seconds | {TWIN: one.seconds[GATHER]}
+    return msgspec.structs.replace(one, baseline=GATHER, seconds=seconds)
+
+
+def _at_least(ratio: Ratio, spread: float) -> Ratio:
+    """The ratio, its interval at least as wide as the A/A spread."""
+    half = max(ratio.half_width, spread)
+    return replace(ratio, wide_low=ratio.estimate * math.exp(-half), wide_high=ratio.estimate * math.exp(half))
+
+
+def _change(then: Board, was: Row, now: Board, row: Row) -> Change:
+    estimate = math.log(row.ratio.estimate / was.ratio.estimate)
+    half = math.hypot(row.ratio.half_width, was.ratio.half_width)
+    spread = max(then.spread, now.spread)
+    if spread > NOISY:
+        claim = "noisy"
+    elif abs(estimate) <= half or abs(math.expm1(estimate)) <= max(LEAST, spread):
+        claim = "tie"
+    else:
+        claim = "regression" if estimate > 0 else "improvement"
+    ratio, low, high = (math.exp(edge) for edge in (estimate, estimate - half, estimate + half))
+    return Change(now.threads, now.point, row.contestant, ratio, low, high, claim)

@@ -1,0 +1,241 @@
+"""The bench harness: what is timed, in fresh processes, and what becomes of contestants that misbehave."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from lossparity.adapters import registry
+from lossparity.adapters.base import WORK, execute, loop
+from lossparity.conformance import cli
+from lossparity.conformance.bench import roofs, sweep
+from lossparity.conformance.bench.run import Options, Watch, run
+from lossparity.reports import bench, ratios
+from lossparity.reports.bench import Measured, Point
+from lossparity.specs.call import Returned, dtype_of
+from lossparity.specs.errors import UsageError
+from lossparity.specs.nll_loss.generate import case_of_call
+from lossparity.specs.nll_loss.traffic import selected_offsets, traffic
+
+SMALL = (Point(n=64, classes=8), Point(n=16, classes=300, work="both"))
+BAD = Path(__file__).parent / "bad_losses.py"
+
+
+def timed(out: Path, *names: str, **options: Any) -> bench.Bench:
+    """A small run with one thread and without cold starts."""
+    wanted = {"points": SMALL, "threads": ("1",), "cold": False, "baseline": "numpy"} | options
+    return run(Options(names=names, **wanted), out, Watch())
+
+
+# --- the sweep -------------------------------------------------------------------------------------------
+
+
+def test_the_most_telling_point_comes_first_and_none_twice() -> None:
+    points = sweep.points(1 << 60)
+    assert points[0] == Point(n=65536, classes=256)
+    assert len(set(points)) == len({one.name for one in points}) == len(points)
+    for field, values in {
+        "n": sweep.SIZES, "classes": sweep.CLASSES, "dtype": sweep.DTYPES, "work": WORK,
+        "reduction": ("none", "sum", "mean"), "weighted": (False, True), "ignored": (0.0, 0.1, 1.0),
+        "order": ("random", "sorted", "constant"), "layout": ("c", "transposed"),
+        "spatial": ((), (7, 7), (56, 56), (224, 224)),
+    }.items():  # fmt: skip
+        assert {getattr(one, field) for one in points} == set(values), field
+
+
+def test_what_does_not_fit_into_memory_is_left_out() -> None:
+    cap = 1 << 28
+    points = sweep.points(cap)
+    assert 0 < len(points) < len(sweep.points(1 << 60))
+    assert all(np.prod(one.shape) * dtype_of(one.dtype).itemsize <= cap / 6 for one in points)
+    assert sweep.memory_cap() > 1 << 28
+
+
+@pytest.mark.parametrize(
+    "point", [one for one in sweep.points(1 << 23) if one.positions <= 4096][::3], ids=lambda p: p.name
+)
+def test_a_point_is_a_legal_call_of_log_probabilities(point: Point) -> None:
+    call = sweep.call_of(point, 0)
+    assert call.input.shape == point.shape
+    assert call.dtype == point.dtype
+    assert np.allclose(np.exp(call.input.astype(np.float64)).sum(1), 1, atol=0.05)
+    share = np.mean(call.target == -100)
+    assert share == pytest.approx(point.ignored, abs=0.2)
+    if point.order == "sorted":
+        assert (np.diff(call.target.reshape(-1)) >= 0).all()
+    assert case_of_call(call, "bench", 3, "").clauses
+    again = sweep.call_of(point, 0)
+    assert all(a.tobytes() == b.tobytes() for (_, a), (_, b) in zip(call.arrays(), again.arrays(), strict=True))
+
+
+# --- loops and roofs -------------------------------------------------------------------------------------
+
+
+def subjects() -> list[tuple[str, Any]]:
+    found = []
+    for name in registry.BUILT_IN:
+        backend = registry.backend(name)
+        if registry.is_installed(backend):
+            registry.start(backend)
+            found += [(one.name, one) for one in backend.subjects("cpu")]
+            assert backend.baselines is not None
+            found += [(one.subject.name, one.subject) for one in backend.baselines("cpu")]
+    return found
+
+
+@pytest.mark.parametrize(("name", "subject"), subjects(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_loop_computes_what_a_call_does(name: str, subject: Any, work: str, reduction: str) -> None:
+    call = sweep.call_of(Point(n=12, classes=5, work=work, reduction=reduction), 0)
+    if work != "forward" and subject.capabilities.refuses(call) or "numpy:" in name and work != "forward":
+        pytest.skip("no gradient")
+    outcome, _ = execute(subject, call)
+    assert isinstance(outcome, Returned)
+    with loop(subject, call, work) as many:
+        result = many(3)
+        gradient = result[-1] if work == "both" else result
+        assert np.allclose(subject.read(gradient).astype(float), outcome.value.astype(float), rtol=1e-5)
+        if work == "both":
+            value, _ = execute(subject, dataclasses.replace(call, transform=None))
+            assert isinstance(value, Returned)
+            assert np.allclose(subject.read(result[0]).astype(float), value.value.astype(float), rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("layout", ["c", "transposed"])
+def test_roofs_read_what_the_call_reads(threads: int, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofs, "_WORTH_A_THREAD", 64)
+    call = sweep.call_of(Point(n=100, classes=7, ignored=0.1, layout=layout), 0)
+    source, places = roofs._flat(call)
+    kept = np.flatnonzero(call.target != -100)
+    wanted = call.input[kept, call.target[kept]]
+    assert source[places].view(wanted.dtype).tolist() == wanted.tolist()
+    assert places.size == selected_offsets(call).size == kept.size
+    for work in WORK:
+        for step in roofs.references(call, traffic(call, work), work, threads).values():
+            step()
+
+
+# --- runs ------------------------------------------------------------------------------------------------
+
+
+def test_every_contestant_meets_the_others_in_every_round(tmp_path: Path) -> None:
+    found = timed(tmp_path, "numpy")
+    assert found.footer is not None
+    assert found.footer.complete
+    assert {(one.process, one.point) for one in found.measured} == set(itertools.product((0, 1), SMALL))
+    first = found.measured[0]
+    assert set(first.seconds) == {"numpy", "numpy:one_hot", "numpy:python_loop", "numpy:take_along_axis",
+                                  "numpy:boolean_mask", *bench.REFERENCES}  # fmt: skip
+    assert {len(times) for times in first.seconds.values()} == {found.header.rounds}
+    assert all(first.loops[name] * np.median(times) >= 0.7e-3 for name, times in first.seconds.items())
+    assert first.baseline == "numpy"
+    assert {one.kind for one in found.excluded} == {"unsupported"}  # baselines have no gradient
+    assert found.header.environment == {} or "OMP_NUM_THREADS" in found.header.environment
+
+
+def test_what_is_wrong_raises_dies_or_hangs_is_listed_and_the_rest_is_timed(tmp_path: Path) -> None:
+    names = ("returns_floats", "raises", "segfaults", "sleeps", "prints")
+    found = timed(tmp_path, "numpy", *(f"numpy@{BAD}:{name}" for name in names), timeout=6.0, points=SMALL[:1])
+    reasons = {one.contestant.partition(".")[2]: one.kind for one in found.excluded}
+    assert reasons == {"returns_floats": "wrong", "raises": "raised", "segfaults": "crash", "sleeps": "timeout"}
+    assert "SIGSEGV" in next(one.reason for one in found.excluded if one.kind == "crash")
+    (board,) = ratios.boards(found)
+    assert board.processes == 2
+    assert {row.contestant for row in board.rows} >= {"numpy", "numpy:bad_losses.prints", "numpy:take_along_axis"}
+
+
+def test_a_function_alone_is_timed_beside_its_framework(tmp_path: Path) -> None:
+    found = timed(tmp_path, f"numpy@{BAD}:prints", points=SMALL[:1])
+    names = {one.name for one in found.header.contestants}
+    assert {"numpy", "numpy:take_along_axis", "numpy:bad_losses.prints"} <= names
+
+
+def test_a_subject_that_takes_twice_as_long_is_slower(tmp_path: Path) -> None:
+    found = timed(tmp_path, "numpy", slowed=(1.0,), points=SMALL[:1])
+    (board,) = ratios.boards(found)
+    row = board.row("numpy slowed by 100.0%")
+    assert row is not None
+    assert row.ratio.estimate == pytest.approx(2, rel=0.2)
+    assert row.claim in ("slower", "noisy")
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    timed(tmp_path, "numpy")
+    file = tmp_path / bench.FILE
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:-2]))  # the footer and the last point
+    kept = len(bench.read(file).measured)
+    whole = timed(tmp_path, "numpy", resume=True)
+    assert len(whole.measured) == kept + 1 == 4
+    assert whole.footer is not None
+    assert file.read_bytes().startswith(b"".join(lines[:-2]))
+    with pytest.raises(UsageError, match="leave --resume out"):
+        timed(tmp_path, "numpy", resume=True, seed=1)
+
+
+def test_a_budget_too_small_for_one_point_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"needs? about \d+ s") as error:
+        timed(tmp_path, "numpy", budget=1.0)
+    assert error.value.exit_code == 4
+
+
+def test_cold_starts_are_measured_apart(tmp_path: Path) -> None:
+    found = timed(tmp_path, "numpy", cold=True, points=SMALL[:1])
+    (cold,) = found.cold
+    assert cold.backend == "numpy"
+    assert cold.import_seconds > 0.01
+    assert cold.first["numpy"] > 0
+    assert cold.second.keys() == cold.first.keys()
+
+
+# --- the command line ------------------------------------------------------------------------------------
+
+
+def invoke(*words: str) -> Any:
+    return CliRunner().invoke(cli.main, list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-b", "nunpy"), "numpy"),
+        (("-b", "numpy:onehot"), "numpy:one_hot"),
+        (("--device", "gpu"), "cuda"),
+        (("--budget", "0"), "--budget"),
+        (("--threads", "3"), "--threads"),
+    ],
+)
+def test_what_does_not_exist_is_a_usage_error(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    result = invoke("bench", *words, "--out", str(tmp_path))
+    assert result.exit_code == 4
+    assert told in result.output
+
+
+def test_comparing_a_run_with_a_slower_one_exits_with_1(tmp_path: Path) -> None:
+    found = timed(tmp_path / "before", "numpy", points=SMALL[:1])
+    (tmp_path / "after").mkdir()
+    file = tmp_path / "after" / bench.FILE
+    slower = [
+        msgspec.structs.replace(
+            one, seconds={**one.seconds, "numpy:one_hot": [9 * t for t in one.seconds["numpy:one_hot"]]}
+        )
+        if isinstance(one, Measured)
+        else one
+        for one in found.records
+    ]
+    file.write_bytes(b"\n".join(map(msgspec.json.encode, [found.header, *slower, found.footer])))
+    result = invoke("compare", str(tmp_path / "before"), str(tmp_path / "after"))
+    if ratios.boards(found)[0].spread > ratios.NOISY:
+        pytest.skip("the machine is too noisy for claims just now")
+    assert result.exit_code == 1, result.output
+    assert "regression" in result.output
+    assert invoke("compare", str(tmp_path / "before"), str(tmp_path / "before")).exit_code == 0
+    assert invoke("compare", str(tmp_path / "before"), str(tmp_path / "none")).exit_code == 4

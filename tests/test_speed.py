@@ -1,0 +1,361 @@
+"""Statistics and limits of the speed report, on samples whose truth is known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from lossparity.reports import bench, html, limits, ratios
+from lossparity.reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
+from lossparity.reports.ratios import Board
+from lossparity.reports.speed import duration, size, speed_sentence, switches
+from lossparity.specs.call import Call
+from lossparity.specs.errors import RecordsError
+from lossparity.specs.nll_loss.traffic import LINE, selected_offsets, traffic
+
+CORE = Point(n=65536, classes=256)
+NOISE = 0.003  # of a sample, as a share: what a quiet machine does
+
+
+def measured(
+    rng: np.random.Generator,
+    true: dict[str, float],
+    *,
+    noise: float = NOISE,
+    processes: int = 2,
+    rounds: int = 20,
+    point: Point = CORE,
+    threads: str = "1",
+) -> list[Measured]:
+    """Samples of contestants whose times are known; each round shifts all of them together."""  # fmt: skip
+    base = next(iter(true))
+    true = true | {bench.TWIN: true[base], bench.EMPTY: 2e-8, bench.STREAM: 1e-4, bench.GATHER: 3e-4}
+    found = []
+    for process in range(processes):
+        common = np.exp(rng.normal(0, 0.1, rounds))
+        samples = {name: (t * common * np.exp(rng.normal(0, noise, rounds))).tolist() for name, t in true.items()}
+        found.append(
+            Measured(
+                threads=threads, process=process, point=point, baseline=base, seconds=samples,
+                loops=dict.fromkeys(true, 1), read=5 << 20, written=4, lines=65536, switches=3, stolen=0.0,
+            )
+        )  # fmt: skip
+    return found
+
+
+def a_bench(records: list[Any], *, footer: bool = True, names: tuple[str, ...] = ("base", "other")) -> Bench:
+    header = Header(
+        format=bench.FORMAT, lossparity="0", started="2026-01-01T00:00:00+00:00", command="lossparity bench",
+        budget=300, processes=2, rounds=20, seed=0, device="cpu", baseline="base", machine={"cache L3": "8M"},
+        environment={}, absent={},
+        contestants=tuple(
+            Contestant(name=name, backend="numpy", version="2", kind="composed" if name == "base" else "baseline",
+                       style="eager", says="another </script> way", differs="nothing")
+            for name in names
+        ),
+    )  # fmt: skip
+    end = Footer(finished="2026-01-01T00:05:00+00:00", seconds=290.0, complete=False, left=7)
+    return Bench("bench.jsonl", header, tuple(records), end if footer else None)
+
+
+def claims(true: dict[str, float], seed: int = 0, **options: Any) -> dict[str, str]:
+    (board,) = ratios.boards(a_bench(measured(np.random.default_rng(seed), true, **options)))
+    return {row.contestant: row.claim for row in board.rows}
+
+
+# --- ratios ----------------------------------------------------------------------------------------------
+
+
+def test_a_tenth_slower_is_slower_and_a_two_hundredth_is_a_tie() -> None:
+    found = claims({"base": 1e-3, "slow": 1.1e-3, "same": 1.005e-3, "quick": 0.8e-3})
+    assert found == {"base": "baseline", "slow": "slower", "same": "tie", "quick": "faster"}
+
+
+def test_copies_are_hardly_ever_called_different() -> None:
+    """Also where the noise is as large as the least difference that may be claimed."""
+    found = [
+        claims({"base": 1e-3, **{f"copy {k}": 1e-3 for k in range(8)}}, seed, noise=noise)
+        for seed, noise in itertools.product(range(20), (0.003, 0.02, 0.05))
+    ]
+    wrong = sum(one in ("faster", "slower") for board in found for one in board.values())
+    assert wrong <= 0.01 * sum(len(board) - 1 for board in found)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    covered = 0
+    for seed in range(100):
+        (board,) = ratios.boards(
+            a_bench(measured(np.random.default_rng(seed), {"base": 1e-3, "x": 1.3e-3}, noise=0.02))
+        )
+        row = board.row("x")
+        assert row is not None
+        covered += row.ratio.wide_low <= 1.3 <= row.ratio.wide_high
+    assert covered >= 88
+
+
+def test_what_shakes_the_machine_for_a_round_cancels() -> None:
+    """Rounds vary by 10 %, as `measured` makes them; ratios do not."""
+    (board,) = ratios.boards(a_bench(measured(np.random.default_rng(1), {"base": 1e-3, "x": 1.1e-3}, noise=1e-4)))
+    row = board.row("x")
+    assert row is not None
+    assert row.ratio.estimate == pytest.approx(1.1, rel=2e-4)
+    assert row.spread.p90 / row.spread.p10 > 1.1
+
+
+def test_a_noisy_machine_claims_nothing_and_says_so() -> None:
+    records = measured(np.random.default_rng(3), {"base": 1e-3, "slow": 3e-3}, noise=0.5)
+    (board,) = ratios.boards(a_bench(records))
+    assert board.spread > ratios.NOISY
+    assert {row.claim for row in board.rows} == {"baseline", "noisy"}
+    assert "too noisy" in speed_sentence(a_bench(records), [board])
+
+
+def test_one_process_is_too_few() -> None:
+    assert claims({"base": 1e-3, "slow": 2e-3}, processes=1)["slow"] == "few"
+
+
+def test_intervals_are_as_wide_as_the_twin_strays() -> None:
+    """A twin that is 3 % off through no fault of its own widens every interval, and 2.5 % is no claim then."""
+    records = measured(np.random.default_rng(0), {"base": 1e-3, "x": 1.025e-3}, noise=1e-4)
+    for one in records:
+        one.seconds[bench.TWIN] = [1.03 * seconds for seconds in one.seconds["base"]]
+    (board,) = ratios.boards(a_bench(records))
+    row = board.row("x")
+    assert row is not None
+    assert row.claim == "tie"
+    assert row.ratio.wide_high / row.ratio.estimate == pytest.approx(1.03, rel=2e-3)
+
+
+def test_many_comparisons_are_corrected_for() -> None:
+    """The more there are, the surer each has to be (Holm)."""
+    rng = np.random.default_rng(5)
+    alone = measured(rng, {"base": 1e-3, "x": 1.035e-3}, noise=0.045)
+    (board,) = ratios.boards(a_bench(alone))
+    x = board.row("x")
+    assert x is not None
+    assert x.claim == "slower"  # by itself
+    crowd = [
+        one
+        for n in range(200)
+        for one in measured(rng, {"base": 1e-3, "y": 1e-3}, noise=0.045, point=Point(n=n + 1, classes=2))
+    ]
+    found = {(b.point, row.contestant): row.claim for b in ratios.boards(a_bench(alone + crowd)) for row in b.rows}
+    assert found[CORE, "x"] == "tie"
+
+
+def test_fractions_of_the_limit_are_never_clipped() -> None:
+    (board,) = ratios.boards(a_bench(measured(np.random.default_rng(0), {"base": 1e-3, "impossible": 0.5e-4})))
+    limit = {row.contestant: (row.limit, row.is_invalid) for row in board.rows}
+    assert limit["base"] == (pytest.approx(0.1, rel=0.01), False)
+    assert limit["impossible"] == (pytest.approx(2.0, rel=0.01), True)
+    assert board.bandwidth == pytest.approx((5 << 20) / 1e-4, rel=0.1)
+
+
+# --- two runs --------------------------------------------------------------------------------------------
+
+
+def test_a_regression_is_found_although_the_second_machine_is_slower() -> None:
+    rng = np.random.default_rng(0)
+    before = measured(rng, {"base": 1e-3, "x": 2e-3, "y": 1e-3})
+    after = measured(rng, {"base": 1e-3, "x": 2.4e-3, "y": 1.003e-3})
+    after = [
+        msgspec.structs.replace(one, seconds={name: [2.5 * t for t in times] for name, times in one.seconds.items()})
+        for one in after
+    ]
+    found = {one.contestant: one for one in ratios.changes(a_bench(before), a_bench(after))}
+    assert found["x"].claim == "regression"
+    assert found["x"].low < 1.2 < found["x"].high
+    assert found["base"].claim == found["y"].claim == "tie"
+    back = {one.contestant: one.claim for one in ratios.changes(a_bench(after), a_bench(before))}
+    assert back["x"] == "improvement"
+
+
+# --- what has to be moved --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(50, 3), (50, 16), (7, 40), (5, 6, 7, 3), (9,), (0, 4)])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_lines_are_counted_one_by_one(shape: tuple[int, ...], dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    x = np.zeros(shape, dtype)
+    positions = shape[:1] * (len(shape) > 1) + shape[2:]
+    classes = shape[1] if len(shape) > 1 else shape[0]
+    t = np.asarray(rng.integers(classes, size=positions))
+    ignored = np.asarray(rng.random(positions) < 0.2)
+    t = np.where(ignored, -100, t)
+    call = Call(x, t)
+    start = x.__array_interface__["data"][0]
+    addresses = [
+        start
+        + int(np.ravel_multi_index((*place[:1], label, *place[1:]) if len(shape) > 1 else (label,), shape)) * x.itemsize
+        for place, label in np.ndenumerate(t)
+        if label != -100
+    ]
+    assert sorted(selected_offsets(call).tolist()) == sorted(address - start for address in addresses)
+    moved = traffic(call, "forward")
+    assert moved.lines == len({address // LINE for address in addresses})
+    assert moved.read == moved.lines * LINE + t.nbytes
+    assert moved.written == x.itemsize
+    assert traffic(call, "backward").written == x.nbytes
+    both = traffic(call, "both")
+    assert (both.read, both.written) == (moved.read + x.itemsize, moved.written + x.nbytes)
+
+
+# --- fits ------------------------------------------------------------------------------------------------
+
+
+def test_nonnegative_least_squares_meets_the_conditions_of_an_optimum() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        terms, values = rng.normal(size=(9, 4)), rng.normal(size=9)
+        found = limits.nonnegative(terms, values)
+        slope = terms.T @ (values - terms @ found)  # Kuhn-Tucker: 0 inside, not positive at the edge
+        assert (found >= 0).all()
+        assert np.allclose(slope[found > 0], 0, atol=1e-9)
+        assert (slope[found == 0] <= 1e-9).all()
+
+
+def boards_of(seconds: Any) -> list[Board]:
+    """Boards whose one contestant takes seconds(N, C)."""
+    rng, records = np.random.default_rng(0), []
+    for n, classes in [(1, 256), (256, 256), (4096, 256), (65536, 16), (65536, 64), (65536, 256), (65536, 1024)]:
+        point = Point(n=n, classes=classes)
+        records += [
+            msgspec.structs.replace(one, lines=n)
+            for one in measured(rng, {"base": seconds(n, classes)}, noise=1e-3, point=point)
+        ]
+    return ratios.boards(a_bench(records))
+
+
+def test_a_gather_and_a_dense_product_are_told_apart() -> None:
+    (gather,) = limits.fits(boards_of(lambda n, c: 5e-6 + 3.6e-9 * n), "1")
+    (dense,) = limits.fits(boards_of(lambda n, c: 7e-6 + 4e-9 * n + n * c * 4 / 3e9), "1")
+    assert not gather.is_dense
+    assert gather.exponent == pytest.approx(0, abs=0.05)
+    assert gather.call == pytest.approx(5e-6, rel=0.1)
+    assert gather.half == pytest.approx(5e-6 / 3.6e-9, rel=0.15)
+    assert dense.is_dense
+    assert 1 / dense.entry_byte == pytest.approx(3e9, rel=0.1)
+    assert dense.exponent == pytest.approx(1, abs=0.1)
+    assert gather.residual < 0.15
+
+
+def test_too_few_points_are_not_fitted() -> None:
+    assert limits.fits(ratios.boards(a_bench(measured(np.random.default_rng(0), {"base": 1e-3}))), "1") == []
+
+
+# --- words, files and the page ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (2.5e-9, "2.50 ns"), (1.234e-5, "12.3 µs"), (9.99e-4, "999 µs"), (0.5, "500 ms"), (12.34, "12.3 s")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_sizes() -> None:
+    assert [size(n) for n in (12, 1200, 5_000_000, 7e9, 3e13)] == ["12 B", "1.2 kB", "5 MB", "7 GB", "3e+04 GB"]
+
+
+def test_points_have_names_of_their_own() -> None:
+    points = [Point(n=2, classes=3), Point(n=2, classes=3, spatial=(4, 5), weighted=True, ignored=0.1, order="sorted")]
+    assert [one.name for one in points] == [
+        "forward N=2 C=3 float32 mean",
+        "forward N=2 C=3 float32 mean D=4x5 weights 10% ignored sorted targets",
+    ]
+    assert points[1].positions == 40
+
+
+def stored(path: Path, records: list[Any], footer: bool = True) -> Bench:
+    whole = a_bench(records, footer=footer)
+    writer = bench.Writer(path, whole.header)
+    for one in records:
+        writer.write(one)
+    if whole.footer is not None:
+        writer.write(whole.footer)
+    writer.close()
+    return whole
+
+
+def everything() -> list[Any]:
+    rng = np.random.default_rng(0)
+    records: list[Any] = measured(rng, {"base": 1e-3, "other": 2e-3})
+    records += measured(rng, {"base": 1e-3, "other": 0.9e-4}, threads="all")
+    records.append(Cold(process=0, backend="numpy", import_seconds=0.1, first={"base": 0.2, "other": 0.1},
+                        second={"base": 0.1, "other": 0.1}, compilations={"base": 0, "other": 1}))  # fmt: skip
+    records.append(Excluded(threads="1", point=CORE.name, contestant="third", reason="wrong by 3", kind="wrong"))
+    return records
+
+
+def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    whole = stored(tmp_path / bench.FILE, everything())
+    found = bench.read(tmp_path)
+    assert (found.header, found.records, found.footer) == (whole.header, whole.records, whole.footer)
+
+
+def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
+    stored(tmp_path / bench.FILE, everything(), footer=False)
+    text = (tmp_path / bench.FILE).read_bytes()
+    (tmp_path / bench.FILE).write_bytes(text[:-40])
+    found = bench.read(tmp_path)
+    assert found.footer is None
+    assert len(found.records) == len(everything()) - 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda text: b"", "not a header"),
+        (lambda text: b"{}\n" + text, "not a header"),
+        (lambda text: text.replace(b'"format":1', b'"format":99', 1), "upgrade"),
+        (lambda text: text.replace(b'"type":"cold"', b'"type":"gold"', 1), "damaged"),
+    ],
+)
+def test_bad_files_are_named_with_what_to_do(spoil: Any, told: str, tmp_path: Path) -> None:
+    stored(tmp_path / bench.FILE, everything())
+    file = tmp_path / bench.FILE
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(RecordsError, match=told) as error:
+        bench.read(file)
+    assert str(file) in str(error.value)
+
+
+def test_no_file_says_which_command_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(RecordsError, match="lossparity bench"):
+        bench.read(tmp_path / "nothing")
+
+
+def test_the_page_shows_everything(tmp_path: Path, open_page: Any) -> None:
+    path, boards = html.write_bench(a_bench(everything()), tmp_path)
+    assert {one.threads for one in boards} == {"1", "all"}
+    page = open_page(path)
+    text = page.inner_text("main")
+    for words in ("slower", "INVALID", "wrong by 3", "twin of base", "7 more points would have needed"):
+        assert words in text
+    assert page.locator("svg").count() >= 2  # ratios and cold costs
+    data = page.evaluate("JSON.parse(document.getElementById('data').textContent)")
+    assert len(data) == 1 + len(everything())
+    assert data[0]["contestants"][0]["says"] == "another </script> way"
+
+
+def test_the_page_of_an_empty_run_says_so(tmp_path: Path) -> None:
+    path, boards = html.write_bench(a_bench([], footer=False), tmp_path)
+    assert not boards
+    assert "Nothing was timed" in path.read_text(encoding="utf-8")
+
+
+def test_switching_is_answered_by_framework() -> None:
+    run = a_bench(everything())
+    (answer,) = switches(run, ratios.boards(run)[0])
+    assert answer.best.contestant == "base"
+    ((info, _, ratio),) = answer.instead
+    assert (info.name, answer.fastest) == ("other", "base")
+    assert ratio == pytest.approx(2, rel=0.01)
+    assert math.isfinite(ratio)
