@@ -14,14 +14,14 @@ from click.testing import CliRunner
 from lossparity.adapters import registry
 from lossparity.adapters.base import WORK, execute, loop
 from lossparity.conformance import cli
-from lossparity.conformance.bench import roofs, sweep
+from lossparity.conformance.bench import accelerator, roofs, sweep
 from lossparity.conformance.bench.run import Options, Watch, run
 from lossparity.reports import bench, ratios
 from lossparity.reports.bench import Measured, Point
 from lossparity.specs.call import Returned, dtype_of
 from lossparity.specs.errors import UsageError
 from lossparity.specs.nll_loss.generate import case_of_call
-from lossparity.specs.nll_loss.traffic import selected_offsets, traffic
+from lossparity.specs.nll_loss.traffic import SECTOR, selected_offsets, traffic
 
 SMALL = (Point(n=64, classes=8), Point(n=16, classes=300, work="both"))
 BAD = Path(__file__).parent / "bad_losses.py"
@@ -121,6 +121,33 @@ def test_roofs_read_what_the_call_reads(threads: int, layout: str, monkeypatch: 
     for work in WORK:
         for step in roofs.references(call, traffic(call, work), work, threads).values():
             step()
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
+def test_what_an_accelerator_would_be_asked_for_works_on_a_cpu(name: str) -> None:
+    """Not torch's events, which need CUDA."""
+    subject: Any = dict(subjects())[name]
+    call = sweep.call_of(SMALL[0], 0)
+    for stream in accelerator.roofs([subject], traffic(call, "both", SECTOR)).values():
+        stream(3)
+    with loop(subject, call, "forward") as many:
+        timed_one = Without(subject, "event_seconds") if name == "torch" else subject
+        found = accelerator.measure({name: (timed_one, many)}, {name: 2}, 3, np.random.default_rng(0), "cuda")
+    assert found["device_seconds"] == {}
+    assert len(found["flushed"][name]) == 3
+    assert accelerator.describe("cpu") == {}
+
+
+class Without:
+    """A subject less one of its methods."""
+
+    def __init__(self, inner: Any, name: str) -> None:
+        self._inner, self._name = inner, name
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._name:
+            raise AttributeError(name)
+        return getattr(self._inner, name)
 
 
 # --- runs ------------------------------------------------------------------------------------------------

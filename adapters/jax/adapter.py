@@ -103,6 +103,15 @@ class JaxSubject:
         with self._home():
             jax.block_until_ready(jax.numpy.zeros(size, "int8") + 1)
 
+    def stream(self, read: int, written: int) -> Callable[[int], Any]:
+        """A function that so many times reads and writes so many bytes of the device in order, its memory's limit."""
+        import jax
+
+        with self._home():
+            source = jax.numpy.zeros(max(1, read // 2), "int8")
+        both = jax.jit(lambda x: (x + 1, jax.numpy.zeros(max(1, written), "int8")))  # + 1, or nothing would be copied
+        return repeated(lambda: both(source), jax.block_until_ready)
+
     def compilations(self) -> int:
         """Programs that XLA compiled in this process."""
         return _COMPILATIONS[0]

@@ -110,6 +110,20 @@ class TensorflowSubject:
             tf.ones([size], tf.int8)
         tf.test.experimental.sync_devices()
 
+    def stream(self, read: int, written: int) -> Callable[[int], Any]:
+        """A function that so many times reads and writes so many bytes of the device in order, its memory's limit."""
+        import tensorflow as tf
+
+        with tf.device(self._where):
+            source = tf.zeros([max(1, read // 2)], tf.int8)
+            one = tf.ones([], tf.int8)
+
+        def step() -> Any:
+            with tf.device(self._where):
+                return source + one, tf.zeros([max(1, written)], tf.int8)
+
+        return repeated(step, lambda _: tf.test.experimental.sync_devices())
+
     def compilations(self) -> int:
         """Graphs traced by this subject's tf.function."""
         counts = (getattr(f, "experimental_get_tracing_count", None) for f in (self.function, self._derive))

@@ -132,6 +132,19 @@ class TorchSubject:
         torch.empty(size, dtype=torch.int8, device=self._device).zero_()
         self._synchronised(None)
 
+    def stream(self, read: int, written: int) -> Callable[[int], Any]:
+        """A function that so many times reads and writes so many bytes of the device in order, its memory's limit."""
+        import torch
+
+        source, copy = (torch.zeros(max(1, read // 2), dtype=torch.int8, device=self._device) for _ in range(2))
+        room = torch.empty(max(1, written), dtype=torch.int8, device=self._device)
+
+        def step() -> None:
+            copy.copy_(source)
+            room.zero_()
+
+        return repeated(step, self._synchronised)
+
     def random_state(self) -> bytes:
         """The state of torch's global generators, of the CPU and of the device."""
         import torch

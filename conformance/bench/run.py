@@ -19,7 +19,7 @@ from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, 
 from ...specs.errors import AdapterUnavailable, EngineError, UsageError
 from .. import machine, plan
 from ..isolation import environment, how_it_ended
-from . import sweep, worker
+from . import accelerator, sweep, worker
 from .worker import Job
 
 LEAST_PROCESSES, LEAST_ROUNDS = 2, 10
@@ -291,7 +291,7 @@ class _Run:
             seed=options.seed,
             device=options.device,
             baseline=options.baseline if options.baseline in names else names[0],
-            machine=machine.describe() | machine.for_timing(),
+            machine=machine.describe() | machine.for_timing() | accelerator.describe(options.device),
             environment={name: value for name, value in os.environ.items() if name in _THREADS},
             contestants=self.contestants,
             absent={one.name: one.install for one in map(registry.backend, registry.BUILT_IN)

@@ -31,7 +31,7 @@ from ...specs.call import Array, Call, Raised, Returned, Unsupported
 from ...specs.case import Status
 from ...specs.errors import LossparityError, UsageError, nearest
 from ...specs.nll_loss.generate import case_of_call
-from ...specs.nll_loss.traffic import traffic
+from ...specs.nll_loss.traffic import LINE, SECTOR, traffic
 from .. import explain, plan
 from ..judge import Traits, judge
 from ..runner import probe
@@ -192,10 +192,12 @@ def measure(
         baseline = next((name for name in (job.baseline, "torch", "numpy") if name in fast), next(iter(fast)))
         runs = dict(fast)
         runs[TWIN] = stack.enter_context(loop(ready[baseline][0].subject, call, point.work))
-        moved = traffic(call, point.work)
+        moved = traffic(call, point.work, LINE if on_cpu(job.device) else SECTOR)
         threads = 1 if job.threads == "1" else len(os.sched_getaffinity(0))
         for name, step in roofs.references(call, moved, point.work, threads).items():
             runs[name] = functools.partial(_steps, step)
+        if not on_cpu(job.device):
+            runs |= accelerator.roofs([runner.subject for runner, _ in ready.values()], moved)
         loops = {name: _calibrated(run, took.get(name)) for name, run in runs.items()}
         say(point.name, "", "its rounds")
         rng = np.random.default_rng([job.seed, job.process])

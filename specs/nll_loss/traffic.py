@@ -14,7 +14,8 @@ import numpy as np
 from ..call import Array, Call
 from .oracle import class_axis, select
 
-LINE = 64  # bytes that a CPU's caches move at once; accelerators of NVIDIA move sectors of 32
+LINE = 64  # bytes that a CPU's caches move at once
+SECTOR = 32  # and those of an accelerator by NVIDIA
 
 
 @dataclass(frozen=True, slots=True)
