@@ -7,6 +7,7 @@ and is what a known divergence's signature is compared with.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping
@@ -116,10 +117,15 @@ def judge(case: Case, outcome: Outcome, traits: Traits) -> Judgement:
         case TimedOut():
             return _all(case, Status.TIMEOUT, "timeout")
         case _:
-            look = _look(case, outcome, traits)
+            look = _look(case, outcome, _sharing(traits) if case.call.kind == "second_upstream" else traits)
     if look.aspects.get("returned") is FAIL:
         return _all(case, FAIL, look.symptom)
     return with_aspects(case, look.aspects, look.symptom, look.grade, look.where)
+
+
+def _sharing(traits: Traits) -> Traits:
+    """The traits for a sum over a gradient's entries, each of which carries its own share of 1/W."""
+    return dataclasses.replace(traits, arithmetic=dataclasses.replace(traits.arithmetic, per_term=True))
 
 
 def with_aspects(

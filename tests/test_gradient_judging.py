@@ -310,6 +310,21 @@ def test_a_slice_that_says_nothing_does_not_hide_another_that_is_wrong() -> None
     assert judge(case, Returned(answers), STRICT).where == (1, 1, 0)
 
 
+def test_entries_of_a_gradient_are_divided_before_they_are_summed() -> None:
+    """The derivative with respect to g of a mean, where thirds cancel: each entry is rounded, and that is legal."""
+    v = np.array([[7.0, 0], [-4.9, 0], [-2.0, 0]])
+    call = Call(np.zeros((3, 2)), np.zeros(3, np.int64), None, -100, "mean")
+    upstream = Transform("second_upstream", np.array(1.0), v)
+    case = transformed(dataclasses.replace(call, transform=upstream), "gradient", 1, "test")
+    summed = np.sum(-v[:, 0] * (np.float64(1) / 3))
+    assert summed != right(case)
+    assert judge(case, Returned(np.asarray(summed)), STRICT).status is PASS
+    forward = Transform("jvp", None, v)  # sums first
+    case = transformed(dataclasses.replace(call, transform=forward), "gradient", 1, "test")
+    assert judge(case, Returned(np.asarray(summed)), STRICT).status is FAIL
+    assert judge(case, Returned(np.asarray(1.001 * summed)), STRICT).status is FAIL
+
+
 # --- heartbeat -------------------------------------------------------------------------------------------
 
 
