@@ -24,6 +24,7 @@ import numpy as np
 from ..adapters import base
 from ..specs.call import Call, Transform
 from ..specs.case import Case
+from ..specs.stopwatch import booked
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
 _REARM_SECONDS = 5.0
@@ -93,6 +94,7 @@ class Trail:
         faulthandler.cancel_dump_traceback_later()
         self._armed = 0.0
 
+    @booked("noting")
     def drop(self, case: Case) -> None:
         """Say which call comes next."""
         now = time.monotonic()

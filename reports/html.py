@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
+from ..specs.stopwatch import PARTS
 from . import charts, findings, kills, markdown, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, cells, family_table
@@ -116,6 +117,7 @@ def render(matrix: Matrix, mutants: str = "") -> str:
             chart_spread=_svg(charts.error_distribution(groups, subjects)),
             observations=_observations(matrix),
             efforts=efforts(matrix.merged.of(Item), subjects),
+            parts=PARTS,
             states=_legend(matrix),
             stylesheet=_asset("style.css"),
             script=_asset("page.js"),

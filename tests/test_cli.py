@@ -16,6 +16,7 @@ import pytest
 from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run, Tally
 from lossparity.specs.nll_loss.clauses import clauses
+from lossparity.specs.stopwatch import PARTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,6 +59,12 @@ def test_a_whole_run_of_numpy(quick: tuple[subprocess.CompletedProcess[str], Run
     assert {tally.clause for tally in read.of(Tally) if tally.status == "unsupported"} == without
     assert str(out / "index.html") in done.stdout
     assert "calls/s" in done.stdout
+    heads = next(line for line in done.stdout.splitlines() if line.startswith("time spent on"))
+    assert heads.split()[3:] == list(PARTS)
+    for item in read.of(Item):
+        assert item.split["framework"] == item.framework_seconds
+        assert min(item.split.values()) >= 0
+        assert sum(item.split.values()) <= item.seconds
 
 
 def test_the_page_is_whole(quick: tuple[subprocess.CompletedProcess[str], Run, Path]) -> None:

@@ -13,6 +13,7 @@ from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
 from ..case import Expectation, Raises, Returns, Unspecified
 from ..errors import SpecError, UsageError, nearest
 from ..exact import FORMATS
+from ..stopwatch import booked
 from ..tables import load_table
 from .facts import Facts
 from .oracle import structural_faults
@@ -101,6 +102,7 @@ def flags_of(ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({flag for id in ids for flag in clauses()[id].flags}))
 
 
+@booked("oracle")
 def exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
     """Ids of the clauses whose premise this call fulfils, so that its outcome says something about them."""
     with np.errstate(invalid="ignore"):  # signalling NaNs are data too

@@ -20,12 +20,14 @@ from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Vacuous, is_certif
 from ..call import Array, Call, Transform, dtype_of
 from ..case import Bands, Elementwise, Expectation, Gradient, Raises, Returns, Stack, Unjudgeable, Unspecified
 from ..exact import Format, round_to
+from ..stopwatch import booked
 from .oracle import Selection, class_axis, expect, expect_value, prescribed, select
 
 LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
 FLUSHING = Arithmetic(flush=True)
 
 
+@booked("oracle")
 def expect_transformed(call: Call, selection: Selection) -> Expectation:
     """What the specification demands of a legal call that asks for more than the value."""
     transform = call.transform
@@ -46,6 +48,7 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
             return Unspecified("GRAD-9")
 
 
+@booked("oracle")
 def expect_batch(call: Call) -> Expectation:
     """What is demanded of a mapped call: what its calls demand, one after another."""
     answers = [

@@ -23,6 +23,7 @@ from ..accuracy import REQUIRED, Reduction, is_certified, may_overflow
 from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_name
 from ..case import Elementwise, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
 from ..exact import FORMATS, ExactSum, Format, exact_dot, exact_sum, rounded_product
+from ..stopwatch import booked
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def _smallest(values: Array) -> float:
     return float(np.min(sizes, where=sizes > 0, initial=np.inf))
 
 
+@booked("oracle")
 def select(call: Call) -> Selection:
     """Gather what a call with legal shapes and dtypes selects."""
     kept = not_ignored(call.target, call.ignore_index)
@@ -161,6 +163,7 @@ def not_ignored(target: Array, ignore_index: int) -> Array:
     return np.asarray(target != target.dtype.type(ignore_index))
 
 
+@booked("oracle")
 def expect(call: Call, selection: Selection | None = None) -> Expectation:
     """What the specification demands of `call`.
 
