@@ -111,7 +111,7 @@ class Trail:
             self._arrays = arrays
         batched = () if call.transform is None else call.transform.batched
         options = (call.ignore_index, call.reduction, call.omitted, call.kind, batched, call.layouts)
-        _write(self._state_file, (self._item, self.done, self._planned, options, case.clauses, case.origin))
+        _write(self._state_file, (self._item, dict(self.done), self._planned, options, case.clauses, case.origin))
 
 
 class NoTrail(Trail):
@@ -145,7 +145,7 @@ def read(folder: Path, worker: str) -> Crumb | None:
     item, done, planned, options, clauses, origin = state
     words = (folder / f"{worker}.last_words").read_text(encoding="utf-8", errors="replace")
     call = _restored(_load(folder / f"{worker}.arrays"), *options)
-    return Crumb(item, done, planned, call, clauses, origin, words.startswith("Timeout"), _place(words))
+    return Crumb(item, Counter(done), planned, call, clauses, origin, words.startswith("Timeout"), _place(words))
 
 
 def _place(words: str) -> str:

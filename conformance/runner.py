@@ -220,7 +220,7 @@ class Work:
             return False
         return all(one.expected for one in self._resolve(case, judgement))
 
-    def _resolve(self, case: Case, judgement: Judgement) -> list[Resolved]:
+    def _resolve(self, case: Case, judgement: Judgement) -> tuple[Resolved, ...]:
         return self.ledger.resolve(case, judgement, self.plan.strict)
 
     def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:

@@ -34,10 +34,6 @@ EDGES = frozenset(
 )
 
 
-# Below the logarithm of every probability that float32 can hold.
-_LOWEST_LOG = -104
-
-
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One normative sentence; the head of clauses.toml explains the fields."""
 
@@ -161,7 +157,7 @@ def _by_values(facts: Facts) -> Iterator[str]:
         yield {"none": "VALUE-1", "sum": "VALUE-2", "mean": "VALUE-3"}[facts.reduction]
         if not facts.finite:
             yield "SPECIAL-1"
-        elif bool(((facts.selected.inputs > 0) | (facts.selected.inputs < _LOWEST_LOG)).any()):
+        elif facts.selected.has_other_than_logarithms:
             yield "VALUE-5"
     if facts.call.omitted:
         yield "VALUE-4"
@@ -200,9 +196,9 @@ def _by_weights(facts: Facts) -> Iterator[str]:
         yield "WEIGHT-4"
     if weights is None or not weights.size:
         return
-    if (weights == 0).any() or facts.finite and facts.selected.normaliser.total == 0:
+    if facts.selected.has_zero_weight or facts.finite and facts.selected.normaliser.total == 0:
         yield "WEIGHT-2"
-    if (weights < 0).any():
+    if facts.selected.has_negative_weight:
         yield "WEIGHT-3"
     if facts.reduction == "mean" and facts.finite:
         if 0 < facts.weight_magnitude < 1:
