@@ -1,8 +1,8 @@
 """Counts judged calls a second on one core with NumPy, by family, and says where the time goes.
 
 Each item runs in this process as a worker would run it: corpus and exploration, judged, resolved against the known
-divergences, noted. Shares are measured by wrapping the functions that do each part; the wrapping costs a little. What
-is left, "rest", is mostly Hypothesis drawing structures.
+divergences, noted. Seconds are of the processor, so that a busy machine matters less; shares are those that a run
+keeps in its records.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,54 +18,9 @@ from lossparity.conformance import plan, runner
 from lossparity.conformance.breadcrumb import Trail
 from lossparity.conformance.isolation import Isolation
 from lossparity.conformance.ledger import Ledger
-from lossparity.conformance.notebook import Notebook
 from lossparity.reports.records import Item
-from lossparity.specs.nll_loss import corpus, generate
-
-# What the time is booked to. Inside one part, another part's time is booked to that other one.
-PARTS: tuple[tuple[str, Any, str], ...] = (
-    ("framework", runner, "execute"),
-    ("arguments", generate, "base"),
-    ("oracle", generate, "select"),
-    ("oracle", generate, "expect"),
-    ("judging", runner, "judge"),
-    ("judging", runner.checks, "pattern"),
-    ("judging", runner.checks, "scaling"),
-    ("clauses", generate, "exercised"),
-    ("noting", Notebook, "enter"),
-)
-NAMES = ("framework", "arguments", "oracle", "clauses", "judging", "noting", "rest")
-
-
-class Book:
-    """Books the time spent in each part, nested parts counted once."""
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._open: list[str] = []
-        self._since = 0.0
-
-    def watch(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its time booked to `part`."""
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            self._switch(part)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._switch(None)
-
-        return watched
-
-    def _switch(self, part: str | None) -> None:
-        now = time.perf_counter()
-        if self._open:
-            self.seconds[self._open[-1]] += now - self._since
-        if part is None:
-            self._open.pop()
-        else:
-            self._open.append(part)
-        self._since = now
+from lossparity.specs.nll_loss import corpus
+from lossparity.specs.stopwatch import PARTS
 
 
 def run(subject: Any, family: str, dtype: str, profile: str, folder: Path) -> Item:
@@ -92,30 +45,25 @@ def main() -> None:
     chosen = parser.parse_args()
 
     (subject,) = plan.start(registry.backend("numpy"), "cpu")
-    book = Book()
-    for part, module, name in PARTS:
-        setattr(module, name, book.watch(part, getattr(module, name)))
-    print(f"{'family':10}{'calls':>9}{'seconds':>9}{'calls/s':>9}   " + "".join(f"{name:>11}" for name in NAMES))
-    total, all_calls, all_seconds = defaultdict[str, float](float), 0, 0.0
+    print(f"{'family':10}{'calls':>9}{'seconds':>9}{'calls/s':>9}   " + "".join(f"{part:>12}" for part in PARTS))
+    all_calls, all_seconds, all_items = 0, 0.0, list[Item]()
     for family in corpus.FAMILIES:
-        book.seconds.clear()
-        calls, seconds = 0, 0.0
+        start = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
-            for dtype in chosen.dtype or ("float32", "float16"):
-                item = run(subject, family, dtype, chosen.profile, Path(folder))
-                calls, seconds = calls + item.planned, seconds + item.seconds
-        booked = dict(book.seconds)
-        show(family, calls, seconds, booked)
-        all_calls, all_seconds = all_calls + calls, all_seconds + seconds
-        for part, spent in booked.items():
-            total[part] += spent
-    show("all", all_calls, all_seconds, total)
+            items = [
+                run(subject, family, dtype, chosen.profile, Path(folder))
+                for dtype in chosen.dtype or ("float32", "float16")
+            ]
+        calls, seconds = sum(item.planned for item in items), time.process_time() - start
+        show(family, calls, seconds, items)
+        all_calls, all_seconds, all_items = all_calls + calls, all_seconds + seconds, all_items + items
+    show("all", all_calls, all_seconds, all_items)
 
 
-def show(label: str, calls: int, seconds: float, booked: dict[str, float]) -> None:
+def show(label: str, calls: int, seconds: float, items: list[Item]) -> None:
     """One line: calls a second, and the share of each part."""
-    spent = booked | {"rest": seconds - sum(booked.values())}
-    shares = "".join(f"{max(0.0, spent.get(name, 0.0)) / seconds:11.0%}" for name in NAMES)
+    spent = [sum(item.split[part] for item in items) for part in PARTS]
+    shares = "".join(f"{share / sum(spent):12.0%}" for share in spent)
     print(f"{label:10}{calls:9,}{seconds:9.2f}{calls / seconds:9,.0f}   {shares}", flush=True)
 
 

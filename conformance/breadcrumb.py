@@ -24,6 +24,7 @@ import numpy as np
 from ..adapters import base
 from ..specs.call import Call, Transform
 from ..specs.case import Case
+from ..specs.stopwatch import booked
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
 _REARM_SECONDS = 5.0
@@ -93,6 +94,7 @@ class Trail:
         faulthandler.cancel_dump_traceback_later()
         self._armed = 0.0
 
+    @booked("noting")
     def drop(self, case: Case) -> None:
         """Say which call comes next."""
         now = time.monotonic()
@@ -109,7 +111,7 @@ class Trail:
             self._arrays = arrays
         batched = () if call.transform is None else call.transform.batched
         options = (call.ignore_index, call.reduction, call.omitted, call.kind, batched, call.layouts)
-        _write(self._state_file, (self._item, self.done, self._planned, options, case.clauses, case.origin))
+        _write(self._state_file, (self._item, dict(self.done), self._planned, options, case.clauses, case.origin))
 
 
 class NoTrail(Trail):
@@ -143,7 +145,7 @@ def read(folder: Path, worker: str) -> Crumb | None:
     item, done, planned, options, clauses, origin = state
     words = (folder / f"{worker}.last_words").read_text(encoding="utf-8", errors="replace")
     call = _restored(_load(folder / f"{worker}.arrays"), *options)
-    return Crumb(item, done, planned, call, clauses, origin, words.startswith("Timeout"), _place(words))
+    return Crumb(item, Counter(done), planned, call, clauses, origin, words.startswith("Timeout"), _place(words))
 
 
 def _place(words: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -99,8 +100,8 @@ def _aim(plan: Plan, judgement: Judgement | str) -> None:
 def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure:
     """Structures of a family, in signatures that a subject of this tier can afford; small ones first."""
     shapes = {1: CORE, 2: CORE if family == "gradient" else CORE + RANKS}.get(tier)
-    shape = draw(st.sampled_from(shapes) if shapes else _shapes())
-    fields = {name: draw(st.sampled_from(options)) for name, options in axes(family, tier).items()}
+    shape = draw(_one_of(shapes) if shapes else _shapes())
+    fields = {name: draw(_one_of(tuple(options))) for name, options in axes(family, tier).items()}
     if shapes:
         weighted, fields["target_dtype"] = signature_of(shape)
         if not weighted:
@@ -116,6 +117,13 @@ def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure
     return _edited(draw, structure)
 
 
+@functools.cache
+def _one_of(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    """One of the options; Hypothesis examines a strategy once, so it is made once."""
+    return st.sampled_from(options)
+
+
+@functools.cache
 def _shapes() -> st.SearchStrategy[tuple[int, ...]]:
     """Any rank from 1 to 7, small; sizes around block edges for ranks 2 and 3."""
     small = st.lists(st.integers(1, 5), min_size=1, max_size=7).map(tuple)

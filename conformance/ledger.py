@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -90,8 +90,7 @@ def _operand(facts: Facts, operand: Any) -> Any:
     return facts[operand[1:]] if isinstance(operand, str) and operand.startswith("@") else operand
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A verdict, and whether it is the expected one; `divergence` is the row that expects it."""
 
     verdict: Verdict
@@ -109,18 +108,20 @@ class Ledger:
         """The rows whose selector this call fulfils."""
         return tuple(row for row in self.rows if row.selects(facts))
 
-    def resolve(self, case: Case, judgement: Judgement, strict: bool) -> list[Resolved]:
+    def resolve(self, case: Case, judgement: Judgement, strict: bool) -> tuple[Resolved, ...]:
         """Compare each verdict of a call with what the rows expect of it.
 
         A row that may pass sometimes must still fail, under one of its clauses, on the vector pinned to it.
         """
         rows = self.matching(case.facts)
+        if not rows:
+            return _resolve_without_rows(judgement.verdicts, strict)
         resolved = [_resolve(verdict, judgement, rows, strict) for verdict in judgement.verdicts]
         pinned = (row for row in rows if case.origin == f"vector {row.vector}")
         for row in pinned:
             if not any(one.divergence == row.id for one in resolved):
                 resolved = [_missed(one, row) for one in resolved]
-        return resolved
+        return tuple(resolved)
 
 
 def _missed(resolved: Resolved, row: Divergence) -> Resolved:
@@ -136,6 +137,12 @@ def _resolve_alone(verdict: Verdict, strict: bool) -> Resolved:
     missed = verdict.status is Status.FAIL and clauses()[verdict.clause].level == "SHOULD" and not strict
     as_specified = verdict.status in (Status.PASS, Status.UNINFORMATIVE, Status.UNSUPPORTED)
     return Resolved(verdict, missed or as_specified, None)
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _resolve_without_rows(verdicts: tuple[Verdict, ...], strict: bool) -> tuple[Resolved, ...]:
+    """What is expected of a call that no row speaks of; thousands of calls share a few hundred answers."""
+    return tuple(_resolve_alone(verdict, strict) for verdict in verdicts)
 
 
 def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...], strict: bool) -> Resolved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 from ..reports.records import Accuracy, Finding, Observation, Record, Tally
 from ..specs.accuracy import Grade, Level, Reduction
 from ..specs.call import Call, Outcome, Raised, Returned, encode_call
-from ..specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified
+from ..specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified, Verdict
 from ..specs.exact import round_to
 from ..specs.nll_loss import large
 from . import explain
@@ -47,21 +48,19 @@ class Notebook:
         self.statuses: Counter[str] = Counter()
         self.unexpected = 0
         self.first_unexpected = ""
-        self._tallies: Counter[tuple[str, str, bool, str | None]] = Counter()
+        self._resolved: Counter[tuple[Resolved, ...]] = Counter()
         self._findings: list[Finding] = []
         self._kept: Counter[tuple[Any, ...]] = Counter()
         self._accuracy: defaultdict[tuple[str, int], _Accuracy] = defaultdict(_Accuracy)
         self._observations: Counter[tuple[str, str]] = Counter()
 
-    def enter(self, case: Case, outcome: Outcome, judgement: Judgement, resolved: list[Resolved]) -> bool:
+    def enter(self, case: Case, outcome: Outcome, judgement: Judgement, resolved: tuple[Resolved, ...]) -> bool:
         """Note one judged call; returns whether everything about it was expected."""
         self.statuses[judgement.status.value] += 1
-        for one in resolved:
-            self._tallies[one.verdict.clause, one.verdict.status.value, one.expected, one.divergence] += 1
-        surprising = [one for one in resolved if not one.expected]
+        self._resolved[resolved] += 1  # and taken apart in the end: many calls come out alike
+        surprising, departed = _notable(resolved)
         self.unexpected += bool(surprising)
         self._find(case, outcome, judgement, surprising, expected=False)
-        departed = [one for one in resolved if one.expected and one.verdict.status not in _UNREMARKABLE]
         self._find(case, outcome, judgement, departed, expected=True)
         self._measure(case, outcome, judgement)
         self._observe(case, outcome)
@@ -71,18 +70,21 @@ class Notebook:
         """Note a call that our own bridge could not carry: ERROR, ours."""
         self.statuses[Status.ERROR.value] += 1
         self.unexpected += 1
-        for clause in case.clauses:
-            self._tallies[clause, Status.ERROR.value, False, None] += 1
+        self._resolved[tuple(Resolved(Verdict(id, Status.ERROR), False, None) for id in case.clauses)] += 1
         self._keep(case, "error", case.clauses, Status.ERROR, False, None, (message, "", "", ""))
 
     def records(self) -> list[Record]:
         """Everything noted, as records."""
         who = {"subject": self.subject, "dtype": self.dtype}
+        counts: Counter[tuple[str, str, bool, str | None]] = Counter()
+        for resolved, count in self._resolved.items():
+            for (clause, status), expected, row in resolved:
+                counts[clause, status.value, expected, row] += count
         tallies: list[Record] = [
             Tally(
                 **who, family=self.family, clause=clause, status=status, expected=expected, divergence=row, count=count
             )
-            for (clause, status, expected, row), count in sorted(self._tallies.items(), key=repr)
+            for (clause, status, expected, row), count in sorted(counts.items(), key=repr)
         ]
         observations = [
             Observation(**who, clause=clause, what=what, count=count)
@@ -92,7 +94,7 @@ class Notebook:
         return [*tallies, *self._findings, *accuracy, *observations]
 
     def _find(
-        self, case: Case, outcome: Outcome, judgement: Judgement, resolved: list[Resolved], expected: bool
+        self, case: Case, outcome: Outcome, judgement: Judgement, resolved: tuple[Resolved, ...], expected: bool
     ) -> None:
         if not resolved:
             return
@@ -222,6 +224,14 @@ class Notebook:
             case Returns(shape, _, _), Returned(value) if not shape and value.shape == () and value == 0:
                 sign = "-0" if np.signbit(value) else "+0"
                 self._observations["SPECIAL-4", f"{case.call.reduction} gives {sign}"] += 1
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _notable(resolved: tuple[Resolved, ...]) -> tuple[tuple[Resolved, ...], tuple[Resolved, ...]]:
+    """What was not expected, and what was expected to depart from the specification."""
+    surprising = tuple(one for one in resolved if not one.expected)
+    departed = tuple(one for one in resolved if one.expected and one.verdict.status not in _UNREMARKABLE)
+    return surprising, departed
 
 
 def _decade(size: int) -> int:

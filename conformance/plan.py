@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,7 +144,9 @@ def start(backend: Backend, device: str) -> list[Subject]:
         raise NoSuchDevice(
             f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
         )
-    return backend.subjects(device)
+    subjects = backend.subjects(device)
+    gc.freeze()  # a framework's modules stay; the collector need not walk through them again and again
+    return subjects
 
 
 def divergences(selection: Selection) -> list[Divergence]:

@@ -19,6 +19,7 @@ from ..specs.exact import keeps_subnormals
 from ..specs.nll_loss import generate, large
 from ..specs.nll_loss.corpus import CORE, DRAWN, MADE, corpus, corpus_size
 from ..specs.nll_loss.frozen import vector_cases
+from ..specs.stopwatch import STOPWATCH, booked
 from . import checks, experiments, explore, heartbeat
 from .breadcrumb import Trail
 from .isolation import Isolation
@@ -58,23 +59,23 @@ class ItemSpec:
 
 @dataclass
 class Executor:
-    """Executes calls of one subject in one dtype, keeping count of the time spent inside it."""
+    """Executes calls of one subject in one dtype; the time spent inside it is booked to the framework."""
 
     subject: Subject
     traits: Traits
     isolation: Isolation
     trail: Trail
     siblings: Sequence[Subject] = ()
-    seconds: float = 0.0
     compile_seconds: float = 0.0
 
+    @booked("conversion")
     def __call__(self, call: Call) -> Outcome:
         """Run a call where it may run: in this process."""
         before = self.subject.compilations()
         outcome, seconds = execute(self.subject, call)
         if isinstance(outcome, Crashed):  # whatever followed here would fail too: the breadcrumb tells of this call
             os._exit(1)
-        self.seconds += seconds
+        STOPWATCH.reassign(seconds, "framework")
         if self.subject.compilations() != before:
             self.compile_seconds += seconds
         return outcome
@@ -91,10 +92,7 @@ class Executor:
         isolate = can.isolate or not on_cpu(self.subject.device)  # a device assertion spoils the process for good
         if dangerous and isolate and not can.refuses(case.call):
             self.trail.pause()  # the children have a time limit of their own
-            start = time.perf_counter()
-            outcome = self.isolation.run(self.subject, case.call)
-            self.seconds += time.perf_counter() - start
-            return outcome
+            return booked("framework")(self.isolation.run)(self.subject, case.call)
         return self(case.call)
 
 
@@ -138,6 +136,7 @@ def run_item(
         )
     work = Work(spec, plan, Executor(subject, traits, isolation, trail, siblings), ledger, trail)
     start, compiled = time.perf_counter(), subject.compilations()
+    STOPWATCH.start()
     cases, planned = planned_cases(spec, plan, subject)
     with trail.item(spec.id, planned):
         for case in cases:
@@ -149,6 +148,7 @@ def run_item(
         else:
             if spec.family in DRAWN and spec.dtype in subject.capabilities.dtypes:
                 explore.explore(work, spec.family, spec.dtype, plan, subject.capabilities.tier)
+    split = STOPWATCH.read()
     item = Item(
         id=spec.id,
         subject=spec.subject,
@@ -158,11 +158,12 @@ def run_item(
         statuses=dict(work.notebook.statuses),
         unexpected=work.notebook.unexpected,
         seconds=time.perf_counter() - start,
-        framework_seconds=work.executor.seconds,
+        framework_seconds=split["framework"],
         compilations=subject.compilations() - compiled,
         compile_seconds=work.executor.compile_seconds,
         heartbeats=work.beats,
         problem=work.problem(),
+        split=split,
     )
     return [item, *work.notebook.records()], work.notebook.first_unexpected
 
@@ -182,6 +183,7 @@ class Work:
         """Run, judge and note a case; returns whether it came out as expected."""
         return self.record(case, *self.try_out(case))
 
+    @booked("judging")
     def try_out(self, case: Case) -> tuple[Outcome, Judgement] | tuple[None, str]:
         """Run and judge a case without noting it; (None, reason) when our bridge failed."""
         self.trail.drop(case)
@@ -198,6 +200,7 @@ class Work:
             return None, str(error)
         return outcome, judgement
 
+    @booked("noting")
     def record(self, case: Case, outcome: Outcome | None, judgement: Judgement | str) -> bool:
         """Note a case that was tried out; returns whether it came out as expected."""
         self.drawn += 1
@@ -217,7 +220,7 @@ class Work:
             return False
         return all(one.expected for one in self._resolve(case, judgement))
 
-    def _resolve(self, case: Case, judgement: Judgement) -> list[Resolved]:
+    def _resolve(self, case: Case, judgement: Judgement) -> tuple[Resolved, ...]:
         return self.ledger.resolve(case, judgement, self.plan.strict)
 
     def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
@@ -236,6 +239,7 @@ class Work:
             case, {**judgement.aspects, **more}, failed or judgement.symptom, judgement.grade, judgement.where
         )
 
+    @booked("judging")
     def _beat(self, case: Case, outcome: Outcome, judgement: Judgement) -> None:
         """Perturb the first suitable outcome of each kind, and remember when that is not judged FAIL."""
         traits = self.executor.traits

@@ -16,11 +16,13 @@ from rich.table import Table
 
 from ..reports import matrix
 from ..reports.bench import Bench
+from ..reports.effort import efforts
 from ..reports.kills import Zoo
 from ..reports.ratios import NOISY, Board, Change, Row
 from ..reports.records import STATUSES, ClauseInfo, Item, Run
 from ..reports.speed import duration, size, speed_sentence
 from ..reports.verdict import plural
+from ..specs.stopwatch import PARTS
 from . import explain
 from .controller import Progress, Result
 from .plan import Selection
@@ -71,6 +73,7 @@ def progress(console: Console) -> Iterator[Progress]:
 def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     """The summary: calls by subject, clause families by subject, what was unexpected, where the report is."""
     console.print(subject_table(run))
+    console.print(split_table(run))
     family_table(console, [run])
     for message in result.problems:
         console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
@@ -125,24 +128,33 @@ def _clauses(run: Run) -> dict[str, ClauseInfo]:
 
 def subject_table(run: Run) -> Table:
     """Calls, speed and compilation by subject."""
-    headings = ("subject", "calls", "seconds", "calls/s", "in framework", "compilations", "compile s", "unexpected")
+    headings = ("subject", "calls", "seconds", "calls/s", "compilations", "compile s", "unexpected")
     table = Table(*headings, box=None, pad_edge=False)
     for number in range(1, len(headings)):
         table.columns[number].justify = "right"
     for subject in run.header.subjects:
         items = [item for item in run.of(Item) if item.subject == subject.name]
         calls, seconds = sum(item.planned for item in items), sum(item.seconds for item in items)
-        inside = sum(item.framework_seconds for item in items)
         table.add_row(
             subject.name,
             f"{calls:,}",
             f"{seconds:.1f}",
             f"{calls / seconds:,.0f}" if seconds else "-",
-            f"{inside / seconds:.0%}" if seconds else "-",
             str(sum(item.compilations for item in items)),
             f"{sum(item.compile_seconds for item in items):.1f}",
             str(sum(item.unexpected for item in items)),
         )
+    return table
+
+
+def split_table(run: Run) -> Table:
+    """The share of each part of the work in a subject's seconds."""
+    table = Table("time spent on", *PARTS, box=None, pad_edge=False)
+    for number in range(1, len(table.columns)):
+        table.columns[number].justify = "right"
+    for effort in efforts(run.of(Item), [subject.name for subject in run.header.subjects]):
+        shares = (effort.share(part) for part in PARTS)
+        table.add_row(effort.subject, *("-" if share is None else f"{share:.0%}" for share in shares))
     return table
 
 

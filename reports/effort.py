@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..specs.stopwatch import PARTS
 from .records import Item, count_statuses
 
 
@@ -22,16 +23,17 @@ class Effort:
     compilations: int
     compile_seconds: float
     heartbeats: int
+    split: dict[str, float]  # seconds by part of the work, empty where the records are older than that
 
     @property
     def rate(self) -> float:
         """Calls per second, checking included."""
         return self.ran / self.seconds if self.seconds else 0.0
 
-    @property
-    def framework_share(self) -> float:
-        """Share of the time that was spent inside the implementation, compilation included."""
-        return self.framework_seconds / self.seconds if self.seconds else 0.0
+    def share(self, part: str) -> float | None:
+        """Share of the time that went into a part of the work (PARTS), None where it is not known."""
+        spent = self.framework_seconds if part == "framework" else self.split.get(part)
+        return None if spent is None or not self.seconds else spent / self.seconds
 
     @property
     def adds_up(self) -> bool:
@@ -61,4 +63,5 @@ def _effort(subject: str, items: list[Item]) -> Effort:
         sum(item.compilations for item in items),
         sum(item.compile_seconds for item in items),
         sum(item.heartbeats for item in items),
+        {part: sum(item.split.get(part, 0.0) for item in items) for part in PARTS if any(item.split for item in items)},
     )

@@ -14,6 +14,7 @@ import jinja2
 import markupsafe
 import msgspec
 
+from ..specs.stopwatch import PARTS
 from . import bench, charts, findings, kills, limits, markdown, ratios, speed, speed_charts, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, cells, family_table
@@ -171,6 +172,7 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
             chart_spread=_svg(charts.error_distribution(groups, subjects)),
             observations=_observations(matrix),
             efforts=efforts(matrix.merged.of(Item), subjects),
+            parts=PARTS,
             states=_legend(matrix),
             stylesheet=_asset("style.css"),
             script=_asset("page.js"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..specs.stopwatch import PARTS
 from . import tolerance
+from .effort import efforts
 from .matrix import Matrix, State, family_table
-from .records import Accuracy, Finding
+from .records import Accuracy, Finding, Item
 from .verdict import Outlook, Summary, summarise
 
 _UNEXPECTED = 20
@@ -28,6 +30,7 @@ def summary(matrix: Matrix) -> str:
         _divergences(matrix, verdict),
         _families(matrix),
         _accuracy(matrix),
+        _time(matrix),
         _environment(matrix),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -131,6 +134,20 @@ def _worst(row: tolerance.Row | None) -> str:
     if row is None or not row.judged:
         return "–"
     return tolerance.in_ulps(row.worst_ulps) + (f" ({row.worst_utilisation:.0%})" if row.worst_utilisation else "")
+
+
+def _time(matrix: Matrix) -> str:
+    rows = [
+        [
+            effort.subject,
+            f"{effort.seconds:,.1f}",
+            f"{effort.rate:,.0f}",
+            *("–" if (share := effort.share(part)) is None else f"{share:.0%}" for part in PARTS),
+        ]
+        for effort in efforts(matrix.merged.of(Item), [subject.name for subject in matrix.subjects])
+    ]
+    heads = ["subject", "seconds", "calls/s", *PARTS]
+    return "\n".join(["## Where the time went", "", *_table(heads, rows, numbers=len(heads) - 1)])
 
 
 def _environment(matrix: Matrix) -> str:

@@ -103,6 +103,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
     compile_seconds: float
     heartbeats: int = 0  # outcomes perturbed on purpose that were all judged FAIL
     problem: str = ""  # what the suite itself got wrong here
+    split: dict[str, float] = {}  # seconds by part of the work (specs/stopwatch.py); empty in early files
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):

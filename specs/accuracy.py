@@ -34,6 +34,7 @@ import enum
 import functools
 import math
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -169,35 +170,37 @@ def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE)
     return error * _SAFETY, scale
 
 
-def quotient_bound(
-    reduction: Reduction, g: Fraction, w: Fraction, accumulator: Format, arithmetic: Arithmetic = IEEE
-) -> Fraction:
-    """The bound on the error of g w / W, W being the normaliser of a mean; raises Vacuous where there is none.
+def quotient_bounds(
+    reduction: Reduction, g: Fraction, weights: Iterable[Fraction], accumulator: Format, arithmetic: Arithmetic = IEEE
+) -> list[Fraction | None]:
+    """The bounds on the errors of g w / W for several w, W being the normaliser of a mean; None where there is none.
 
     That is where W may be rounded to 0 or where some order of the operations overflows.
     """
     q, p, normaliser = accumulator, reduction.fmt, reduction.normaliser
     assert normaliser is not None
     j = _scale_of(normaliser.magnitude, p)
-    total = abs(normaliser.total)
+    total, g, sizes = abs(normaliser.total), abs(g), [abs(w) for w in weights]
     error_w = Fraction(_normaliser_error(reduction, normaliser, Tier(q, reduction.n), j, arithmetic)) * power_of_two(j)
-    g, w = abs(g), abs(w)
     lost = q.smallest_normal if arithmetic.flush else q.smallest_subnormal / 2
     if error_w >= total or (arithmetic.flush and total - error_w <= q.smallest_normal):
-        raise Vacuous
-    least = total - error_w
-    if 2 * max(g * w, g / least, w / least, 1 / least, g * w / least, normaliser.magnitude) > q.largest:
-        raise Vacuous
-    exact = g * w / total
-    error = exact * ((1 + Fraction(q.u)) ** 3 * total / least - 1)
-    error += 2 * lost * (1 + w + g + g * w + 1 / least)  # of g w; g/W and w/W; 1/W; the result itself
-    if q.t > p.t:
-        error += Fraction(p.u) * (exact + error) + p.smallest_subnormal / 2
-    return error + p.smallest_normal * arithmetic.flush
+        return [None] * len(sizes)
+    reciprocal = 1 / (total - error_w)  # the largest that 1/W may be computed as
+    relative = (1 + Fraction(q.u)) ** 3 * reciprocal - 1 / total
+    final = p.u if q.t > p.t else 0.0
 
+    def bound(w: Fraction) -> Fraction | None:
+        product = g * w
+        largest = max(product, g, w, 1)  # each also divided by W: all that some order computes
+        if 2 * max(product, largest * reciprocal, normaliser.magnitude) > q.largest:
+            return None
+        error = product * relative
+        error += 2 * lost * (1 + w + g + product + reciprocal)  # of g w; g/W and w/W; 1/W; the result itself
+        if final:
+            error += Fraction(final) * (product / total + error) + p.smallest_subnormal / 2
+        return error + p.smallest_normal * arithmetic.flush
 
-class Vacuous(Exception):
-    """No bound exists."""
+    return [bound(w) for w in sizes]
 
 
 def _scale_of(magnitude: Fraction, fmt: Format) -> int:

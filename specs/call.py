@@ -46,6 +46,7 @@ READABLE_ELEMENTS = 64
 SPARSE_BYTES, SPARSE_ELEMENTS = 1 << 28, 10_000
 
 
+@functools.cache
 def dtype_of(name: str) -> np.dtype[Any]:
     """The NumPy dtype called `name`, bfloat16 included; raises TypeError when there is none."""
     return BFLOAT16 if name == "bfloat16" else np.dtype(name)
@@ -55,6 +56,13 @@ def dtype_of(name: str) -> np.dtype[Any]:
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """`dtype.name`, remembered: NumPy puts it together anew each time."""
     return str(dtype.name)
+
+
+@functools.cache
+def range_of(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The smallest and the largest integer that an integer dtype holds, remembered as well."""
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

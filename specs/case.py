@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .accuracy import Reduction
 from .call import Array, Call
@@ -159,8 +159,7 @@ class Case:
     experiment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one call says about one clause."""
 
     clause: str

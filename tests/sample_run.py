@@ -22,6 +22,7 @@ from lossparity.reports.records import (
     Tally,
 )
 from lossparity.specs.call import BFLOAT16, Call, dtype_of, encode_call
+from lossparity.specs.stopwatch import PARTS
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 HOSTILE = "<script>alert('&amp;')</script> \"quoted\" `ticked` | piped"
@@ -276,6 +277,7 @@ def _item(subject: SubjectInfo, family: str, dtype: str, tallies: list[Tally], r
         statuses[tally.status] += tally.count
     planned, compiled = statuses.total(), subject.style == "compiled"
     seconds = planned * rng.uniform(0.5, 2.0) * (4e-3 if compiled else 1e-3)
+    inside = seconds * rng.uniform(0.2, 0.8)
     return Item(
         id=f"{family.lower()}[{subject.name}-{dtype}]",
         subject=subject.name,
@@ -285,10 +287,11 @@ def _item(subject: SubjectInfo, family: str, dtype: str, tallies: list[Tally], r
         statuses=dict(statuses),
         unexpected=sum(tally.count for tally in tallies if not tally.expected),
         seconds=seconds,
-        framework_seconds=seconds * rng.uniform(0.2, 0.8),
+        framework_seconds=inside,
         compilations=rng.randint(1, 6) if compiled else 0,
         compile_seconds=seconds * 0.3 if compiled else 0.0,
         heartbeats=4,
+        split={part: inside if part == "framework" else (seconds - inside) / (len(PARTS) - 1) for part in PARTS},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.adapters.numpy.port import nll_loss, nll_loss_gradient
+from lossparity.specs.stopwatch import PARTS, STOPWATCH, booked
 
 from . import engine
 
@@ -169,3 +171,46 @@ def _mean_over_all(x: Any, t: Any, w: Any, i: int, r: Any) -> Any:
 def test_small_slips_are_seen(change: Callable[..., Any], tmp_path: Path) -> None:
     families = ("shape", "weight", "error", "ignore")
     assert engine.first_failure(_slip(change), tmp_path, families, ("float32",))
+
+
+def test_the_time_of_an_item_is_split_into_its_parts(tmp_path: Path) -> None:
+    """A slow function and a slow bridge each show where they belong."""
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(1e-3)
+        return nll_loss(*args, **kwargs)
+
+    class Bridge(NumpySubject):
+        def read(self, result: Any) -> Any:
+            time.sleep(2e-3)
+            return super().read(result)
+
+    item, _, _ = engine.run(Bridge(slow, "slow", gradient=nll_loss_gradient), "shape", "float32", tmp_path)
+    calls = item.statuses["pass"]
+    assert set(item.split) == set(PARTS)
+    assert min(item.split.values()) > 0
+    assert sum(item.split.values()) <= item.seconds
+    assert item.split["framework"] == item.framework_seconds >= calls * 1e-3
+    assert item.split["conversion"] >= calls * 2e-3
+    assert item.split["judging"] < item.split["conversion"]
+
+
+def test_a_part_inside_another_interrupts_it() -> None:
+    @booked("oracle")
+    def inner() -> None:
+        time.sleep(0.02)
+
+    @booked("judging")
+    def outer() -> None:
+        inner()
+        time.sleep(0.01)
+        raise ValueError("over")
+
+    STOPWATCH.start()
+    with pytest.raises(ValueError, match="over"):
+        outer()
+    split = STOPWATCH.read()
+    assert split["oracle"] >= 0.02
+    assert 0.01 <= split["judging"] < split["oracle"] + 0.01
+    assert split["generation"] < 0.01
+    assert split["noting"] == split["conversion"] == split["framework"] == 0

@@ -13,9 +13,11 @@ import msgspec
 import pytest
 import sample_run
 from lossparity.reports import findings, html, tolerance
+from lossparity.reports.effort import efforts
 from lossparity.reports.matrix import Kind, State, cells, family_table
-from lossparity.reports.records import ClauseInfo, Run
+from lossparity.reports.records import ClauseInfo, Item, Run
 from lossparity.reports.verdict import Outlook, summarise
+from lossparity.specs.stopwatch import PARTS
 
 _VOID = {"meta", "link", "input", "br", "col", "img", "hr", "line", "path", "rect"}
 _MOST_BYTES = 3_000_000
@@ -252,6 +254,26 @@ def test_planned_is_shown_as_the_sum_of_statuses(index: Path, loud: Run) -> None
 def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
     run = small(tmp_path / "records.jsonl")
     assert html.render(cells([run])) == html.render(cells([run]))
+
+
+def test_where_the_time_went_is_shown_by_subject(index: Path, loud: Run) -> None:
+    (numpy,) = efforts([item for item in loud.of(Item) if item.subject == "numpy"], ["numpy"])
+    shares = [numpy.share(part) for part in PARTS]
+    assert sum(share or 0.0 for share in shares) == pytest.approx(1)
+    assert "calls/s " + " ".join(PARTS) in Page(index.read_text()).text
+    assert (
+        f"| numpy | {numpy.seconds:,.1f} | {numpy.rate:,.0f} | " + " | ".join(f"{share:.0%}" for share in shares) + " |"
+        in (index.parent / "summary.md").read_text()
+    )
+
+
+def test_records_that_do_not_say_where_the_time_went_show_the_framework_alone(tmp_path: Path) -> None:
+    run = small(tmp_path / "records.jsonl")
+    early = tuple(msgspec.structs.replace(one, split={}) if isinstance(one, Item) else one for one in run.records)
+    (effort,) = efforts([item for item in early if isinstance(item, Item)], ["numpy"])
+    assert {part for part in PARTS if effort.share(part) is not None} == {"framework"}
+    html.write_site([msgspec.structs.replace(run, records=early)], tmp_path)
+    assert re.search(r"\| – \| – \| – \| \d+% \| – \| – \|", (tmp_path / "summary.md").read_text())
 
 
 # --- several runs ----------------------------------------------------------------------------------------

@@ -188,6 +188,14 @@ def test_records_are_selected_by_type(file: Path) -> None:
     assert [run.of(kind) for kind in (Tally, Accuracy, Observation)] == [[TALLY], [ACCURACY], [OBSERVATION]]
 
 
+def test_an_item_from_before_the_split_is_read(file: Path) -> None:
+    assert ITEM.split == {}
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert lines[1].pop("split") == {}
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert read(file).of(Item) == [ITEM]
+
+
 def test_lines_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
     """An interrupted run keeps what it had."""
     path = tmp_path / "deep" / "folder" / "records.jsonl"

@@ -13,6 +13,7 @@ from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
 from ..case import Expectation, Raises, Returns, Unspecified
 from ..errors import SpecError, UsageError, nearest
 from ..exact import FORMATS
+from ..stopwatch import booked
 from ..tables import load_table
 from .facts import Facts
 from .oracle import structural_faults
@@ -31,10 +32,6 @@ EDGES = frozenset(
     [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257]
     + [1023, 1024, 1025, 4095, 4096, 4097, 65535, 65536, 65537]
 )
-
-
-# Below the logarithm of every probability that float32 can hold.
-_LOWEST_LOG = -104
 
 
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +98,7 @@ def flags_of(ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({flag for id in ids for flag in clauses()[id].flags}))
 
 
+@booked("oracle")
 def exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
     """Ids of the clauses whose premise this call fulfils, so that its outcome says something about them."""
     with np.errstate(invalid="ignore"):  # signalling NaNs are data too
@@ -159,7 +157,7 @@ def _by_values(facts: Facts) -> Iterator[str]:
         yield {"none": "VALUE-1", "sum": "VALUE-2", "mean": "VALUE-3"}[facts.reduction]
         if not facts.finite:
             yield "SPECIAL-1"
-        elif bool(((facts.selected.inputs > 0) | (facts.selected.inputs < _LOWEST_LOG)).any()):
+        elif facts.selected.has_other_than_logarithms:
             yield "VALUE-5"
     if facts.call.omitted:
         yield "VALUE-4"
@@ -198,9 +196,9 @@ def _by_weights(facts: Facts) -> Iterator[str]:
         yield "WEIGHT-4"
     if weights is None or not weights.size:
         return
-    if (weights == 0).any() or facts.finite and facts.selected.normaliser.total == 0:
+    if facts.selected.has_zero_weight or facts.finite and facts.selected.normaliser.total == 0:
         yield "WEIGHT-2"
-    if (weights < 0).any():
+    if facts.selected.has_negative_weight:
         yield "WEIGHT-3"
     if facts.reduction == "mean" and facts.finite:
         if 0 < facts.weight_magnitude < 1:

@@ -16,16 +16,18 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Vacuous, is_certified, quotient_bound
+from ..accuracy import REQUIRED, Arithmetic, Reduction, is_certified, quotient_bounds
 from ..call import Array, Call, Transform, dtype_of
 from ..case import Bands, Elementwise, Expectation, Gradient, Raises, Returns, Stack, Unjudgeable, Unspecified
 from ..exact import Format, round_to
+from ..stopwatch import booked
 from .oracle import Selection, class_axis, expect, expect_value, prescribed, select
 
 LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
 FLUSHING = Arithmetic(flush=True)
 
 
+@booked("oracle")
 def expect_transformed(call: Call, selection: Selection) -> Expectation:
     """What the specification demands of a legal call that asks for more than the value."""
     transform = call.transform
@@ -46,6 +48,7 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
             return Unspecified("GRAD-9")
 
 
+@booked("oracle")
 def expect_batch(call: Call) -> Expectation:
     """What is demanded of a mapped call: what its calls demand, one after another."""
     answers = [
@@ -141,32 +144,36 @@ def _mean(selection: Selection, upstream: Array) -> Bands | Unjudgeable:
         if not decided:
             return Unjudgeable("weights cancel, and whether a rounded W is 0, and its sign, depend on order")
         return _extended(selection, weights, upstream)
-    bands = [_band(facts, Fraction(float(upstream)), Fraction(float(weight))) for weight in occurring]
+    bands = _bands(facts, Fraction(float(upstream)), [Fraction(weight) for weight in occurring.astype(float).tolist()])
     columns = [np.array(column)[which] for column in zip(*bands, strict=True)]
     dtype = dtype_of(selection.format.name)
     rounded, low, high, own_low, own_high, flush_low, flush_high = (column.astype(dtype) for column in columns[:7])
     return Bands(rounded, low, high, own_low, own_high, flush_low, flush_high, *columns[7:])
 
 
-def _band(facts: Reduction, g: Fraction, w: Fraction) -> tuple[float | bool, ...]:
-    """What -g w/W may come out as, in the order of the fields of Bands."""
-    fmt, required, normaliser = facts.fmt, REQUIRED[facts.fmt.name], facts.normaliser
+def _bands(facts: Reduction, g: Fraction, weights: list[Fraction]) -> list[tuple[float | bool, ...]]:
+    """What -g w/W may come out as for each w, in the order of the fields of Bands."""
+    fmt, required = facts.fmt, REQUIRED[facts.fmt.name]
+    strict = quotient_bounds(facts, g, weights, required)
+    own = strict if fmt == required else quotient_bounds(facts, g, weights, fmt)
+    flushing = quotient_bounds(facts, g, weights, required, FLUSHING)
+    return [_band(facts, g, *one) for one in zip(weights, strict, own, flushing, strict=True)]
+
+
+def _band(
+    facts: Reduction, g: Fraction, w: Fraction, strict: Fraction | None, own: Fraction | None, flushing: Fraction | None
+) -> tuple[float | bool, ...]:
+    """What -g w/W may come out as within these bounds."""
+    fmt, normaliser = facts.fmt, facts.normaliser
     assert normaliser is not None
     exact = -g * w / normaliser.total
-    bound = _bound(facts, g, w, required, IEEE)
-    strict, own = _interval(exact, bound, fmt), _interval(exact, _bound(facts, g, w, fmt, IEEE), fmt)
-    flush_low, flush_high = _interval(exact, _bound(facts, g, w, required, FLUSHING), fmt)
+    required = _interval(exact, strict, fmt)
+    flush_low, flush_high = _interval(exact, flushing, fmt)
     if min(abs(g), abs(w)) < fmt.smallest_normal:  # read as 0
         flush_low, flush_high = min(flush_low, 0.0), max(flush_high, 0.0)
-    informative = bound is not None and (exact == 0 or LEAST_INFORMATIVE * bound < abs(exact))
-    return (round_to(exact, fmt), *strict, *own, flush_low, flush_high, bound is None, informative)
-
-
-def _bound(facts: Reduction, g: Fraction, w: Fraction, accumulator: Format, arithmetic: Arithmetic) -> Fraction | None:
-    try:
-        return quotient_bound(facts, g, w, accumulator, arithmetic)
-    except Vacuous:
-        return None
+    informative = strict is not None and (exact == 0 or LEAST_INFORMATIVE * strict < abs(exact))
+    ranges = (*required, *(required if own is strict else _interval(exact, own, fmt)), flush_low, flush_high)
+    return (round_to(exact, fmt), *ranges, strict is None, informative)
 
 
 def _interval(exact: Fraction, bound: Fraction | None, fmt: Format) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import Call, dtype_name
+from ..call import Call, dtype_name, range_of
 from ..exact import FORMATS, exact_dot, exact_sum
 from .derivatives import own_precision_decides
 from .oracle import Selection, class_axis, structural_faults
@@ -276,8 +276,8 @@ class Facts:
 
     @property
     def sentinel_fits(self) -> bool:
-        info = np.iinfo(self.call.target.dtype)
-        return bool(info.min <= self.call.ignore_index <= info.max)
+        low, high = range_of(self.call.target.dtype)
+        return low <= self.call.ignore_index <= high
 
     @property
     def smallest_input(self) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import REDUCTIONS, Array, Call, Transform, dtype_of
+from ..call import REDUCTIONS, Array, Call, Transform, dtype_of, range_of
 from ..case import Case, Expectation
 from ..layouts import lay
 from ..stream import Stream
@@ -23,7 +23,7 @@ from . import values
 from .clauses import exercised, flags_of
 from .derivatives import calls_of_batch, expect_batch, expect_transformed
 from .facts import Facts
-from .oracle import class_axis, expect, select, structural_faults
+from .oracle import Selection, class_axis, expect, select, structural_faults
 
 DEFAULT = -100  # ignore_index when it is left out
 INT64 = np.iinfo(np.int64)
@@ -96,8 +96,9 @@ def cases(structure: Structure, family: str, tier: int = 3, origin: str = "corpu
         if not structure.asks:
             yield from judged_calls(one, structure.reductions, family, tier, origin)
             continue
+        selection = None if structure.batched else select(one)
         for reduction in structure.reductions:
-            yield asking(dataclasses.replace(one, reduction=reduction), structure, family, tier, origin)
+            yield asking(dataclasses.replace(one, reduction=reduction), structure, family, tier, origin, selection)
 
 
 def count(structure: Structure) -> int:
@@ -119,8 +120,10 @@ def judged_calls(
         yield _case(Facts(variant, shared), expect(variant, shared), family, tier, origin, also)
 
 
-def transformed(call: Call, family: str, tier: int, origin: str, also: tuple[str, ...] = ()) -> Case:
-    """The case of a legal call that asks for more than its value."""
+def transformed(
+    call: Call, family: str, tier: int, origin: str, also: tuple[str, ...] = (), selection: Selection | None = None
+) -> Case:
+    """The case of a legal call that asks for more than its value; `selection` is shared as `expect` says."""
     if call.transform is None:
         raise ValueError("the call asks for its value alone")
     if call.transform.batched:
@@ -128,7 +131,7 @@ def transformed(call: Call, family: str, tier: int, origin: str, also: tuple[str
         # Facts and clauses are those of the first call, or of the first with a target that does not exist.
         example = next((one for one in selections if (one.kept & ~one.valid).any()), selections[0])
         return _case(Facts(example.call, example, call), expect_batch(call), family, tier, origin, also)
-    selection = select(call)
+    selection = select(call) if selection is None else selection
     return _case(Facts(call, selection), expect_transformed(call, selection), family, tier, origin, also)
 
 
@@ -150,7 +153,9 @@ def experiment(case: Case, id: str) -> Case:
     return dataclasses.replace(case, clauses=(id,), flags=flags_of((id,)), experiment=id)
 
 
-def asking(call: Call, structure: Structure, family: str, tier: int, origin: str) -> Case:
+def asking(
+    call: Call, structure: Structure, family: str, tier: int, origin: str, selection: Selection | None = None
+) -> Case:
     """The case of a call that asks for what the structure says."""
     stream = Stream(family, structure.seed, structure.upstream, call.reduction)
     upstream = direction = None
@@ -166,7 +171,8 @@ def asking(call: Call, structure: Structure, family: str, tier: int, origin: str
     present = [name for name, _ in call.arrays()]
     batched = tuple(name for name in structure.batched if name in present)
     transform = Transform(structure.asks, upstream, direction, batched)
-    return transformed(dataclasses.replace(call, transform=transform, layouts=layouts), family, tier, origin)
+    asked = dataclasses.replace(call, transform=transform, layouts=layouts)
+    return transformed(asked, family, tier, origin, selection=selection)
 
 
 def batch(structure: Structure, family: str) -> Call:
@@ -183,9 +189,10 @@ def base(structure: Structure, family: str) -> Call:
     stream = Stream(family, *(getattr(s, name) for name in _DRAWN))
     size = math.prod(s.positions)
     dtype = dtype_of(s.target_dtype)
-    reachable = min(s.classes, int(np.iinfo(dtype).max) + 1)
+    low, high = range_of(dtype)
+    reachable = min(s.classes, high + 1)
     target = values.targets(s.targets, stream, size, reachable)
-    if np.iinfo(dtype).min <= s.ignore_index <= np.iinfo(dtype).max:
+    if low <= s.ignore_index <= high:
         masked = values.ignored(s.mask, stream, size) if s.classes else np.ones(size, bool)
         target = np.where(masked, np.int64(min(s.ignore_index, INT64.max)), target)
     target = target.astype(dtype).reshape(s.positions)

@@ -20,9 +20,13 @@ from typing import Any
 import numpy as np
 
 from ..accuracy import REQUIRED, Reduction, is_certified, may_overflow
-from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_name
+from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_name, range_of
 from ..case import Elementwise, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
 from ..exact import FORMATS, ExactSum, Format, exact_dot, exact_sum, rounded_product
+from ..stopwatch import booked
+
+# Below the logarithm of every probability that float32 can hold.
+_LOWEST_LOG = -104
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,21 @@ class Selection:
         nonfinite = ~np.isfinite(self.call.weight)
         nonfinite[self.call.target[self.kept & self.valid].astype(np.int64)] = False
         return not nonfinite.any()
+
+    @functools.cached_property
+    def has_other_than_logarithms(self) -> bool:
+        """Whether some input selected is no logarithm of a probability that float32 can hold."""
+        return bool(((self.inputs > 0) | (self.inputs < _LOWEST_LOG)).any())
+
+    @functools.cached_property
+    def has_zero_weight(self) -> bool:
+        """Whether some weight selected is 0."""
+        return self.weights is not None and bool((self.weights == 0).any())
+
+    @functools.cached_property
+    def has_negative_weight(self) -> bool:
+        """Whether some weight selected is below 0."""
+        return self.weights is not None and bool((self.weights < 0).any())
 
     @functools.cached_property
     def smallest_input(self) -> float:
@@ -129,6 +148,7 @@ def _smallest(values: Array) -> float:
     return float(np.min(sizes, where=sizes > 0, initial=np.inf))
 
 
+@booked("oracle")
 def select(call: Call) -> Selection:
     """Gather what a call with legal shapes and dtypes selects."""
     kept = not_ignored(call.target, call.ignore_index)
@@ -155,12 +175,13 @@ def class_axis(array: Array) -> int:
 
 def not_ignored(target: Array, ignore_index: int) -> Array:
     """Where the target differs from ignore_index as integers of any size: nothing wraps (IGN-8)."""
-    info = np.iinfo(target.dtype)
-    if not info.min <= ignore_index <= info.max:
+    low, high = range_of(target.dtype)
+    if not low <= ignore_index <= high:
         return np.ones(target.shape, dtype=bool)
     return np.asarray(target != target.dtype.type(ignore_index))
 
 
+@booked("oracle")
 def expect(call: Call, selection: Selection | None = None) -> Expectation:
     """What the specification demands of `call`.
 
