@@ -90,6 +90,9 @@ def _nll_loss(input: jax.Array, index: jax.Array, weight: jax.Array | None, *, r
 
 def _encode(target: np.ndarray, ignore_index: int, classes: int) -> np.ndarray:
     """Return `target` as int32, IGNORED in place of `ignore_index`; raise IndexError at other non-classes."""
+    low, high = (target.min(), target.max()) if target.size else (0, -1)
+    if low >= 0 and high < classes and not low <= ignore_index <= high:
+        return target.astype(np.int32, copy=False)  # nothing is ignored: spare the masks
     ignored = target == ignore_index  # NumPy compares with a Python integer by value: uint8 156 is not -100
     invalid = ((target < 0) | (target >= classes)) & ~ignored
     if invalid.any():
@@ -160,7 +163,8 @@ def _check(input: Array, target: Array, weight: Array | None, reduction: str) ->
     for name, array in {"input": input, "target": target, "weight": weight}.items():
         if not isinstance(array, Array) and (array is not None or name != "weight"):
             raise TypeError(f"{name} is of type {type(array).__name__}; pass a JAX or NumPy array")
-    if input.dtype.name not in DTYPES:
+    # By the name of the type: `dtype.name` is put together in Python on each call.
+    if input.dtype.type.__name__ not in DTYPES:
         raise TypeError(f"input has dtype {input.dtype}; convert it to one of {', '.join(DTYPES)}")
     if jax.dtypes.canonicalize_dtype(input.dtype) != input.dtype:
         raise TypeError(
@@ -175,7 +179,7 @@ def _check(input: Array, target: Array, weight: Array | None, reduction: str) ->
     if target.shape != expected:
         raise ValueError(f"target has shape {target.shape}; input of shape {input.shape} needs a target of {expected}")
     classes = input.shape[min(1, input.ndim - 1)]
-    if classes > jnp.iinfo(jnp.int32).max:
+    if classes >= 2**31:
         raise ValueError(f"input has {classes} classes; at most 2**31 - 1 can be indexed")
     if weight is None:
         return

@@ -1,5 +1,6 @@
 """Negative log-likelihood loss in NumPy, with the meaning of `torch.nn.functional.nll_loss`."""
 
+import math
 import operator
 
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import ArrayLike
 REDUCTIONS = ("none", "mean", "sum")
 
 # Half precision is summed in float32: a float16 sum of ones stops growing at 2048. Looking types up by name
-# admits `ml_dtypes.bfloat16` without importing it, and rejects integers, bool, complex and long double.
+# admits `ml_dtypes.bfloat16` without importing it, and rejects integers, bool, complex and long double. The name
+# is the type's: `dtype.name` is put together in Python on each call, which costs more than a small sum.
 ACCUMULATOR = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64}
 
 
@@ -45,27 +47,25 @@ def nll_loss(
     x, t = np.asarray(input), np.asarray(target)
     w = None if weight is None else np.asarray(weight)
     _check(x, t, w, reduction)
-    ignore_index = _as_int(ignore_index)
-
-    rows = np.moveaxis(x, min(1, x.ndim - 1), -1)  # a view of shape (*target.shape, C)
-    where, classes = _select(t, rows.shape[-1], ignore_index)
-    dtype, accumulator = x.dtype, ACCUMULATOR[x.dtype.name]
+    kept, classes = _select(t, x.shape[min(1, x.ndim - 1)], _as_int(ignore_index))
+    dtype, accumulator = x.dtype, ACCUMULATOR[x.dtype.type.__name__]
     with np.errstate(all="ignore"):  # NaN, inf, x/0 and overflow are answers here, not accidents
-        losses = -rows[(*where, classes)]
-        scale = None if w is None else w[classes].astype(accumulator)
+        losses = -_pick(x, t, kept, classes)
+        scale = None if w is None else w[classes].astype(accumulator, copy=False)
         if scale is not None:
-            losses = losses.astype(accumulator) * scale  # exact for half precision: 11 + 11 bits fit into 24
+            losses = losses.astype(accumulator, copy=False) * scale  # halves: exact, 11 + 11 bits fit into 24
         if reduction == "none":
-            if classes.size == t.size:
-                return np.asarray(losses, dtype).reshape(t.shape)
-            full = np.zeros(t.shape, dtype)
-            full[where] = losses
-            return full
+            losses = losses.astype(dtype, copy=False)
+            if kept is None:
+                return losses.reshape(t.shape)
+            full = np.zeros(t.size, dtype)
+            full[kept] = losses
+            return full.reshape(t.shape)
         # NumPy adds dense arrays pairwise: the error grows with log2(N), not with N. Widening comes first,
-        # because np.sum(dtype=...) widens block by block and adds the blocks one after another.
-        total = np.sum(losses.astype(accumulator, copy=False))
+        # because sum(dtype=...) widens block by block and adds the blocks one after another.
+        total = losses.astype(accumulator, copy=False).sum()
         if reduction == "mean":
-            total = total / (accumulator(classes.size) if scale is None else np.sum(scale))
+            total = total / (accumulator(classes.size) if scale is None else scale.sum())
         return total.astype(dtype)
 
 
@@ -96,36 +96,63 @@ def nll_loss_gradient(
     if g.shape != shape:
         raise ValueError(f"upstream has shape {g.shape}; reduction {reduction!r} needs {shape}")
 
-    gradient = np.zeros(x.shape, x.dtype)
-    rows = np.moveaxis(gradient, min(1, x.ndim - 1), -1)
-    where, classes = _select(t, x.shape[min(1, x.ndim - 1)], _as_int(ignore_index))
-    accumulator = ACCUMULATOR[x.dtype.name]
+    kept, classes = _select(t, x.shape[min(1, x.ndim - 1)], _as_int(ignore_index))
+    accumulator = ACCUMULATOR[x.dtype.type.__name__]
+    gradient = np.zeros(x.size, x.dtype)
     with np.errstate(all="ignore"):
-        scale = np.ones(classes.shape, accumulator) if w is None else w[classes].astype(accumulator)
+        scale = accumulator(1) if w is None else w[classes].astype(accumulator)
         if reduction == "none":
-            g = g[where]
+            g = g.reshape(-1)
+            g = g if kept is None else g[kept]
         slope = -g.astype(accumulator) * scale
         if reduction == "mean":
             slope = slope / (accumulator(classes.size) if w is None else np.sum(scale))
-        rows[(*where, classes)] = slope.astype(x.dtype)
-    return gradient
+        gradient[_offsets(x.shape, t, kept)] = slope.astype(x.dtype)
+    return gradient.reshape(x.shape)
 
 
-def _select(t: np.ndarray, classes: int, ignore_index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Return an index of the positions that are not ignored, and their targets, all in [0, classes)."""
-    low, high = (t.min(), t.max()) if t.size else (0, -1)
+def _select(t: np.ndarray, classes: int, ignore_index: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the positions in t.reshape(-1) that are not ignored (None: all), and their targets, in [0, classes)."""
+    targets = t.reshape(-1)
+    low, high = (targets.min(), targets.max()) if t.size else (0, -1)
     if low >= 0 and high < classes and not low <= ignore_index <= high:
-        return np.indices(t.shape, sparse=True), t  # nothing is ignored: spare the mask and the copy
-    kept = np.asarray(t != ignore_index)  # an array also where t is 0-d
-    chosen = t[kept]
-    if chosen.size and (chosen.min() < 0 or chosen.max() >= classes):
-        position = np.argwhere(kept & ((t < 0) | (t >= classes)))[0].tolist()
-        value = t[tuple(position)]
+        return None, targets  # nothing is ignored: spare the mask and the copies
+    kept = np.flatnonzero(targets != ignore_index)  # numbers: a mask would be searched again by each use of it
+    chosen = targets[kept]
+    invalid = (chosen < 0) | (chosen >= classes)
+    if invalid.any():
+        first = kept[invalid.argmax()]
+        position = [int(i) for i in np.unravel_index(first, t.shape)] if t.ndim else ""
+        value = targets[first]
         raise IndexError(
-            f"target{position or ''} is {value}, neither a class, in [0, {classes}), nor ignore_index "
+            f"target{position} is {value}, neither a class, in [0, {classes}), nor ignore_index "
             f"({ignore_index}); correct the target, or pass ignore_index={value} to leave such positions out"
         )
-    return (kept,), chosen
+    return kept, chosen
+
+
+def _pick(x: np.ndarray, t: np.ndarray, kept: np.ndarray | None, classes: np.ndarray) -> np.ndarray:
+    """Return x[n, t[n, ...], ...] of the positions that are kept, as one axis."""
+    if x.flags.c_contiguous or x.ndim == 1:
+        return x.reshape(-1)[_offsets(x.shape, t, kept)]
+    # Its reshape would copy all of x. An index for each axis takes twice as long as one offset, but does not.
+    rows = np.moveaxis(x, 1, -1)
+    if kept is None:
+        return rows[(*np.indices(t.shape, sparse=True), t)].reshape(-1)
+    return rows[(*np.unravel_index(kept, t.shape), classes)]
+
+
+def _offsets(shape: tuple[int, ...], t: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+    """Return where x[n, t[n, ...], ...] lies in x.reshape(-1), x being of `shape`, for the positions kept."""
+    offsets = t.astype(np.intp)  # what is ignored may wrap here, and is left out below
+    if len(shape) > 1:
+        batch, _, *inner = shape
+        size = math.prod(inner)
+        if inner:
+            offsets *= size
+            offsets += np.arange(size).reshape(inner)
+        offsets += (np.arange(batch) * (shape[1] * size)).reshape(batch, *[1] * len(inner))
+    return offsets.reshape(-1) if kept is None else offsets.reshape(-1)[kept]
 
 
 def _as_int(ignore_index: int) -> int:
@@ -140,7 +167,7 @@ def _check(x: np.ndarray, t: np.ndarray, w: np.ndarray | None, reduction: str) -
     """Raise TypeError or ValueError unless dtypes, shapes and the reduction fit together."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; use one of {', '.join(map(repr, REDUCTIONS))}")
-    if x.dtype.name not in ACCUMULATOR:
+    if x.dtype.type.__name__ not in ACCUMULATOR:
         raise TypeError(f"input has dtype {x.dtype}; convert it to one of {', '.join(ACCUMULATOR)}")
     if t.dtype.kind not in "iu":
         raise TypeError(f"target has dtype {t.dtype}; use an integer dtype, for instance int64")

@@ -1,5 +1,6 @@
 """Negative log-likelihood loss in TensorFlow, with the meaning of `torch.nn.functional.nll_loss`."""
 
+import math
 import operator
 
 import numpy as np
@@ -69,23 +70,23 @@ def nll_loss(
 
     # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A
     # product with 0 would not do: it turns NaN and infinity into NaN.
-    safe = tf.where(kept, index, 0)
     zero = tf.zeros([], x.dtype)
-    losses = tf.where(kept, -_gather_classes(x, safe, sizes), zero)
+    fill = tf.where(invalid, tf.constant(np.nan, x.dtype), zero) if symbolic else zero
+    losses = tf.where(kept, -_gather_classes(x, index, kept, sizes), fill)
     scale = None
     if w is not None:
-        scale = tf.cast(tf.where(kept, tf.gather(w, safe), zero), tf.float64)
+        scale = tf.cast(tf.where(kept, tf.gather(w, tf.where(kept, index, 0)), zero), tf.float64)
         losses = tf.cast(losses, tf.float64) * scale
-    if symbolic:
-        losses = tf.where(invalid, tf.constant(np.nan, losses.dtype), losses)
     if reduction == "none":
         return tf.cast(losses, x.dtype)
-    # float64 throughout, because reduce_sum promises no order: XLA on CPU was seen to add tens of thousands
-    # of numbers one after another, which costs float32 three digits. It also counts without rounding.
+    # float64, because reduce_sum promises no order: XLA on CPU was seen to add tens of thousands of numbers one
+    # after another, which costs float32 three digits.
     total = tf.reduce_sum(tf.cast(losses, tf.float64))
     if reduction == "mean":
-        # `/` keeps IEEE's 0/0 = NaN, where tf.math.divide_no_nan would return 0.
-        total /= tf.reduce_sum(tf.cast(kept, tf.float64) if scale is None else scale)
+        # Counted in integers, which float32 cannot beyond 2^24; 32 bits are counted faster than 64. `/` keeps
+        # IEEE's 0/0 = NaN, where tf.math.divide_no_nan would return 0.
+        count = tf.reduce_sum(tf.cast(kept, tf.uint32)) if scale is None else tf.reduce_sum(scale)
+        total /= tf.cast(count, tf.float64)
     return tf.cast(total, x.dtype)
 
 
@@ -97,15 +98,26 @@ def _sizes(x: tf.Tensor) -> list[int | tf.Tensor]:
     return [run if static is None else static for static, run in zip(x.shape, dynamic, strict=True)]
 
 
-def _gather_classes(x: tf.Tensor, index: tf.Tensor, sizes: list[int | tf.Tensor]) -> tf.Tensor:
-    """Return x[n, index[n, ...], ...] for each position (n, ...); `sizes` are those of x."""
-    if len(sizes) == 1:  # a batch of one, because the gradient of gather_nd cannot scatter a scalar
-        return _gather_classes(x[tf.newaxis], index[tf.newaxis], [1, *sizes])[0]
-    sizes = sizes[:1] + sizes[2:]
-    axes = [tf.reshape(tf.range(tf.cast(n, tf.int64)), [-1] + [1] * (len(sizes) - 1 - i)) for i, n in enumerate(sizes)]
-    position = [tf.broadcast_to(axis, sizes) for axis in axes]
-    # tf.stack does not broadcast: it also rejects sizes that were unknown while tracing and do not fit.
-    return tf.gather_nd(x, tf.stack([*position[:1], index, *position[1:]], axis=-1))
+def _gather_classes(x: tf.Tensor, index: tf.Tensor, kept: tf.Tensor, sizes: list[int | tf.Tensor]) -> tf.Tensor:
+    """Return x[n, index[n, ...], ...] for each position (n, ...) that is kept, some number of x for the others.
+
+    `sizes` are those of x. It takes one offset into all of x, not an index for each axis: without XLA, to stack
+    such indices takes longer than to gather.
+    """
+    batch, classes, *inner = sizes if len(sizes) > 1 else [1, *sizes]
+    size = math.prod(inner)
+    start = tf.reshape(tf.range(tf.cast(batch, tf.int64)), [-1] + [1] * len(inner)) * (classes * size)
+    if inner:
+        start += tf.reshape(tf.range(tf.cast(size, tf.int64)), inner)
+    if len(sizes) == 1:
+        start = start[0]
+    # Select, unlike tf.where, does not broadcast: it also rejects sizes that were unknown while tracing and do
+    # not fit.
+    offsets = tf.raw_ops.Select(condition=kept, x=index * size + start, y=start)
+    # An axis is put in front because the gradient of gathering a plain list is tf.IndexedSlices. To make a tensor
+    # of these takes several times longer than the scatter that is the gradient otherwise, from 100 classes on.
+    picked = tf.gather_nd(tf.reshape(x, [-1]), offsets[tf.newaxis, ..., tf.newaxis])
+    return tf.squeeze(picked, 0)
 
 
 def _ignored(t: tf.Tensor, ignore_index: int | tf.Tensor) -> tf.Tensor:
