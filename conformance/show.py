@@ -247,13 +247,13 @@ def boards(console: Console, bench: Bench, found: Sequence[Board]) -> None:
                 f"{size(one.bandwidth)}/s)[/dim]{noise}",
                 soft_wrap=True,
             )
-            table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+            table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
             for justify in ("left", "right", "right", "left", "left", "right"):
                 table.add_column(justify=justify, no_wrap=True)
             for row in one.rows:
                 table.add_row(*_cells(one, row), style="dim" if row.claim == "tie" else "")
             for name, seconds in one.slow.items():
-                table.add_row(f"  {name}", duration(seconds), "", "", "too slow for rounds", "")
+                table.add_row(f"  {name}", duration(seconds), "", "", "slow", "")
             console.print(table)
         if len(chosen) > _BOARDS:
             console.print(f"and {plural(len(chosen) - _BOARDS, 'more point')} in the report", style="dim")

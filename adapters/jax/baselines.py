@@ -43,7 +43,7 @@ def _reduced(losses: Any, reduction: str) -> Any:
 
 def baselines(device: str) -> list[Baseline]:
     """The functions above; optax's where it is installed."""
-    again = f"Takes logits: a logarithm of a sum is computed once more. {_NAN}"
+    again = f"Takes logits: a logarithm of a sum is computed once more, and has a gradient. {_NAN}"
     nan = "Nothing is ignored. A target that is no class gives 0 in silence. NaN in a row spoils it (0 * NaN)."
     clamped = "Nothing is ignored. A target beyond the classes is clamped to the last one, and one from -C to -1 wraps."
     rows = [

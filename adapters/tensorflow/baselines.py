@@ -38,7 +38,7 @@ def _reduced(losses: Any, reduction: str) -> Any:
 
 def baselines(device: str) -> list[Baseline]:
     """The functions above, each in tf.function."""
-    again = "Takes logits: log_softmax is computed once more. Nothing is ignored. "
+    again = "Takes logits: log_softmax is computed once more, and has a gradient. Nothing is ignored. "
     rows = [
         (
             one_hot,

@@ -30,7 +30,7 @@ def _reduced(losses: Any, reduction: str) -> Any:
 def baselines(device: str) -> list[Baseline]:
     """The functions above, and cross_entropy, which normalises what is normalised already."""
     nothing = "Nothing is ignored, and there are no weights."
-    again = "Takes logits: log_softmax is computed once more, which changes nothing but the last digits and the time."
+    again = "Takes logits: log_softmax is computed once more, and has a gradient. Of the value the last digits change."
     rows = [
         (
             "one_hot",

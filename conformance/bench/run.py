@@ -193,7 +193,7 @@ class _Run:
         options = self.options
         return Job(
             self.keys, self.names, options.device, threads, process, options.rounds,
-            options.seed, options.baseline, points, self.began + until, min(0.5, options.budget / 600),
+            options.seed, options.baseline, points, self.began + until, min(0.5, options.budget / 2000),
             frozenset(self.excluded.setdefault(threads, set())), options.slowed,
         )  # fmt: skip
 

@@ -27,7 +27,7 @@ import numpy as np
 from ...adapters import registry
 from ...adapters.base import Backend, Baseline, Subject, execute, loop, on_cpu
 from ...reports.bench import TWIN, Cold, Contestant, Excluded, Measured, Point
-from ...specs.call import Array, Call, Raised, Returned, Unsupported
+from ...specs.call import Array, Call, Outcome, Raised, Returned, Unsupported
 from ...specs.case import Status
 from ...specs.errors import LossparityError, UsageError, nearest
 from ...specs.nll_loss.generate import case_of_call
@@ -41,7 +41,9 @@ from .sweep import call_of
 SAMPLE = 1e-3  # seconds that a sample takes at least, 1,000 and more steps of the clock
 _STEADY = 0.05  # two medians of five calls that differ by less: warm
 _WARM_CALLS = 50
-_SLOW = 0.4  # seconds: a contestant whose rounds would take longer is left out of them; a few calls tell enough
+# A contestant so many times slower than the fastest, whose rounds would take more seconds than that, is left out of
+# them: nobody needs an interval to see it, and others have use for the time.
+_SLOW_TIMES, _SLOW = 10.0, 0.4
 # Subjects that compile for seconds are timed at the most telling points only.
 DEAR = 6
 # What a baseline may be off by, relative to our own port: it is not judged, but it must be the same loss.
@@ -185,7 +187,8 @@ def measure(
                     reason, kind = f"{type(error).__name__}: {str(error)[:200]}", "raised"
             if reason:
                 yield Excluded(threads=job.threads, point=point.name, contestant=runner.name, reason=reason, kind=kind)
-        slow = {name: took[name] for name in ready if took[name] * job.rounds > _SLOW}
+        least = _SLOW_TIMES * min(took.values(), default=0.0)
+        slow = {name: took[name] for name in ready if took[name] * job.rounds > _SLOW and took[name] > least}
         fast = {name: run for name, (_, run) in ready.items() if name not in slow}
         if not fast:
             return
@@ -264,14 +267,18 @@ class _Gate:
     """Whether contestants compute the right thing at a point: only those are timed."""
 
     def __init__(self, call: Call, point: Point) -> None:
-        self.call, self.dtype = call, call.dtype
-        calls = [call] if point.work != "both" else [dataclasses.replace(call, transform=None), call]
+        self.dtype = call.dtype
+        value = dataclasses.replace(call, transform=None)
+        calls = [call] if point.work != "both" else [value, call]
         self.cases = [case_of_call(one, "bench", 3, point.name) for one in calls]
-        self._reference: Array | None = None
+        self._value = value
+        self._reference: Outcome | None = None
 
     def verdict(self, runner: Runner) -> tuple[str, str, Array]:
         """(reason, kind, answer): the reason is empty for one that may be timed."""
         answer = np.zeros(0)
+        if runner.lacks is not None and (reason := self._far(runner)):
+            return reason, "wrong", answer
         for case in self.cases:
             outcome, _ = execute(runner.subject, case.call)
             match outcome:
@@ -288,8 +295,6 @@ class _Gate:
             judgement = judge(case, outcome, _traits(runner.subject, self.dtype))
             if judgement.status is Status.FAIL and _breaks_a_must(judgement.verdicts):
                 return f"fails its verdict: {explain.because(judgement, outcome)}", "wrong", answer
-        if runner.lacks is not None and (reason := self._far(answer)):
-            return reason, "wrong", answer
         return "", "", answer
 
     def changed(self, runner: Runner, answer: Array, result: Any) -> str:
@@ -299,15 +304,15 @@ class _Gate:
             "" if self._close(value, answer) else "the timed loop gives another result than the call that was checked"
         )
 
-    def _far(self, answer: Array) -> str:
-        """Why a baseline is not the same loss, or nothing."""
+    def _far(self, runner: Runner) -> str:
+        """Why a baseline is not the same loss, or nothing. Its gradient may be another one: that of log_softmax too."""
         if self._reference is None:
             (port,) = registry.backend("numpy").subjects("cpu")
-            outcome, _ = execute(port, self.call)
-            assert isinstance(outcome, Returned)
-            self._reference = outcome.value
-        if self._close(answer, self._reference):
-            return ""
+            self._reference = execute(port, self._value)[0]
+        found, reference = execute(runner.subject, self._value)[0], self._reference
+        assert isinstance(reference, Returned)
+        if not isinstance(found, Returned) or self._close(found.value, reference.value):
+            return ""  # an error is told where the call itself is tried
         return f"not the same loss: relative to the exact result it is off by more than {_CLOSE[self.dtype]:g}"
 
     def _close(self, one: Array, other: Array) -> bool:
