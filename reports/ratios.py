@@ -66,6 +66,8 @@ class Row:
     attainable: float  # the same of the gather
     loops: int
     peak: int
+    device: float | None = None  # seconds by an accelerator's own events
+    flushed: float | None = None  # seconds with its cache emptied before each call
 
     @property
     def is_invalid(self) -> bool:
@@ -108,6 +110,11 @@ class Board:
     def is_overhead(self) -> bool:
         """Whether moving the bytes takes hardly longer than calling a function: not memory is the limit here."""
         return self.stream < 5 * self.empty
+
+    @property
+    def has_device(self) -> bool:
+        """Whether an accelerator's own times are there."""
+        return any(row.device is not None or row.flushed is not None for row in self.rows)
 
     def row(self, contestant: str) -> Row | None:
         """Its row, if it was timed."""
@@ -154,6 +161,8 @@ def board(group: Sequence[Measured]) -> Board:
             float(np.exp(np.median(np.log(seconds[GATHER]) - np.log(seconds[name])))),
             first.loops[name],
             max(one.peaks.get(name, 0) for one in group),
+            _median([seconds for one in group for seconds in one.device_seconds.get(name, ())]),
+            _median([seconds for one in group for seconds in one.flushed.get(name, ())]),
         )
         for name in names
         if name not in REFERENCES
@@ -164,6 +173,10 @@ def board(group: Sequence[Measured]) -> Board:
         middle(EMPTY), middle(STREAM), middle(GATHER), first.read + first.written, first.lines, len(group),
         sum(one.switches for one in group), float(np.mean([one.stolen for one in group])),
     )  # fmt: skip
+
+
+def _median(seconds: Sequence[float]) -> float | None:
+    return float(np.median(seconds)) if seconds else None
 
 
 def _resampled(logs: Array) -> Array:

@@ -50,7 +50,7 @@ def speed_sentence(bench: Bench, boards: Sequence[Board]) -> str:
         )
     invalid = sum(row.is_invalid for one in boards for row in one.rows)
     if invalid:
-        sentences.append(f"{plural(invalid, 'time')} seem to beat the limit and are marked INVALID.")
+        sentences.append(f"Marked INVALID, as if the limit had been beaten: {plural(invalid, 'time')}.")
     if bench.footer is None:
         sentences.append("The run was cut off; go on with --resume.")
     elif bench.footer.left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -77,22 +78,34 @@ def test_a_point_is_a_legal_call_of_log_probabilities(point: Point) -> None:
 # --- loops and roofs -------------------------------------------------------------------------------------
 
 
-def subjects() -> list[tuple[str, Any]]:
-    found = []
-    for name in registry.BUILT_IN:
-        backend = registry.backend(name)
-        if registry.is_installed(backend):
-            registry.start(backend)
-            found += [(one.name, one) for one in backend.subjects("cpu")]
-            assert backend.baselines is not None
-            found += [(one.subject.name, one.subject) for one in backend.baselines("cpu")]
-    return found
+CONTESTANTS = {
+    "numpy": ("numpy", "numpy:one_hot", "numpy:python_loop", "numpy:take_along_axis", "numpy:boolean_mask"),
+    "torch": ("torch", "torch:compile", "torch:one_hot", "torch:gather", "torch:cross_entropy"),
+    "jax": ("jax", "jax:x32", "jax:jit", "jax:one_hot", "jax:take_along_axis", "jax:indexing", "jax:optax"),
+    "tensorflow": ("tensorflow", "tensorflow:function", "tensorflow:xla", "tensorflow:one_hot", "tensorflow:gather",
+                   "tensorflow:sparse_softmax", "tensorflow:keras"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "subject"), subjects(), ids=lambda value: value if isinstance(value, str) else "")
+@functools.cache
+def subjects(name: str) -> dict[str, Any]:
+    """Subjects and baselines of a backend by name; not when this module is imported, as frameworks are slow to."""
+    backend = registry.backend(name)
+    registry.start(backend)
+    assert backend.baselines is not None
+    return {one.name: one for one in (*backend.subjects("cpu"), *(one.subject for one in backend.baselines("cpu")))}
+
+
+@pytest.mark.parametrize("backend", CONTESTANTS)
+def test_these_are_all(backend: str) -> None:
+    assert tuple(subjects(backend)) == CONTESTANTS[backend]
+
+
+@pytest.mark.parametrize(("backend", "name"), [(key, name) for key, names in CONTESTANTS.items() for name in names])
 @pytest.mark.parametrize("work", WORK)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_a_loop_computes_what_a_call_does(name: str, subject: Any, work: str, reduction: str) -> None:
+def test_a_loop_computes_what_a_call_does(backend: str, name: str, work: str, reduction: str) -> None:
+    subject = subjects(backend)[name]
     call = sweep.call_of(Point(n=12, classes=5, work=work, reduction=reduction), 0)
     if work != "forward" and subject.capabilities.refuses(call) or "numpy:" in name and work != "forward":
         pytest.skip("no gradient")
@@ -126,7 +139,7 @@ def test_roofs_read_what_the_call_reads(threads: int, layout: str, monkeypatch: 
 @pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
 def test_what_an_accelerator_would_be_asked_for_works_on_a_cpu(name: str) -> None:
     """Not torch's events, which need CUDA."""
-    subject: Any = dict(subjects())[name]
+    subject = subjects(name)[name]
     call = sweep.call_of(SMALL[0], 0)
     for stream in accelerator.roofs([subject], traffic(call, "both", SECTOR)).values():
         stream(3)
@@ -162,7 +175,7 @@ def test_every_contestant_meets_the_others_in_every_round(tmp_path: Path) -> Non
     assert set(first.seconds) == {"numpy", "numpy:one_hot", "numpy:python_loop", "numpy:take_along_axis",
                                   "numpy:boolean_mask", *bench.REFERENCES}  # fmt: skip
     assert {len(times) for times in first.seconds.values()} == {found.header.rounds}
-    assert all(first.loops[name] * np.median(times) >= 0.7e-3 for name, times in first.seconds.items())
+    assert all(first.loops[name] * np.median(times) >= 1e-4 for name, times in first.seconds.items())
     assert first.baseline == "numpy"
     assert {one.kind for one in found.excluded} == {"unsupported"}  # baselines have no gradient
     assert found.header.environment == {} or "OMP_NUM_THREADS" in found.header.environment
@@ -170,7 +183,7 @@ def test_every_contestant_meets_the_others_in_every_round(tmp_path: Path) -> Non
 
 def test_what_is_wrong_raises_dies_or_hangs_is_listed_and_the_rest_is_timed(tmp_path: Path) -> None:
     names = ("returns_floats", "raises", "segfaults", "sleeps", "prints")
-    found = timed(tmp_path, "numpy", *(f"numpy@{BAD}:{name}" for name in names), timeout=6.0, points=SMALL[:1])
+    found = timed(tmp_path, "numpy", *(f"numpy@{BAD}:{name}" for name in names), timeout=15.0, points=SMALL[:1])
     reasons = {one.contestant.partition(".")[2]: one.kind for one in found.excluded}
     assert reasons == {"returns_floats": "wrong", "raises": "raised", "segfaults": "crash", "sleeps": "timeout"}
     assert "SIGSEGV" in next(one.reason for one in found.excluded if one.kind == "crash")

@@ -345,6 +345,18 @@ def test_the_page_shows_everything(tmp_path: Path, open_page: Any) -> None:
     assert data[0]["contestants"][0]["says"] == "another </script> way"
 
 
+def test_an_accelerators_own_times_have_columns(tmp_path: Path) -> None:
+    records = [
+        msgspec.structs.replace(one, device_seconds={"other": [4e-5] * 3}, flushed={"base": [7e-4] * 3})
+        for one in measured(np.random.default_rng(0), {"base": 1e-3, "other": 2e-3})
+    ]
+    text = html.write_bench(a_bench(records), tmp_path)[0].read_text(encoding="utf-8")
+    assert "cache emptied" in text
+    assert "40.0 µs" in text
+    assert "700 µs" in text
+    assert "cache emptied" not in html.write_bench(a_bench(everything()), tmp_path)[0].read_text(encoding="utf-8")
+
+
 def test_the_page_of_an_empty_run_says_so(tmp_path: Path) -> None:
     path, boards = html.write_bench(a_bench([], footer=False), tmp_path)
     assert not boards
