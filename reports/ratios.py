@@ -108,8 +108,8 @@ class Board:
 
     @property
     def is_overhead(self) -> bool:
-        """Whether moving the bytes takes hardly longer than calling a function: not memory is the limit here."""
-        return self.stream < 5 * self.empty
+        """Whether moving the bytes takes hardly longer than a call into C, some twenty empty ones."""
+        return self.stream < 50 * self.empty
 
     @property
     def has_device(self) -> bool:

@@ -132,8 +132,9 @@ def test_roofs_read_what_the_call_reads(threads: int, layout: str, monkeypatch: 
     assert source[places].view(wanted.dtype).tolist() == wanted.tolist()
     assert places.size == selected_offsets(call).size == kept.size
     for work in WORK:
-        for step in roofs.references(call, traffic(call, work), work, threads).values():
-            step()
+        with roofs.references(call, traffic(call, work), work, threads) as steps:
+            for step in steps.values():
+                step()
 
 
 @pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])

@@ -70,6 +70,7 @@ class JaxSubject:
             x, t = self._put(call.input), self._put(call.target)
             if "weight" not in call.omitted:
                 options["weight"] = None if call.weight is None else self._put(call.weight)
+            jax.block_until_ready((x, t, options))
             if work == "forward":
                 yield repeated(lambda: loss(x, t, **options), jax.block_until_ready)
                 return

@@ -7,8 +7,10 @@ from where the call reads it, by NumPy's take: the best that can be hoped for wi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,19 +27,21 @@ _libc.memset.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
 _WORTH_A_THREAD = 1 << 20
 
 
-def references(call: Call, moved: Traffic, work: str, threads: int) -> dict[str, Callable[[], Any]]:
-    """One step of the empty call and of each roof."""
-    # In two halves that are equal, so that memcmp reads all of both.
-    halves = [np.zeros(max(1, moved.read // 2), np.uint8) for _ in range(2)]
+@contextlib.contextmanager
+def references(call: Call, moved: Traffic, work: str, threads: int) -> Iterator[dict[str, Callable[[], Any]]]:
+    """One step of the empty call and of each roof; the memory and the threads that they work with end with it."""
+    # In two halves that are equal, so that memcmp reads all of both; written to, or all pages were one and the same.
+    halves = [np.ones(max(1, moved.read // 2), np.uint8) for _ in range(2)]
     room = np.ones(max(1, moved.written), np.uint8)
+    one, other, into = (array.ctypes.data for array in (*halves, room))
     count = max(1, min(threads, (moved.read + moved.written) // _WORTH_A_THREAD))
     pool = ThreadPoolExecutor(count) if count > 1 else None  # ctypes and take let other threads run
+    shares = [(_share(halves[0].size, part, count), _share(room.size, part, count)) for part in range(count)]
 
     def stream_part(part: int) -> None:
-        low, high = _share(halves[0].size, part, count)
-        _libc.memcmp(halves[0].ctypes.data + low, halves[1].ctypes.data + low, high - low)
-        low, high = _share(room.size, part, count)
-        _libc.memset(room.ctypes.data + low, 0, high - low)
+        (low, high), (first, last) = shares[part]
+        _libc.memcmp(one + low, other + low, high - low)
+        _libc.memset(into + first, 0, last - first)
 
     source, places = _flat(call)
     taken = np.empty(places.size, source.dtype)
@@ -47,14 +51,18 @@ def references(call: Call, moved: Traffic, work: str, threads: int) -> dict[str,
         if work != "backward":
             np.take(source, places[low:high], out=taken[low:high], mode="clip")
         if work != "forward":
-            low, high = _share(room.size, part, count)
-            _libc.memset(room.ctypes.data + low, 0, high - low)
+            _, (first, last) = shares[part]
+            _libc.memset(into + first, 0, last - first)
 
     def whole(part: Callable[[int], None]) -> Callable[[], Any]:
-        run = pool.map if pool is not None else map
-        return lambda: list(run(part, range(count)))
+        if pool is None:
+            return functools.partial(part, 0)
+        many = pool.map
+        return lambda: list(many(part, range(count)))
 
-    return {EMPTY: lambda: None, STREAM: whole(stream_part), GATHER: whole(gather_part)}
+    yield {EMPTY: lambda: None, STREAM: whole(stream_part), GATHER: whole(gather_part)}
+    if pool is not None:
+        pool.shutdown()
 
 
 def _share(size: int, part: int, count: int) -> tuple[int, int]:

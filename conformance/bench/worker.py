@@ -197,7 +197,8 @@ def measure(
         runs[TWIN] = stack.enter_context(loop(ready[baseline][0].subject, call, point.work))
         moved = traffic(call, point.work, LINE if on_cpu(job.device) else SECTOR)
         threads = 1 if job.threads == "1" else len(os.sched_getaffinity(0))
-        for name, step in roofs.references(call, moved, point.work, threads).items():
+        steps = stack.enter_context(roofs.references(call, moved, point.work, threads))
+        for name, step in steps.items():
             runs[name] = functools.partial(_steps, step)
         if not on_cpu(job.device):
             runs |= accelerator.roofs([runner.subject for runner, _ in ready.values()], moved)
