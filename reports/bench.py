@@ -90,7 +90,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     device: str
     baseline: str
     machine: dict[str, str]
-    environment: dict[str, str]  # what of it bears on threads
+    environment: dict[str, str]  # variables set in the processes of one thread
     contestants: tuple[Contestant, ...]
     absent: dict[str, str]  # backend -> the line that installs it
 

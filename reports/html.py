@@ -115,7 +115,7 @@ def write_bench(run: bench.Bench, out: Path) -> tuple[Path, list[ratios.Board]]:
             header=run.header,
             footer=run.footer,
             versions={one.backend: one.version for one in run.header.contestants},
-            environment=", ".join(f"{name}=1" for name in run.header.environment),
+            environment=", ".join(f"{name}={value}" for name, value in run.header.environment.items()),
             tables=tables,
             core=core,
             switches=speed.switches(run, core) if core is not None else [],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import math
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -292,7 +291,7 @@ class _Run:
             device=options.device,
             baseline=options.baseline if options.baseline in names else names[0],
             machine=machine.describe() | machine.for_timing() | accelerator.describe(options.device),
-            environment={name: value for name, value in os.environ.items() if name in _THREADS},
+            environment=dict.fromkeys(_THREADS, "1"),
             contestants=self.contestants,
             absent={one.name: one.install for one in map(registry.backend, registry.BUILT_IN)
                     if not registry.is_installed(one)},
