@@ -87,7 +87,12 @@ def test_a_second_cpu_computes_as_the_first_does(framework: str, tmp_path: Path)
     pytest.importorskip(framework)
     named = ("-b", framework) if framework == "tensorflow" else ()  # NumPy is left out where nobody asked for it
     done, read = run(tmp_path, *named, "--device", "cpu:1", "--family", "vectors", **TWO[framework])
-    assert done.returncode == 0, done.stdout + done.stderr
+    # TensorFlow's eager operations race between threads on all CPUs but the first: "Input to reshape is a tensor with 4
+    # values, but the requested shape has 2", or a segmentation fault (docs/devices.md). Nothing else may be wrong.
+    races = {"PURE-5"} if framework == "tensorflow" else set[str]()
+    wrong = {clause for finding in read.of(Finding) if not finding.expected for clause in finding.clauses}
+    assert wrong <= races, done.stdout + done.stderr
+    assert done.returncode == bool(wrong), done.stdout + done.stderr
     assert ("left out: numpy has no device 'cpu:1'; it has cpu" in done.stdout) is (not named)
     assert {subject.backend for subject in read.header.subjects} == {framework}
     devices = {subject.name: subject.device for subject in read.header.subjects}
