@@ -128,6 +128,10 @@ class Subject(Protocol):
         ...
 
 
+# What a function of input and target alone cannot do.
+PLAIN = frozenset({"weight", "ignored positions", "spatial axes"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """What users write or take instead of an nll_loss: timed beside the subjects, and never judged as one.
@@ -211,6 +215,11 @@ def loop(subject: Subject, call: Call, work: str) -> AbstractContextManager[Call
     steps = [subject.prepare(dataclasses.replace(call, transform=None))] if work != "backward" else []
     steps += [subject.prepare(call)] if work != "forward" else []
     return contextlib.nullcontext(repeated(steps[0] if len(steps) == 1 else lambda: [step() for step in steps]))
+
+
+def reduced(losses: Any, reduction: str) -> Any:
+    """Losses reduced by their own methods, as users write it; for baselines."""
+    return losses if reduction == "none" else getattr(losses, reduction)()
 
 
 def repeated(step: Callable[[], Any], wait: Callable[[Any], Any] | None = None) -> Callable[[int], Any]:

@@ -296,14 +296,19 @@ def mutants(
             chosen, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
         )
     file, page = reports_kills.write(found, out), html.write_mutants(found, out)
-    if (out / "records.jsonl").exists():  # whose page then links to this one
-        html.write_site([records.read(out / "records.jsonl")], out)
+    _link(out)
     if as_json:
         click.echo(file.read_text(encoding="utf-8"))
     else:
         show.zoo(console, found)
         console.print(f"Report: {page}", soft_wrap=True)
     sys.exit(0 if found.is_sound else 1)
+
+
+def _link(out: Path) -> None:
+    """Let the page of a run in the same folder, if there is one, link to a page that was written just now."""
+    if (out / "records.jsonl").exists():
+        html.write_site([records.read(out / "records.jsonl")], out)
 
 
 @main.command()
@@ -348,8 +353,7 @@ def bench(
     with show.clock(screen, budget) as said:
         found = harness.run(options, out, harness.Watch(said))
     page, boards = html.write_bench(found, out)
-    if (out / "records.jsonl").exists():  # whose page then links to this one
-        html.write_site([records.read(out / "records.jsonl")], out)
+    _link(out)
     if as_json:
         click.echo(msgspec.json.encode(show.bench_data(found, boards, page)).decode())
         return

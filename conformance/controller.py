@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from ..adapters.base import on_cpu
-from ..reports import records
+from ..reports import framed, records
 from ..reports.records import Finding, Footer, Header, Item, Record, Tally
 from ..specs.call import encode_call
 from ..specs.case import Status
@@ -54,7 +54,7 @@ class Progress:
 class Listener:
     """pytest plugin of the controller: writes each item's records as they come."""
 
-    writer: records.Writer
+    writer: framed.Writer
     progress: Progress
     trail: Path
     specs: Mapping[str, ItemSpec]
@@ -183,7 +183,7 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     specs = plan.items(selection.subjects, selection.families, selection.profile)
     header = _header(selection, survey, rows, command)
     file = out / "records.jsonl"
-    writer = records.Writer(file, header)
+    writer = framed.Writer(file, header)
     with _trail(selection) as selection:
         trail = Path(selection.trail)
         listener = Listener(writer, progress, trail, {spec.id: spec for spec in specs}, selection.stop)

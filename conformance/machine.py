@@ -15,7 +15,7 @@ def describe() -> dict[str, str]:
     """Processor, memory, system and the versions of what computes."""
     return {
         "processor": _cpu() or platform.processor() or platform.machine(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1),
+        "cores": str(cores()),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -64,10 +64,7 @@ def cores() -> int:
 
 
 def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return ""
-    for line in info.read_text(encoding="utf-8").splitlines():
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return ""

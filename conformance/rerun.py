@@ -21,7 +21,7 @@ from ..adapters import registry
 from ..adapters.base import Capabilities, Subject, on_cpu
 from ..specs.accuracy import Arithmetic
 from ..specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
-from ..specs.case import Case, Raises, Status
+from ..specs.case import Case, Status
 from ..specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ..specs.exact import keeps_subnormals
 from . import plan
@@ -109,8 +109,7 @@ class Child:
 
     def _limit(self, case: Case, can: Capabilities) -> float:
         """Seconds to wait; calls that the child isolates in processes of its own have their limit there."""
-        dangerous = isinstance(case.expectation, Raises) and case.expectation.poisoned is not None
-        isolated = dangerous and (can.isolate or not on_cpu(self.device))
+        isolated = case.is_dangerous and (can.isolate or not on_cpu(self.device))
         return 2 * (self.seconds + _PATIENCE_SECONDS) if isolated else self.seconds
 
     def _start(self) -> Hello:

@@ -87,10 +87,9 @@ class Executor:
 
     def run(self, case: Case) -> Outcome:
         """Run a case: in a child process where it may take the process down."""
-        dangerous = isinstance(case.expectation, Raises) and case.expectation.poisoned is not None
         can = self.subject.capabilities
         isolate = can.isolate or not on_cpu(self.subject.device)  # a device assertion spoils the process for good
-        if dangerous and isolate and not can.refuses(case.call):
+        if case.is_dangerous and isolate and not can.refuses(case.call):
             self.trail.pause()  # the children have a time limit of their own
             return booked("framework")(self.isolation.run)(self.subject, case.call)
         return self(case.call)

@@ -8,14 +8,11 @@ between them as they were measured, so a run that was cut off can be resumed. No
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
-from ..specs.errors import RecordsError
+from . import framed
 
 FORMAT = 1
 FILE = "bench.jsonl"
@@ -182,62 +179,13 @@ class Bench:
         return [one for one in self.records if isinstance(one, Cold)]
 
 
-class Writer:
-    """Appends lines to a bench file; each is on disk when `write` returns."""
-
-    def __init__(self, path: Path, header: Header | None) -> None:
-        """Begin a file with a header, or go on with one that is there."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = path.open("w" if header is not None else "a", encoding="utf-8")
-        if header is not None:
-            self.write(header)
-
-    def write(self, line: Line) -> None:
-        """Append one line."""
-        self._file.write(msgspec.json.encode(line).decode() + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Make the file durable."""
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-
 def read(path: Path) -> Bench:
-    """Read a bench file, or the one in a folder; raises RecordsError naming the file, the line and what to do."""
+    """Read a bench file, or the one in a folder; raises RecordsError naming the file, the line and what to do.
+
+    A run that was resumed has footers of its earlier parts in between; the last line alone says how it ended.
+    """
     path = path / FILE if path.is_dir() else path
-    try:
-        raw = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise RecordsError(f"{path}: {error.strerror}; `lossparity bench --out DIR` writes {FILE}") from error
-    try:
-        version = msgspec.json.decode(raw[0], type=_Version).format
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RecordsError(f"{path}:1: not a header ({error}); it is no file of `lossparity bench`") from error
-    if version > FORMAT:
-        raise RecordsError(f"{path}: written in format {version}, this lossparity reads up to {FORMAT}; upgrade it")
-    lines: list[Line] = []
-    raw = [line for line in raw if line]
-    for number, line in enumerate(raw, 1):
-        try:
-            lines.append(_decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            if number == len(raw):  # being written when the run was cut off
-                break
-            raise RecordsError(
-                f"{path}:{number}: {error}; the file is damaged, run `lossparity bench` again"
-            ) from error
-    header, rest = lines[0], lines[1:]
-    assert isinstance(header, Header)
-    footer = rest[-1] if rest and isinstance(rest[-1], Footer) else None
-    return Bench(str(path), header, tuple(one for one in rest if not isinstance(one, Header | Footer)), footer)
-
-
-def find(paths: Iterable[Path]) -> Path | None:
-    """The newest bench file in some folders, or None."""
-    found = [file for path in paths if path.is_dir() for file in path.rglob(FILE)]
-    return max(found, key=lambda file: file.stat().st_mtime, default=None)
-
-
-class _Version(msgspec.Struct):
-    format: int
+    where = f"`lossparity bench --out DIR` writes {FILE}"
+    header, lines = framed.read(path, Header, _decode, FORMAT, "bench file", "lossparity bench", where)
+    footer = lines[-1] if lines and isinstance(lines[-1], Footer) else None
+    return Bench(str(path), header, tuple(one for one in lines if not isinstance(one, Header | Footer)), footer)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from ..specs.call import Array
@@ -123,12 +124,17 @@ class Board:
 
 def boards(bench: Bench) -> list[Board]:
     """One board for each point and number of threads, in the order of measuring, claims corrected over a table."""
+    found = [board(group) for group in _by_point(bench)]
+    tables = dict.fromkeys(one.threads for one in found)
+    return [one for table in tables for one in _corrected([each for each in found if each.threads == table])]
+
+
+def _by_point(bench: Bench) -> list[list[Measured]]:
+    """What each process measured, together for each point and number of threads."""
     groups: dict[tuple[str, Point], list[Measured]] = {}
     for one in bench.measured:
         groups.setdefault((one.threads, one.point), []).append(one)
-    found = [board(group) for group in groups.values()]
-    tables = dict.fromkeys(one.threads for one in found)
-    return [one for table in tables for one in _corrected([each for each in found if each.threads == table])]
+    return list(groups.values())
 
 
 def board(group: Sequence[Measured]) -> Board:
@@ -194,14 +200,9 @@ def _ratio(estimate: float, drawn: Array, spread: float) -> Ratio:
     low, high = (float(edge) for edge in np.percentile(drawn, [2.5, 97.5]))
     low, high = min(low, estimate), max(high, estimate)
     half = (high - low) / 2
-    if half < spread:
-        if half > 0:
-            factor = spread / half
-            wide = estimate - factor * (estimate - low), estimate + factor * (high - estimate)
-        else:
-            wide = estimate - spread, estimate + spread
-    else:
-        wide = low, high
+    below, above = (estimate - low, high - estimate) if half else (1.0, 1.0)
+    factor = max(1.0, spread / half) if half else spread
+    wide = estimate - factor * below, estimate + factor * above
     return Ratio(*(math.exp(edge) for edge in (estimate, low, high, *wide)))
 
 
@@ -299,10 +300,7 @@ def changes(before: Bench, after: Bench) -> list[Change]:
 
 def _to_gather(bench: Bench) -> Iterable[Board]:
     """Boards whose ratios are to the gather; the A/A spread stays that of the baseline's twin."""
-    groups: dict[tuple[str, Point], list[Measured]] = {}
-    for one in bench.measured:
-        groups.setdefault((one.threads, one.point), []).append(one)
-    for group in groups.values():
+    for group in _by_point(bench):
         plain = board(group)
         as_base = [_rebased(one) for one in group if one.baseline == plain.baseline]
         rebased = board(as_base)
@@ -313,8 +311,6 @@ def _to_gather(bench: Bench) -> Iterable[Board]:
 
 def _rebased(one: Measured) -> Measured:
     """The same samples, the gather being the baseline and its own twin."""
-    import msgspec
-
     seconds = one.seconds | {TWIN: one.seconds[GATHER]}
     return msgspec.structs.replace(one, baseline=GATHER, seconds=seconds)
 

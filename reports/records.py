@@ -7,15 +7,15 @@ all this: newer files are refused.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 
 from ..specs.errors import RecordsError
+from . import framed
 
 FORMAT = 1
 
@@ -191,14 +191,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
 Record = Item | Tally | Finding | Accuracy | Observation
 Line = Header | Record | Footer
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode
-
-
-class _Version(msgspec.Struct):
-    """What can be said of a header of any format."""
-
-    format: int
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -214,66 +207,16 @@ class Run(msgspec.Struct, frozen=True):
         return [record for record in self.records if isinstance(record, kind)]
 
 
-class Writer:
-    """Appends lines to a records file, each flushed as it is written, so that an interrupted run keeps them."""
-
-    def __init__(self, path: Path, header: Header) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = path.open("w", encoding="utf-8")
-        self.write(header)
-
-    def write(self, line: Line) -> None:
-        """Append one line."""
-        self._file.write(_encode(line).decode() + "\n")
-        self._file.flush()
-
-    def close(self, footer: Footer) -> None:
-        """Append the footer and make the file durable."""
-        self.write(footer)
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-
 def read(path: Path) -> Run:
     """Read a records file; raises RecordsError naming the file, the line and what to do."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise RecordsError(f"{path}: {error.strerror}; name a records.jsonl or a folder that holds one") from error
-    raw = text.split(b"\n")
-    if not raw[-1]:
-        raw.pop()
-    header = _read_header(path, raw[0] if raw else b"")
-    lines: list[Line] = []
-    for number, line in enumerate(raw[1:], 2):
-        try:
-            lines.append(_decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            if number == len(raw):  # the line that was being written when the run was cut off
-                break
-            raise RecordsError(f"{path}:{number}: {error}; the file is damaged, run `lossparity run` again") from error
+    where = "name a records.jsonl or a folder that holds one"
+    header, lines = framed.read(path, Header, _decode, FORMAT, "records file", "lossparity run", where)
     for number, line in enumerate(lines, 2):
         if isinstance(line, Header) or isinstance(line, Footer) and number != len(lines) + 1:
             raise RecordsError(f"{path}:{number}: a second run begins here; keep each run in a file of its own")
     footer = lines[-1] if lines and isinstance(lines[-1], Footer) else None
     records = tuple(line for line in lines if not isinstance(line, Header | Footer))
     return Run(str(path), header, records, footer)
-
-
-def _read_header(path: Path, line: bytes) -> Header:
-    """The first line; its format is looked at before anything else of the file."""
-    try:
-        version = msgspec.json.decode(line, type=_Version).format
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RecordsError(f"{path}:1: not a header ({error}); it is not a records file of `lossparity run`") from error
-    if version > FORMAT:
-        raise RecordsError(
-            f"{path}: written in format {version}, this lossparity reads up to {FORMAT}; upgrade lossparity to read it"
-        )
-    try:
-        return msgspec.json.decode(line, type=Header)
-    except msgspec.MsgspecError as error:
-        raise RecordsError(f"{path}:1: {error}; it is not a records file of `lossparity run`") from error
 
 
 def find(paths: Iterable[Path]) -> list[Path]:

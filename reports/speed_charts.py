@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +18,9 @@ def time_by_size(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) ->
     """Seconds against N and against C, forward, with the limit (stream) and the empty call; None without data."""
     alt = altair_module()
     lines = [*_series(boards, "N", 256), *_series(boards, "C", 65536)]
-    sweeps = {(one["axis"], one["threads"]) for one in lines}
-    lines = [one for one in lines if sum(each["series"] == one["series"] and each["axis"] == one["axis"]
-             and each["threads"] == one["threads"] for each in lines) > 1]  # fmt: skip
-    if not lines or not sweeps:
+    points = Counter((one["series"], one["axis"], one["threads"]) for one in lines)
+    lines = [one for one in lines if points[one["series"], one["axis"], one["threads"]] > 1]
+    if not lines:
         return None
     x = alt.X("size:Q", title="N or C", scale=alt.Scale(type="log"), axis=powers(alt, lines, "size"))
     y = alt.Y("seconds:Q", title="seconds a call", scale=alt.Scale(type="log"), axis=powers(alt, lines, "seconds"))

@@ -158,6 +158,11 @@ class Case:
     origin: str = "corpus"
     experiment: str = ""
 
+    @property
+    def is_dangerous(self) -> bool:
+        """Whether its only fault is a target that does not exist: compiled code may die of that."""
+        return isinstance(self.expectation, Raises) and self.expectation.poisoned is not None
+
 
 class Verdict(NamedTuple):
     """What one call says about one clause."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lossparity.reports import records
+from lossparity.reports import framed, records
 from lossparity.reports.records import (
     Accuracy,
     ClauseInfo,
@@ -183,7 +183,7 @@ def sample(
         clauses=tuple(clauses),
         divergences=tuple(d for d in divergences if any(s.split(":")[0] in backends for s in d.subjects)),
     )
-    writer = records.Writer(path, header)
+    writer = framed.Writer(path, header)
     written = [record for subject in header.subjects for record in _subject(subject, header, unexpected, seed)]
     for record in written:
         writer.write(record)

@@ -13,6 +13,7 @@ import jsonschema.protocols
 import msgspec
 import pytest
 from lossparity.reports import records
+from lossparity.reports.framed import Writer
 from lossparity.reports.records import (
     AbsentBackend,
     Accuracy,
@@ -26,7 +27,6 @@ from lossparity.reports.records import (
     Run,
     SubjectInfo,
     Tally,
-    Writer,
     count_statuses,
     find,
     read,

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from lossparity.reports import bench, html, limits, ratios
+from click.testing import CliRunner
+from lossparity.conformance import cli
+from lossparity.reports import bench, framed, html, limits, ratios
 from lossparity.reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
 from lossparity.reports.ratios import Board
 from lossparity.reports.speed import duration, size, speed_sentence, switches
@@ -175,6 +177,21 @@ def test_a_regression_is_found_although_the_second_machine_is_slower() -> None:
     assert back["x"] == "improvement"
 
 
+def test_comparing_a_run_with_a_slower_one_exits_with_1(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, seconds in {"before": 2e-3, "after": 18e-3}.items():
+        stored(tmp_path / name / bench.FILE, measured(rng, {"base": 1e-3, "other": seconds}))
+
+    def compare(*folders: str) -> Any:
+        return CliRunner().invoke(cli.main, ["compare", *(str(tmp_path / folder) for folder in folders)])
+
+    result = compare("before", "after")
+    assert result.exit_code == 1, result.output
+    assert "regression" in result.output
+    assert compare("before", "before").exit_code == 0
+    assert compare("before", "none").exit_code == 4
+
+
 # --- what has to be moved --------------------------------------------------------------------------------
 
 
@@ -275,12 +292,9 @@ def test_points_have_names_of_their_own() -> None:
 
 def stored(path: Path, records: list[Any], footer: bool = True) -> Bench:
     whole = a_bench(records, footer=footer)
-    writer = bench.Writer(path, whole.header)
-    for one in records:
+    writer = framed.Writer(path, whole.header)
+    for one in (*records, *[whole.footer] * footer):
         writer.write(one)
-    if whole.footer is not None:
-        writer.write(whole.footer)
-    writer.close()
     return whole
 
 

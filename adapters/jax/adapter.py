@@ -43,11 +43,8 @@ class JaxSubject:
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Put the arrays on the device; without 64-bit types wide ones stay NumPy's, as the port accepts them."""
-        options = call.options()
         with self._mode():
-            arguments = self._put(call.input), self._put(call.target)
-            if "weight" not in call.omitted:
-                options["weight"] = None if call.weight is None else self._put(call.weight)
+            arguments, options = self._arguments(call)
             if call.transform is None:
                 return lambda: self._run(self.function, arguments, options)
             asked = {name: self._put(array) for name, array in call.transform.arrays()}
@@ -63,13 +60,10 @@ class JaxSubject:
         import jax
 
         compiled = jax.jit if self.capabilities.traced else lambda function: function
-        options = call.options()
-        reduction = {name: options.pop(name) for name in ("reduction",) if name in options}  # not to be traced
-        loss = functools.partial(self.function, **reduction)
         with self._mode(), self._home():
-            x, t = self._put(call.input), self._put(call.target)
-            if "weight" not in call.omitted:
-                options["weight"] = None if call.weight is None else self._put(call.weight)
+            (x, t), options = self._arguments(call)
+            reduction = {name: options.pop(name) for name in ("reduction",) if name in options}  # not to be traced
+            loss = functools.partial(self.function, **reduction)
             jax.block_until_ready((x, t, options))
             if work == "forward":
                 yield repeated(lambda: loss(x, t, **options), jax.block_until_ready)
@@ -116,6 +110,13 @@ class JaxSubject:
     def compilations(self) -> int:
         """Programs that XLA compiled in this process."""
         return _COMPILATIONS[0]
+
+    def _arguments(self, call: Call) -> tuple[tuple[Any, Any], dict[str, Any]]:
+        """Input and target, and the options with the weight, on the device."""
+        options = call.options()
+        if "weight" not in call.omitted:
+            options["weight"] = None if call.weight is None else self._put(call.weight)
+        return (self._put(call.input), self._put(call.target)), options
 
     def _put(self, array: Array) -> Any:
         import jax

@@ -8,37 +8,32 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..base import Baseline, Capabilities
+from ..base import PLAIN, Baseline, Capabilities, reduced
 from .adapter import JaxSubject
 
-_LACKS = frozenset({"weight", "ignored positions", "spatial axes"})
 _NAN = "Nothing is ignored. A target that is no class gives NaN, but from -C to -1 it wraps in silence."
 
 
 def one_hot(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
     """A dense product with 0 and 1."""
-    return _reduced(-(input * jax.nn.one_hot(target, input.shape[1], dtype=input.dtype)).sum(1), reduction)
+    return reduced(-(input * jax.nn.one_hot(target, input.shape[1], dtype=input.dtype)).sum(1), reduction)
 
 
 def take_along_axis(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
     """One gather."""
-    return _reduced(-jnp.take_along_axis(input, target[:, None], axis=1)[:, 0], reduction)
+    return reduced(-jnp.take_along_axis(input, target[:, None], axis=1)[:, 0], reduction)
 
 
 def indexing(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
     """One gather, in the usual spelling; indices that do not exist are clamped."""
-    return _reduced(-input[jnp.arange(target.shape[0]), target], reduction)
+    return reduced(-input[jnp.arange(target.shape[0]), target], reduction)
 
 
 def optax(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
     """Optax's cross-entropy on log-probabilities."""
     from optax import softmax_cross_entropy_with_integer_labels
 
-    return _reduced(softmax_cross_entropy_with_integer_labels(input, target), reduction)
-
-
-def _reduced(losses: Any, reduction: str) -> Any:
-    return {"none": lambda: losses, "sum": losses.sum, "mean": losses.mean}[reduction]()
+    return reduced(softmax_cross_entropy_with_integer_labels(input, target), reduction)
 
 
 def baselines(device: str) -> list[Baseline]:
@@ -59,7 +54,7 @@ def baselines(device: str) -> list[Baseline]:
             subject=JaxSubject(f"jax:{function.__name__}", jax.jit(function, static_argnames="reduction"), device, can),
             says=says,
             differs=differs,
-            lacks=_LACKS,
+            lacks=PLAIN,
         )
         for function, says, differs in rows
     ]

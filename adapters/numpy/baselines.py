@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ..base import Baseline
+from ..base import PLAIN, Baseline, reduced
 from .adapter import NumpySubject
 
-_LACKS = frozenset({"weight", "ignored positions", "spatial axes", "gradient"})
+_LACKS = PLAIN | {"gradient"}
 _UNCHECKED = "Nothing is ignored; a negative target wraps to the last classes. Sums are formed in input's dtype."
 
 
 def one_hot(input: Any, target: Any, reduction: str = "mean") -> Any:
     """A dense product with 0 and 1."""
     hot = np.eye(input.shape[1], dtype=input.dtype)[target]
-    return _reduced(-np.einsum("nc,nc->n", input, hot), reduction)
+    return reduced(-np.einsum("nc,nc->n", input, hot), reduction)
 
 
 def python_loop(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -24,21 +24,17 @@ def python_loop(input: Any, target: Any, reduction: str = "mean") -> Any:
     losses = np.empty(target.shape, input.dtype)
     for row in range(target.size):
         losses[row] = -input[row, target[row]]
-    return _reduced(losses, reduction)
+    return reduced(losses, reduction)
 
 
 def take_along_axis(input: Any, target: Any, reduction: str = "mean") -> Any:
     """One gather, nothing checked."""
-    return _reduced(-np.take_along_axis(input, target[:, None], axis=1)[:, 0], reduction)
+    return reduced(-np.take_along_axis(input, target[:, None], axis=1)[:, 0], reduction)
 
 
 def boolean_mask(input: Any, target: Any, reduction: str = "mean") -> Any:
     """A mask over all classes."""
-    return _reduced(-input[np.arange(input.shape[1]) == target[:, None]], reduction)
-
-
-def _reduced(losses: Any, reduction: str) -> Any:
-    return {"none": lambda: losses, "sum": losses.sum, "mean": losses.mean}[reduction]()
+    return reduced(-input[np.arange(input.shape[1]) == target[:, None]], reduction)
 
 
 def baselines(device: str) -> list[Baseline]:

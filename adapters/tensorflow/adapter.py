@@ -36,11 +36,8 @@ class TensorflowSubject:
         """Copy the arrays into tensors on the device."""
         import tensorflow as tf
 
-        options = call.options()
         with tf.device(self._where):
-            arguments = self._put(call.input), self._put(call.target)
-            if "weight" not in call.omitted:
-                options["weight"] = None if call.weight is None else self._put(call.weight)
+            arguments, options = self._arguments(call)
             if self.capabilities.traced and "ignore_index" in options:
                 # As a tensor it is traced; as a Python number each value would be a graph of its own.
                 options["ignore_index"] = tf.constant(call.ignore_index, tf.int64)
@@ -61,11 +58,8 @@ class TensorflowSubject:
         def wait(_: Any) -> None:
             tf.test.experimental.sync_devices()
 
-        options = call.options()
         with tf.device(self._where):
-            x, t = self._put(call.input), self._put(call.target)
-            if "weight" not in call.omitted:
-                options["weight"] = None if call.weight is None else self._put(call.weight)
+            (x, t), options = self._arguments(call)
             if work == "forward":
                 yield repeated(lambda: self.function(x, t, **options), wait)
                 return
@@ -139,6 +133,13 @@ class TensorflowSubject:
             return functools.partial(derive, self.function)
         compiled: bool = self.function._jit_compile or False  # pyright: ignore[reportFunctionMemberAccess] -- of tf.function
         return tf.function(functools.partial(derive, python), jit_compile=compiled, autograph=False)
+
+    def _arguments(self, call: Call) -> tuple[tuple[Any, Any], dict[str, Any]]:
+        """Input and target, and the options with the weight, as tensors."""
+        options = call.options()
+        if "weight" not in call.omitted:
+            options["weight"] = None if call.weight is None else self._put(call.weight)
+        return (self._put(call.input), self._put(call.target)), options
 
     def _put(self, array: Array) -> Any:
         import tensorflow as tf

@@ -6,10 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..base import Baseline, Capabilities
+from ..base import PLAIN, Baseline, Capabilities
 from .adapter import TensorflowSubject
-
-_LACKS = frozenset({"weight", "ignored positions", "spatial axes"})
 
 
 def one_hot(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
@@ -67,7 +65,7 @@ def baselines(device: str) -> list[Baseline]:
             subject=TensorflowSubject(f"tensorflow:{function.__name__}", tf.function(function), device, can),
             says=says,
             differs=differs,
-            lacks=_LACKS,
+            lacks=PLAIN,
         )
         for function, says, differs in rows
     ]

@@ -59,11 +59,8 @@ class TorchSubject:
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Wrap the arrays as tensors: on the CPU they share their memory."""
-        options, laid = call.options(), {name for name, _ in call.layouts}
-        tensors = {name: self._put(array, name in laid) for name, array in call.arrays()}
+        tensors, options = self._arguments(call)
         input, target, weight = tensors["input"], tensors["target"], tensors.get("weight")
-        if "weight" not in call.omitted:
-            options["weight"] = weight
         if call.transform is None:
             return lambda: self._synchronised(self.function(input, target, **options))
         options.pop("weight", None)
@@ -80,10 +77,7 @@ class TorchSubject:
         import torch
         import torch._functorch.config as functorch
 
-        options = call.options()
-        tensors = {name: self._put(array, False) for name, array in call.arrays()}
-        if "weight" not in call.omitted:
-            options["weight"] = tensors.get("weight")
+        tensors, options = self._arguments(call)
         x, target, g = tensors["input"], tensors["target"], tensors.get("upstream")
         if work == "forward":
             yield repeated(lambda: self.function(x, target, **options), self._synchronised)
@@ -159,6 +153,14 @@ class TorchSubject:
         from torch._dynamo.utils import counters
 
         return int(counters["stats"]["unique_graphs"])
+
+    def _arguments(self, call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All arrays as tensors by name, and the options with the weight."""
+        options, laid = call.options(), {name for name, _ in call.layouts}
+        tensors = {name: self._put(array, name in laid) for name, array in call.arrays()}
+        if "weight" not in call.omitted:
+            options["weight"] = tensors.get("weight")
+        return tensors, options
 
     def _put(self, array: Array, laid: bool) -> Any:
         tensor = to_tensor(array)

@@ -6,25 +6,19 @@ from typing import Any
 
 from torch.nn import functional
 
-from ..base import Baseline, Capabilities
+from ..base import PLAIN, Baseline, Capabilities, reduced
 from .adapter import TorchSubject
-
-_LACKS = frozenset({"weight", "ignored positions", "spatial axes"})
 
 
 def one_hot(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
     """A dense product with 0 and 1."""
     hot = functional.one_hot(target, input.shape[1]).to(input.dtype)
-    return _reduced(-(input * hot).sum(1), reduction)
+    return reduced(-(input * hot).sum(1), reduction)
 
 
 def gather(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:
     """One gather."""
-    return _reduced(-input.gather(1, target[:, None])[:, 0], reduction)
-
-
-def _reduced(losses: Any, reduction: str) -> Any:
-    return {"none": lambda: losses, "sum": losses.sum, "mean": losses.mean}[reduction]()
+    return reduced(-input.gather(1, target[:, None])[:, 0], reduction)
 
 
 def baselines(device: str) -> list[Baseline]:
@@ -37,9 +31,9 @@ def baselines(device: str) -> list[Baseline]:
             one_hot,
             "(input * one_hot(target)).sum(1)",
             f"{nothing} NaN in a row spoils it (0 * NaN).",
-            _LACKS,
+            PLAIN,
         ),
-        ("gather", gather, "input.gather(1, target[:, None])", nothing, _LACKS),
+        ("gather", gather, "input.gather(1, target[:, None])", nothing, PLAIN),
         ("cross_entropy", functional.cross_entropy, "torch.nn.functional.cross_entropy", again, frozenset[str]()),
     ]
     can = Capabilities(binding="baseline", style="eager")

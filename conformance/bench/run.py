@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...adapters import registry, user
-from ...reports import bench
+from ...reports import bench, framed
 from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
 from ...specs.errors import AdapterUnavailable, EngineError, UsageError
 from .. import machine, plan
@@ -25,6 +26,7 @@ LEAST_PROCESSES, LEAST_ROUNDS = 2, 10
 MOST_PROCESSES, MOST_ROUNDS = 5, 30
 # Shares of the budget: one thread, cold starts; what is left is for all threads.
 _ONE_THREAD, _COLD = 0.5, 0.2
+_COLD_STARTS = "cold start"  # in place of a number of threads
 _FINISHING = 12.0  # seconds kept for statistics and pictures
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 _THREADS += ("TF_NUM_INTEROP_THREADS",)
@@ -84,7 +86,7 @@ class _Run:
         self.names, self.keys = _choose(options.names)
         self.old = bench.read(self.file) if options.resume and self.file.exists() else None
         self.points = options.points or tuple(sweep.points(sweep.memory_cap()))
-        self.writer: bench.Writer | None = None
+        self.writer: framed.Writer | None = None
         self.contestants: tuple[Contestant, ...] = ()
         self.excluded: dict[str, set[tuple[str, str]]] = {}
         self.done: dict[tuple[str, int], list[Point]] = {}  # (threads, process) -> points
@@ -110,8 +112,7 @@ class _Run:
             return self.old
         left = len(self.points) - len(self.done.get((tables[0], 0), ()))
         seconds, finished = round(self._gone(), 1), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self.writer.write(Footer(finished=finished, seconds=seconds, complete=not left, left=left))
-        self.writer.close()
+        self.writer.close(Footer(finished=finished, seconds=seconds, complete=not left, left=left))
         return bench.read(self.file)
 
     def _gone(self) -> float:
@@ -133,9 +134,8 @@ class _Run:
         """One process, and another one for what it leaves when a contestant takes it down."""
         while wanted:
             job = self._job(threads, process, tuple(wanted), until)
-            before = len(self.done.get((threads, process), ()))
             culprit = None
-            for message in self._messages(job, threads):
+            for message in self._messages(job):
                 if isinstance(message, _Ended):
                     culprit = message
                 elif isinstance(message, Measured | Excluded):
@@ -144,8 +144,7 @@ class _Run:
                     self._ready(message[1])
                 else:
                     self.watch.said(self._gone(), _in_words(threads, process, message))
-                if threads == self.options.threads[0] and not process:
-                    self._require_room(before, threads)
+                self._require_room(isinstance(message, Measured))
             if culprit is None:
                 return
             self._blame(culprit, threads)
@@ -154,39 +153,35 @@ class _Run:
             if self._gone() > until:
                 return
 
-    def _require_room(self, before: int, threads: str) -> None:
-        """Raise UsageError unless one point has room for the least number of processes and rounds."""
-        if before or self.old is not None:
+    def _require_room(self, is_measured: bool) -> None:
+        """Raise UsageError when the first point shows that the least for one does not fit, or never comes."""
+        points = sum(map(len, self.done.values()))
+        if self.old is not None or points > 1 or points and not is_measured:
             return
-        done, gone = len(self.done.get((threads, 0), ())), self._gone()
-        need = math.ceil((LEAST_PROCESSES * gone + _FINISHING) / 5) * 5
-        if done == 1 and need > self.options.budget + 5:
-            pass
-        elif done or gone < self.options.budget:
-            return
-        raise UsageError(
-            f"--budget {self.options.budget:g} is too small for one point: {LEAST_PROCESSES} fresh processes of "
-            f"{LEAST_ROUNDS} rounds need about {max(need, math.ceil(2 * self.options.budget / 5) * 5)} s here; "
-            "give it more, or name fewer backends with -b"
-        )
+        budget, gone = self.options.budget, self._gone()
+        need = 5 * math.ceil((LEAST_PROCESSES * gone + _FINISHING) / 5)
+        if need > budget + 5 if points else gone >= budget:
+            raise UsageError(
+                f"--budget {budget:g} is too small for one point: {LEAST_PROCESSES} fresh processes of {LEAST_ROUNDS} "
+                f"rounds need about {max(need, 5 * math.ceil(2 * budget / 5))} s here; give it more, or name fewer "
+                "backends with -b"
+            )
 
     def _cold_starts(self, until: float) -> None:
         """Each backend in a process of its own, with nothing compiled beforehand."""
-        import tempfile
-
         for process in range(1 if self.options.budget < 600 else LEAST_PROCESSES):
             for key in self.keys:
                 if (process, key) in self.cold or self._gone() > until:
                     continue
-                job = replace(self._job("all", process, (), math.inf), backends=(key,))
+                job = replace(self._job(_COLD_STARTS, process, (), math.inf), backends=(key,))
                 with tempfile.TemporaryDirectory() as empty, environment(TORCHINDUCTOR_CACHE_DIR=empty):
-                    for message in self._messages(job, "all"):
+                    for message in self._messages(job):
                         if isinstance(message, Cold):
                             self._write(message)
                         elif isinstance(message, _Ended):
-                            self._blame(message, "cold")
+                            self._blame(message, _COLD_STARTS)
                         else:
-                            self.watch.said(self._gone(), _in_words("cold", process, message))
+                            self.watch.said(self._gone(), _in_words(_COLD_STARTS, process, message))
 
     def _job(self, threads: str, process: int, points: tuple[Point, ...], until: float) -> Job:
         options = self.options
@@ -196,12 +191,12 @@ class _Run:
             frozenset(self.excluded.setdefault(threads, set())), options.slowed,
         )  # fmt: skip
 
-    def _messages(self, job: Job, threads: str) -> Iterator[Any]:
+    def _messages(self, job: Job) -> Iterator[Any]:
         """What a fresh process sends; _Ended if it did not get to its end."""
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         process = context.Process(target=worker.main, args=(theirs, job), daemon=True)
-        with environment(**(dict.fromkeys(_THREADS, "1") if threads == "1" else {})):
+        with environment(**(dict.fromkeys(_THREADS, "1") if job.threads == "1" else {})):
             process.start()
         theirs.close()
         last: tuple[str, ...] = ("about", "", "", "starting")
@@ -246,8 +241,6 @@ class _Run:
         if not ended.point:
             raise EngineError(f"bench: a process did not start: {ended.reason} while {ended.stage}")
         self.excluded.setdefault(threads, set()).add((ended.point, ended.contestant))
-        if threads == "cold":
-            self.excluded.setdefault("all", set()).add((ended.point, ended.contestant))
         if ended.contestant:
             self._write(
                 Excluded(threads=threads, point=ended.point, contestant=ended.contestant, reason=ended.reason,
@@ -262,7 +255,7 @@ class _Run:
         header = self._header()
         if self.old is not None:
             self._require_same(self.old.header.contestants, header.contestants)
-        self.writer = bench.Writer(self.file, None if self.old is not None else header)
+        self.writer = framed.Writer(self.file, None if self.old is not None else header)
 
     def _settings(self) -> tuple[object, ...]:
         """What has to be equal for a run to be resumed, and is known before anything has started."""
@@ -353,5 +346,5 @@ def _in_words(threads: str, process: int, message: tuple[Any, ...]) -> str:
     if message[0] != "about":
         return ""
     _, point, contestant, stage = message
-    where = "cold start" if threads == "cold" else f"threads={threads}, process {process + 1}"
+    where = threads if threads == _COLD_STARTS else f"threads={threads}, process {process + 1}"
     return " · ".join(part for part in (where, point, contestant, stage) if part)

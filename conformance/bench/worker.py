@@ -25,17 +25,14 @@ import msgspec
 import numpy as np
 
 from ...adapters import registry
-from ...adapters.base import Backend, Baseline, Subject, execute, loop, on_cpu
+from ...adapters.base import Backend, Baseline, Subject, loop, on_cpu
 from ...reports.bench import TWIN, Cold, Contestant, Excluded, Measured, Point
-from ...specs.call import Array, Call, Outcome, Raised, Returned, Unsupported
-from ...specs.case import Status
+from ...specs.call import Array, Call
 from ...specs.errors import LossparityError, UsageError, nearest
-from ...specs.nll_loss.generate import case_of_call
 from ...specs.nll_loss.traffic import LINE, SECTOR, traffic
-from .. import explain, plan
-from ..judge import Traits, judge
-from ..runner import probe
+from .. import machine, plan
 from . import accelerator, roofs
+from .gate import Gate
 from .sweep import call_of
 
 SAMPLE = 1e-3  # seconds that a sample takes at least, 1,000 and more steps of the clock
@@ -46,8 +43,6 @@ _WARM_CALLS = 50
 _SLOW_TIMES, _SLOW = 10.0, 0.4
 # Subjects that compile for seconds are timed at the most telling points only.
 DEAR = 6
-# What a baseline may be off by, relative to our own port: it is not judged, but it must be the same loss.
-_CLOSE = {"float64": 1e-6, "float32": 1e-4, "float16": 3e-2, "bfloat16": 3e-2}
 COLD = Point(n=4096, classes=256)
 
 
@@ -164,7 +159,7 @@ def measure(
     """Time the contestants at a point, and say why each other one is not timed."""
     say(point.name, "", "drawing its arrays")
     call = call_of(point, job.seed)
-    gate = _Gate(call, point)
+    gate = Gate(call, point)
     with contextlib.ExitStack() as stack:
         ready: dict[str, tuple[Runner, Callable[[int], Any]]] = {}
         answers: dict[str, Array] = {}
@@ -176,7 +171,7 @@ def measure(
             say(point.name, runner.name, "its first calls")
             reason, kind = _declined(runner, point, number), "unsupported"
             if not reason:
-                reason, kind, answers[runner.name] = gate.verdict(runner)
+                reason, kind, answers[runner.name] = gate.verdict(runner.subject, runner.lacks is not None)
             if not reason:
                 try:
                     run = stack.enter_context(loop(runner.subject, call, point.work))
@@ -196,7 +191,7 @@ def measure(
         runs = dict(fast)
         runs[TWIN] = stack.enter_context(loop(ready[baseline][0].subject, call, point.work))
         moved = traffic(call, point.work, LINE if on_cpu(job.device) else SECTOR)
-        threads = 1 if job.threads == "1" else len(os.sched_getaffinity(0))
+        threads = 1 if job.threads == "1" else machine.cores()
         steps = stack.enter_context(roofs.references(call, moved, point.work, threads))
         for name, step in steps.items():
             runs[name] = functools.partial(_steps, step)
@@ -211,7 +206,7 @@ def measure(
         share = _stolen(stolen, _cpu_times())
         for name in fast:
             say(point.name, name, "its last call")
-            wrong = gate.changed(ready[name][0], answers[name], runs[name](1))
+            wrong = gate.changed(ready[name][0].subject, answers[name], runs[name](1))
             if wrong:
                 del seconds[name], loops[name]
                 yield Excluded(threads=job.threads, point=point.name, contestant=name, reason=wrong, kind="wrong")
@@ -262,74 +257,6 @@ def _declined(runner: Runner, point: Point, number: int) -> str:
     }
     lacking = sorted(what for what, is_asked in asked.items() if is_asked and what in runner.lacks)
     return f"cannot do {', '.join(lacking)}" if lacking else ""
-
-
-class _Gate:
-    """Whether contestants compute the right thing at a point: only those are timed."""
-
-    def __init__(self, call: Call, point: Point) -> None:
-        self.dtype = call.dtype
-        value = dataclasses.replace(call, transform=None)
-        calls = [call] if point.work != "both" else [value, call]
-        self.cases = [case_of_call(one, "bench", 3, point.name) for one in calls]
-        self._value = value
-        self._reference: Outcome | None = None
-
-    def verdict(self, runner: Runner) -> tuple[str, str, Array]:
-        """(reason, kind, answer): the reason is empty for one that may be timed."""
-        answer = np.zeros(0)
-        if runner.lacks is not None and (reason := self._far(runner)):
-            return reason, "wrong", answer
-        for case in self.cases:
-            outcome, _ = execute(runner.subject, case.call)
-            match outcome:
-                case Unsupported(reason):
-                    return reason, "unsupported", answer
-                case Raised(kind, message):
-                    return f"{kind}: {message[:200]}", "raised", answer
-                case Returned(value):
-                    answer = value.copy()
-                case other:
-                    return str(other), "crash", answer
-            if runner.lacks is not None:
-                continue
-            judgement = judge(case, outcome, _traits(runner.subject, self.dtype))
-            if judgement.status is Status.FAIL and _breaks_a_must(judgement.verdicts):
-                return f"fails its verdict: {explain.because(judgement, outcome)}", "wrong", answer
-        return "", "", answer
-
-    def changed(self, runner: Runner, answer: Array, result: Any) -> str:
-        """Why what the timed loop computed is not what passed the gate, or nothing."""
-        value = runner.subject.read(result[-1] if isinstance(result, tuple | list) else result)
-        return (
-            "" if self._close(value, answer) else "the timed loop gives another result than the call that was checked"
-        )
-
-    def _far(self, runner: Runner) -> str:
-        """Why a baseline is not the same loss, or nothing. Its gradient may be another one: that of log_softmax too."""
-        if self._reference is None:
-            (port,) = registry.backend("numpy").subjects("cpu")
-            self._reference = execute(port, self._value)[0]
-        found, reference = execute(runner.subject, self._value)[0], self._reference
-        assert isinstance(reference, Returned)
-        if not isinstance(found, Returned) or self._close(found.value, reference.value):
-            return ""  # an error is told where the call itself is tried
-        return f"not the same loss: relative to the exact result it is off by more than {_CLOSE[self.dtype]:g}"
-
-    def _close(self, one: Array, other: Array) -> bool:
-        wide = [array.astype(np.float64) for array in (one, other)]
-        return one.shape == other.shape and np.allclose(*wide, rtol=_CLOSE[self.dtype], equal_nan=True)
-
-
-def _breaks_a_must(verdicts: Sequence[Any]) -> bool:
-    from ...specs.nll_loss.clauses import clauses
-
-    return any(one.status is Status.FAIL and clauses()[one.clause].level == "MUST" for one in verdicts)
-
-
-@functools.lru_cache(maxsize=256)
-def _traits(subject: Subject, dtype: str) -> Traits:
-    return probe(subject, dtype)
 
 
 # --- one contestant --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -49,11 +50,10 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
 
 
 @booked("oracle")
-def expect_batch(call: Call) -> Expectation:
-    """What is demanded of a mapped call: what its calls demand, one after another."""
+def expect_batch(selections: Sequence[Selection]) -> Expectation:
+    """What is demanded of a mapped call: what its calls, of which these are the selections, demand one by one."""
     answers = [
-        expect(one, select(one)) if one.transform is None else _expect_gradient(one, select(one))
-        for one in calls_of_batch(call)
+        expect(one.call, one) if one.call.transform is None else _expect_gradient(one.call, one) for one in selections
     ]
     wrong = [answer for answer in answers if isinstance(answer, Raises)]
     answers = [answer.poisoned if isinstance(answer, Raises) else answer for answer in answers]

@@ -130,7 +130,7 @@ def transformed(
         selections = [select(one) for one in calls_of_batch(call)]
         # Facts and clauses are those of the first call, or of the first with a target that does not exist.
         example = next((one for one in selections if (one.kept & ~one.valid).any()), selections[0])
-        return _case(Facts(example.call, example, call), expect_batch(call), family, tier, origin, also)
+        return _case(Facts(example.call, example, call), expect_batch(selections), family, tier, origin, also)
     selection = select(call) if selection is None else selection
     return _case(Facts(call, selection), expect_transformed(call, selection), family, tier, origin, also)
 

@@ -1,0 +1,88 @@
+"""Files of one JSON object a line that open with a header of a known format: how they are written and read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import msgspec
+
+from ..specs.errors import RecordsError
+
+Head = TypeVar("Head")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Version(msgspec.Struct):
+    """What can be said of a header of any format."""
+
+    format: int
+
+
+class Writer:
+    """Appends lines to a file, each flushed as it is written, so that an interrupted run keeps them."""
+
+    def __init__(self, path: Path, header: msgspec.Struct | None) -> None:
+        """Begin a file with a header, or without one go on with a file that is there, after its last whole line."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if header is None:
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+        self._file: TextIO = path.open("a" if header is None else "w", encoding="utf-8")
+        if header is not None:
+            self.write(header)
+
+    def write(self, line: msgspec.Struct) -> None:
+        """Append one line."""
+        self._file.write(_encode(line).decode() + "\n")
+        self._file.flush()
+
+    def close(self, footer: msgspec.Struct) -> None:
+        """Append the footer and make the file durable."""
+        self.write(footer)
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def read(
+    path: Path, head: type[Head], decode: Callable[[bytes], Any], newest: int, what: str, command: str, where: str
+) -> tuple[Head, list[Any]]:
+    """The header of a file and the lines behind it; a last line that was cut off while it was written is left out.
+
+    `newest` is the highest format that can be read. `what`, `command` and `where` name the kind of file, what writes
+    it and where to find it. Raises RecordsError naming the file, the line and what to do.
+    """
+    try:
+        raw = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RecordsError(f"{path}: {error.strerror}; {where}") from error
+    if not raw[-1]:
+        raw.pop()
+    header = _header(path, raw[0] if raw else b"", head, newest, f"it is not a {what} of `{command}`")
+    lines: list[Any] = []
+    for number, line in enumerate(raw[1:], 2):
+        try:
+            lines.append(decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if number == len(raw):
+                break
+            raise RecordsError(f"{path}:{number}: {error}; the file is damaged, run `{command}` again") from error
+    return header, lines
+
+
+def _header(path: Path, line: bytes, head: type[Head], newest: int, otherwise: str) -> Head:
+    """The first line; its format is looked at before anything else of the file."""
+    try:
+        version = msgspec.json.decode(line, type=_Version).format
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RecordsError(f"{path}:1: not a header ({error}); {otherwise}") from error
+    if version > newest:
+        raise RecordsError(
+            f"{path}: written in format {version}, this lossparity reads up to {newest}; upgrade lossparity to read it"
+        )
+    try:
+        return msgspec.json.decode(line, type=head)
+    except msgspec.MsgspecError as error:
+        raise RecordsError(f"{path}:1: {error}; {otherwise}") from error
