@@ -1,8 +1,8 @@
 """Hands groups of items to workers, and survives the death of a worker.
 
 pytest-xdist's own group scheduler (as of 3.8) queues the item that killed a worker again, so that it kills the
-next one too, and may leave a replacement worker waiting for ever: a worker runs its last item only when it hears
-that no more will come.
+next one too, may leave a replacement worker waiting for ever (a worker runs its last item only when it hears that
+no more will come), and gives work to one that has not said yet what it collected, which ends the run.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class GroupScheduling(LoadGroupScheduling):
 
     def _reschedule(self, node: Any) -> None:
         """Keep a worker busy with at least two items, and tell it when there are no more."""
-        if node.shutting_down:
-            return
+        if node.shutting_down or node not in self.registered_collections:
+            return  # A replacement that is still collecting: its turn comes when it has.
         while self.workqueue and self._pending_of(self.assigned_work[node]) <= 2:
             self._assign_work_unit(node)
         if not self.workqueue:

@@ -1,0 +1,86 @@
+"""Work of workers that die: it reaches another, and none that is not ready for it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lossparity.conformance.scheduling import GroupScheduling
+
+ITEMS = [f"item{i}@group{i}" for i in range(12)]
+
+
+class Worker:
+    """What the scheduler knows of a worker process."""
+
+    def __init__(self) -> None:
+        self.gateway = SimpleNamespace(id="worker")
+        self.shutting_down = False
+        self.queued: list[str] = []
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        assert not self.shutting_down
+        self.queued += [ITEMS[index] for index in indices]
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+@pytest.fixture
+def scheduler() -> GroupScheduling:
+    options = SimpleNamespace(loadscopereorder=False)
+    config: Any = SimpleNamespace(getvalue=lambda name: ["2*popen"], option=options)
+    return GroupScheduling(config)
+
+
+def join(scheduler: GroupScheduling, worker: Any) -> None:
+    """What a session does once a worker has collected."""
+    scheduler.add_node_collection(worker, ITEMS)
+    if scheduler.collection_is_completed:
+        scheduler.schedule()
+
+
+def start(scheduler: GroupScheduling) -> tuple[Any, Any]:
+    first: Any = Worker()
+    second: Any = Worker()
+    for worker in (first, second):
+        scheduler.add_node(worker)
+    for worker in (first, second):
+        join(scheduler, worker)
+    return first, second
+
+
+def finish(scheduler: GroupScheduling, *workers: Any) -> set[str]:
+    """Let the workers run what they are given, to the end; the items done, each of them once."""
+    done: list[str] = []
+    while not scheduler.tests_finished:
+        for worker in workers:
+            for item in [item for item in worker.queued if item not in done]:
+                done.append(item)
+                scheduler.mark_test_complete(worker, ITEMS.index(item))
+    assert len(set(done)) == len(done) == sum(len(worker.queued) for worker in workers)
+    assert all(worker.shutting_down for worker in workers), "a worker keeps its last item until it hears of the end"
+    return set(done)
+
+
+def test_two_replacements_are_each_given_work_once_they_have_collected(scheduler: GroupScheduling) -> None:
+    """Both workers die; the first replacement is ready while the second still collects."""
+    died = {scheduler.remove_node(worker) for worker in start(scheduler)}
+    third: Any = Worker()
+    fourth: Any = Worker()
+    scheduler.add_node(third)
+    scheduler.add_node(fourth)
+    join(scheduler, third)
+    assert third.queued
+    assert not fourth.queued
+    join(scheduler, fourth)
+    assert fourth.queued
+    assert finish(scheduler, third, fourth) == set(ITEMS) - died
+
+
+def test_the_item_that_killed_a_worker_kills_no_other(scheduler: GroupScheduling) -> None:
+    first, second = start(scheduler)
+    fatal = scheduler.remove_node(first)
+    assert fatal == first.queued[0]
+    assert finish(scheduler, second) == set(ITEMS) - {fatal}
