@@ -16,7 +16,8 @@ from rich.table import Table
 
 from ..adapters import registry, user
 from ..adapters.base import FEATURES
-from ..reports import html, records
+from ..reports import bench as reports_bench
+from ..reports import html, merge, ratios, records
 from ..reports import kills as reports_kills
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
@@ -189,10 +190,17 @@ def _run(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the merged site.")
 @JSON
 def report(paths: Sequence[Path], out: Path, as_json: bool) -> None:
-    """Merge runs into one HTML site and a Markdown summary."""
-    runs = [records.read(path) for path in records.find(paths)]
-    if (zoo := reports_kills.find(paths)) is not None:
-        html.write_mutants(reports_kills.read(zoo), out)
+    """Merge runs into one HTML site and a Markdown summary.
+
+    Takes files records.jsonl, mutants.json and bench.jsonl, and folders that hold them: the kill matrix and the speed
+    report become pages of the site.
+    """
+    found = merge.sources(paths)
+    runs = [records.read(path) for path in found.runs]
+    if found.zoo is not None:
+        html.write_mutants(reports_kills.read(found.zoo), out)
+    if found.bench is not None:
+        html.write_bench(reports_bench.read(found.bench), out, beside_run=True)
     index = html.write_site(runs, out)
     summary = {"index": str(index), "summary": str(out / "summary.md"), "runs": [run.path for run in runs]}
     if as_json:
@@ -307,8 +315,8 @@ def mutants(
 
 def _link(out: Path) -> None:
     """Let the page of a run in the same folder, if there is one, link to a page that was written just now."""
-    if (out / "records.jsonl").exists():
-        html.write_site([records.read(out / "records.jsonl")], out)
+    if (out / records.FILE).exists():
+        html.write_site([records.read(out / records.FILE)], out)
 
 
 @main.command()
@@ -352,7 +360,7 @@ def bench(
     )
     with show.clock(screen, budget) as said:
         found = harness.run(options, out, harness.Watch(said))
-    page, boards = html.write_bench(found, out)
+    page, boards = html.write_bench(found, out, beside_run=(out / records.FILE).exists())
     _link(out)
     if as_json:
         click.echo(msgspec.json.encode(show.bench_data(found, boards, page)).decode())
@@ -371,9 +379,6 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
     BEFORE and AFTER are files bench.jsonl or the folders that hold them. Times are compared as multiples of the
     machine's own gather in the same rounds, never in seconds.
     """
-    from ..reports import bench as reports_bench
-    from ..reports import ratios
-
     runs = [reports_bench.read(path) for path in (before, after)]
     found = ratios.changes(*runs)
     if not found:

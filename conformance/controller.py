@@ -182,7 +182,7 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     rows = plan.divergences(selection)
     specs = plan.items(selection.subjects, selection.families, selection.profile)
     header = _header(selection, survey, rows, command)
-    file = out / "records.jsonl"
+    file = out / records.FILE
     writer = framed.Writer(file, header)
     with _trail(selection) as selection:
         trail = Path(selection.trail)

@@ -92,8 +92,11 @@ def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
     return page
 
 
-def write_bench(run: bench.Bench, out: Path) -> tuple[Path, list[ratios.Board]]:
-    """Write the speed report as `bench.html` into `out`; returns its path and the boards that it shows."""
+def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[Path, list[ratios.Board]]:
+    """Write the speed report as `bench.html` into `out`; returns its path and the boards that it shows.
+
+    With `beside_run` it links to the `index.html` of a run in the same folder.
+    """
     out.mkdir(parents=True, exist_ok=True)
     boards = ratios.boards(run)
     tables = {name: [one for one in boards if one.threads == name] for name in dict.fromkeys(b.threads for b in boards)}
@@ -128,7 +131,7 @@ def write_bench(run: bench.Bench, out: Path) -> tuple[Path, list[ratios.Board]]:
             chart_size=_svg(speed_charts.time_by_size(boards, styled)),
             chart_forest=_svg(speed_charts.forest(boards, styled)),
             chart_cold=_svg(speed_charts.cold(run, styled)),
-            correctness=(out / "records.jsonl").exists(),
+            beside_run=beside_run,
             data=_json_inlined([run.header, *run.records]),
             stylesheet=_asset("style.css"),
         )

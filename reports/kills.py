@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -186,10 +185,3 @@ def read(file: Path) -> Zoo:
     if zoo.format > FORMAT:
         raise RecordsError(f"{file}: format {zoo.format}, this lossparity reads up to {FORMAT}; upgrade lossparity")
     return zoo
-
-
-def find(paths: Sequence[Path]) -> Path | None:
-    """The mutants.json among files and folders, the last one if there are several."""
-    found = [path for path in (path / FILE if path.is_dir() else path for path in paths) if path.name == FILE]
-    present = [path for path in found if path.is_file()]
-    return present[-1] if present else None

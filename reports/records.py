@@ -17,6 +17,7 @@ import msgspec
 from ..specs.errors import RecordsError
 from . import framed
 
+FILE = "records.jsonl"
 FORMAT = 1
 
 # Statuses in the order in which tables show them; the words of `lossparity.specs.case.Status`.
@@ -223,9 +224,9 @@ def find(paths: Iterable[Path]) -> list[Path]:
     """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.rglob("records.jsonl")) if path.is_dir() else [path]
+        inside = sorted(path.rglob(FILE)) if path.is_dir() else [path]
         if not inside:
-            raise RecordsError(f"{path}: holds no records.jsonl; `lossparity run --out {path}` writes one")
+            raise RecordsError(f"{path}: holds no {FILE}; `lossparity run --out {path}` writes one")
         found += inside
     return found
 

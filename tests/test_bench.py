@@ -15,6 +15,7 @@ from lossparity.adapters import registry
 from lossparity.adapters.base import WORK, execute, loop
 from lossparity.conformance import cli
 from lossparity.conformance.bench import accelerator, roofs, sweep
+from lossparity.conformance.bench import run as harness
 from lossparity.conformance.bench.run import Options, Watch, run
 from lossparity.reports import bench, ratios
 from lossparity.reports.bench import Point
@@ -247,6 +248,35 @@ def test_cold_starts_are_measured_apart(tmp_path: Path) -> None:
     assert cold.import_seconds > 0.01
     assert cold.first["numpy"] > 0
     assert cold.second.keys() == cold.first.keys()
+
+
+def test_a_crash_in_a_cold_start_costs_one_contestant_of_its_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies of `numpy:one_hot`; the next one leaves it out and tells of the others."""
+    usual = harness._Run._messages
+    left_out: list[set[str]] = []
+
+    def messages(self: Any, job: Any) -> Any:
+        if job.threads != "cold start":
+            yield from usual(self, job)
+            return
+        left_out.append({contestant for _, contestant in job.excluded})
+        if len(left_out) == 1:
+            point = "forward N=4096 C=256 float32 mean"
+            yield harness._Ended(point, "numpy:one_hot", "its first call", "killed by SIGSEGV", 15.0)
+        else:
+            yield from usual(self, job)
+
+    monkeypatch.setattr(harness._Run, "_messages", messages)
+    found = timed(tmp_path, "numpy", cold=True, points=SMALL[:1])
+    assert left_out == [set(), {"numpy:one_hot"}]
+    (cold,) = found.cold
+    assert "numpy:one_hot" not in cold.first
+    assert {"numpy", "numpy:take_along_axis"} <= cold.first.keys()
+    assert [(one.threads, one.contestant, one.kind) for one in found.excluded if one.kind == "crash"] == [
+        ("cold start", "numpy:one_hot", "crash")
+    ]
 
 
 # --- the command line ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import sample_run
 from click.testing import CliRunner
 from lossparity.conformance import cli
 from lossparity.reports import bench, framed, html, limits, ratios
@@ -357,6 +358,29 @@ def test_the_page_shows_everything(tmp_path: Path, open_page: Any) -> None:
     data = page.evaluate("JSON.parse(document.getElementById('data').textContent)")
     assert len(data) == 1 + len(everything())
     assert data[0]["contestants"][0]["says"] == "another </script> way"
+
+
+@pytest.mark.parametrize("in_folders", [True, False])
+def test_a_merged_site_has_the_speed_report(in_folders: bool, tmp_path: Path) -> None:
+    """Folders that hold a run, another one below, nothing but a bench file; or the files themselves."""
+    folders = tmp_path / "run", tmp_path / "speed"
+    files = folders[0] / "numpy" / "records.jsonl", folders[1] / bench.FILE
+    for folder in (files[0].parent, folders[1]):
+        folder.mkdir(parents=True)
+    sample_run.sample(files[0], backends=["numpy"])
+    stored(files[1], everything())
+    site = tmp_path / "site"
+    done = CliRunner().invoke(cli.main, ["report", *map(str, folders if in_folders else files), "--out", str(site)])
+    assert done.exit_code == 0, done.output
+    assert 'href="bench.html"' in (site / "index.html").read_text(encoding="utf-8")
+    assert 'href="index.html"' in (site / "bench.html").read_text(encoding="utf-8")
+
+
+def test_a_speed_report_alone_is_no_run(tmp_path: Path) -> None:
+    stored(tmp_path / bench.FILE, everything())
+    done = CliRunner().invoke(cli.main, ["report", str(tmp_path), "--out", str(tmp_path / "site")])
+    assert done.exit_code == 4
+    assert "lossparity run --out" in done.output
 
 
 def test_an_accelerators_own_times_have_columns(tmp_path: Path) -> None:

@@ -171,17 +171,24 @@ class _Run:
         """Each backend in a process of its own, with nothing compiled beforehand."""
         for process in range(1 if self.options.budget < 600 else LEAST_PROCESSES):
             for key in self.keys:
-                if (process, key) in self.cold or self._gone() > until:
-                    continue
-                job = replace(self._job(_COLD_STARTS, process, (), math.inf), backends=(key,))
-                with tempfile.TemporaryDirectory() as empty, environment(TORCHINDUCTOR_CACHE_DIR=empty):
-                    for message in self._messages(job):
-                        if isinstance(message, Cold):
-                            self._write(message)
-                        elif isinstance(message, _Ended):
-                            self._blame(message, _COLD_STARTS)
-                        else:
-                            self.watch.said(self._gone(), _in_words(_COLD_STARTS, process, message))
+                culprit = "unknown"
+                while culprit and (process, key) not in self.cold and self._gone() < until:
+                    culprit = self._cold_start(process, key)
+
+    def _cold_start(self, process: int, key: str) -> str:
+        """One backend; returns the contestant that took the process down, which the next process will leave out."""
+        job = replace(self._job(_COLD_STARTS, process, (), math.inf), backends=(key,))
+        culprit = ""
+        with tempfile.TemporaryDirectory() as empty, environment(TORCHINDUCTOR_CACHE_DIR=empty):
+            for message in self._messages(job):
+                if isinstance(message, Cold):
+                    self._write(message)
+                elif isinstance(message, _Ended):
+                    self._blame(message, _COLD_STARTS)
+                    culprit = message.contestant
+                else:
+                    self.watch.said(self._gone(), _in_words(_COLD_STARTS, process, message))
+        return culprit
 
     def _job(self, threads: str, process: int, points: tuple[Point, ...], until: float) -> Job:
         options = self.options
