@@ -355,7 +355,7 @@ def bench(
         threads=("1", "all") if threads == "both" else (threads,),
     )  # fmt: skip
     screen.print(
-        f"Up to {budget:g} s: {options.processes} fresh processes of {options.rounds} rounds for each point",
+        f"Up to {budget:g} s: {options.processes} fresh processes for each point",
         style="dim",
     )
     with show.clock(screen, budget) as said:

@@ -82,7 +82,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     command: str
     budget: float  # seconds
     processes: int
-    rounds: int
+    rounds: int  # in each process, at least
     seed: int
     device: str
     baseline: str
@@ -94,7 +94,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     @property
     def settings(self) -> tuple[object, ...]:
         """What has to be equal for a run to be resumed."""
-        return self.lossparity, self.processes, self.rounds, self.seed, self.device
+        return self.lossparity, self.seed, self.device
 
 
 class Cold(msgspec.Struct, frozen=True, kw_only=True, tag="cold"):

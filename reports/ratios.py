@@ -142,11 +142,11 @@ def board(group: Sequence[Measured]) -> Board:
     first = group[0]
     group = [one for one in group if one.baseline == first.baseline]
     names = [name for name in first.seconds if all(name in one.seconds for one in group)]
-    rounds = min(len(one.seconds[name]) for one in group for name in names)
-    seconds = {name: np.array([one.seconds[name][:rounds] for one in group]) for name in names}
+    rounds = np.array([len(one.seconds[first.baseline]) for one in group])
+    seconds = {name: np.concatenate([one.seconds[name] for one in group]) for name in names}
     logs = np.log([seconds[name] for name in names])
     base = logs[names.index(first.baseline)]
-    drawn = _resampled(logs - base)
+    drawn = _resampled(logs - base, rounds)
     twin_drawn = drawn[names.index(TWIN)]
     spread = float(np.percentile(np.abs(twin_drawn), 95))
     ratios = {
@@ -185,14 +185,17 @@ def _median(seconds: Sequence[float]) -> float | None:
     return float(np.median(seconds)) if seconds else None
 
 
-def _resampled(logs: Array) -> Array:
-    """Medians of resampled log ratios: contestant x RESAMPLES; processes are drawn first, then rounds in each."""
-    _, processes, rounds = logs.shape
+def _resampled(logs: Array, rounds: Array) -> Array:
+    """Medians of resampled log ratios, contestant x RESAMPLES: processes are drawn first, then rounds in each.
+
+    `logs` is contestant x round, the rounds of one process after those of another; `rounds` says how many each has.
+    All processes count the same: of each drawn one as many rounds are drawn as the one with the fewest has.
+    """
     rng = np.random.default_rng(0)
-    process = rng.integers(processes, size=(RESAMPLES, processes, 1))
-    round_ = rng.integers(rounds, size=(RESAMPLES, processes, rounds))
-    drawn = [one[process, round_].reshape(RESAMPLES, -1) for one in logs]
-    return np.array([np.median(one, axis=1) for one in drawn])
+    process = rng.integers(rounds.size, size=(RESAMPLES, rounds.size, 1))
+    within = (rng.random((RESAMPLES, rounds.size, rounds.min())) * rounds[process]).astype(int)
+    drawn = ((np.cumsum(rounds) - rounds)[process] + within).reshape(RESAMPLES, -1)
+    return np.array([np.median(one[drawn], axis=1) for one in logs])
 
 
 def _ratio(estimate: float, drawn: Array, spread: float) -> Ratio:

@@ -36,10 +36,11 @@ def speed_sentence(bench: Bench, boards: Sequence[Board]) -> str:
     """What was timed and how sure it is."""
     claims = Counter(row.claim for one in boards for row in one.rows)
     points = len({one.point for one in boards})
+    processes = min((one.processes for one in boards), default=bench.header.processes)
     noisy = sum(one.spread > NOISY for one in boards)
     sentences = [
         f"{plural(len(bench.header.contestants), 'contestant')} at {plural(points, 'point')}, "
-        f"{plural(bench.header.processes, 'process')} of {plural(bench.header.rounds, 'round')} each: "
+        f"each in {plural(processes, 'process')} of at least {plural(bench.header.rounds, 'round')}: "
         f"{claims['faster']} faster than {bench.header.baseline}, {claims['slower']} slower, "
         f"{plural(claims['tie'], 'tie')}.",
     ]

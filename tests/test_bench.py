@@ -180,7 +180,8 @@ def test_every_contestant_meets_the_others_in_every_round(tmp_path: Path) -> Non
     first = found.measured[0]
     assert set(first.seconds) == {"numpy", "numpy:one_hot", "numpy:python_loop", "numpy:take_along_axis",
                                   "numpy:boolean_mask", *bench.REFERENCES}  # fmt: skip
-    assert {len(times) for times in first.seconds.values()} == {found.header.rounds}
+    (rounds,) = {len(times) for times in first.seconds.values()}
+    assert rounds >= found.header.rounds == 10
     assert all(first.loops[name] * np.median(times) >= 1e-4 for name, times in first.seconds.items())
     assert first.baseline == "numpy"
     assert {one.kind for one in found.excluded} == {"unsupported"}  # baselines have no gradient

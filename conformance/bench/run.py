@@ -22,8 +22,8 @@ from ..isolation import environment, how_it_ended
 from . import accelerator, sweep, worker
 from .worker import Job
 
-LEAST_PROCESSES, LEAST_ROUNDS = 2, 10
-MOST_PROCESSES, MOST_ROUNDS = 5, 30
+LEAST_PROCESSES, MOST_PROCESSES = 2, 5
+LEAST_ROUNDS = 10
 # Shares of the budget: one thread, cold starts; what is left is for all threads.
 _ONE_THREAD, _COLD = 0.5, 0.2
 _COLD_STARTS = "cold start"  # in place of a number of threads
@@ -55,9 +55,9 @@ class Options:
         return max(LEAST_PROCESSES, min(MOST_PROCESSES, int(self.budget / 200)))
 
     @property
-    def rounds(self) -> int:
-        """Rounds in each process."""
-        return max(LEAST_ROUNDS, min(MOST_ROUNDS, int(self.budget / 15)))
+    def rounds_for(self) -> float:
+        """Seconds that the rounds of a point may take, once there are enough of them."""
+        return self.budget / 100
 
 
 @dataclass
@@ -193,7 +193,7 @@ class _Run:
     def _job(self, threads: str, process: int, points: tuple[Point, ...], until: float) -> Job:
         options = self.options
         return Job(
-            self.keys, self.names, options.device, threads, process, options.rounds,
+            self.keys, self.names, options.device, threads, process, LEAST_ROUNDS, options.rounds_for,
             options.seed, options.baseline, points, self.began + until, min(0.5, options.budget / 2000),
             frozenset(self.excluded.setdefault(threads, set())), options.slowed,
         )  # fmt: skip
@@ -267,7 +267,7 @@ class _Run:
     def _settings(self) -> tuple[object, ...]:
         """What has to be equal for a run to be resumed, and is known before anything has started."""
         options = self.options
-        return metadata.version("lossparity"), options.processes, options.rounds, options.seed, options.device
+        return metadata.version("lossparity"), options.seed, options.device
 
     def _require_same(self, before: object, now: object) -> None:
         if before != now:
@@ -286,7 +286,7 @@ class _Run:
             command=options.command,
             budget=options.budget,
             processes=options.processes,
-            rounds=options.rounds,
+            rounds=LEAST_ROUNDS,
             seed=options.seed,
             device=options.device,
             baseline=options.baseline if options.baseline in names else names[0],

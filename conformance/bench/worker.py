@@ -38,9 +38,10 @@ from .sweep import call_of
 SAMPLE = 1e-3  # seconds that a sample takes at least, 1,000 and more steps of the clock
 _STEADY = 0.05  # two medians of five calls that differ by less: warm
 _WARM_CALLS = 50
+_MOST_ROUNDS = 100
 # A contestant so many times slower than the fastest, whose rounds would take more seconds than that, is left out of
 # them: nobody needs an interval to see it, and others have use for the time.
-_SLOW_TIMES, _SLOW = 10.0, 0.4
+_SLOW_TIMES, _SLOW = 10.0, 0.2
 # Subjects that compile for seconds are timed at the most telling points only.
 DEAR = 6
 COLD = Point(n=4096, classes=256)
@@ -55,7 +56,8 @@ class Job:
     device: str
     threads: str
     process: int
-    rounds: int
+    rounds: int  # at each point, at least
+    rounds_for: float  # seconds until which there are more of them
     seed: int
     baseline: str  # of the ratios, if it passes
     points: tuple[Point, ...] = ()
@@ -201,7 +203,7 @@ def measure(
         say(point.name, "", "its rounds")
         rng = np.random.default_rng([job.seed, job.process])
         before, stolen = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw, _cpu_times()
-        seconds = rounds(runs, loops, job.rounds, rng)
+        seconds = rounds(runs, loops, job.rounds, job.rounds_for, rng)
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - before
         share = _stolen(stolen, _cpu_times())
         for name in fast:
@@ -213,7 +215,7 @@ def measure(
         extra: dict[str, Any] = {}
         if not on_cpu(job.device):
             timed = {name: (ready[name][0].subject, runs[name]) for name in fast if name in seconds}
-            extra = accelerator.measure(timed, loops, job.rounds, rng, job.device)
+            extra = accelerator.measure(timed, loops, len(seconds[TWIN]), rng, job.device)
         yield Measured(
             threads=job.threads, process=job.process, point=point, baseline=baseline, seconds=seconds, loops=loops,
             slow=slow, peaks=peaks, read=moved.read, written=moved.written, lines=moved.lines, switches=switches,
@@ -222,15 +224,19 @@ def measure(
 
 
 def rounds(
-    runs: dict[str, Callable[[int], Any]], loops: dict[str, int], number: int, rng: np.random.Generator
+    runs: dict[str, Callable[[int], Any]], loops: dict[str, int], least: int, limit: float, rng: np.random.Generator
 ) -> dict[str, list[float]]:
-    """Seconds per call: in each round one sample of each, in random order."""
+    """Seconds per call: in each round one sample of each, in random order, for so many seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     names, clock = list(runs), time.perf_counter
-    for _ in range(number):
+    number, began = 0, clock()
+    while number < least or (number < _MOST_ROUNDS and clock() - began < limit):
+        number += 1
         for place in rng.permutation(len(names)).tolist():
             name = names[place]
             run, times = runs[name], loops[name]
+            if times > 1:
+                run(1)  # not timed: what ran before has emptied the caches of this one
             start = clock()
             result = run(times)
             seconds[name].append((clock() - start) / times)
