@@ -15,11 +15,12 @@ import importlib
 import importlib.util
 import os
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from lossparity.adapters.base import repeated
+from lossparity.conformance.bench import worker
 
 GOALS = {"numpy": "bare 1.3 at N = 65,536", "jax": "bare 1.1, fused 1", "tensorflow": "bare 1.1, fused 1"}
 SIZES = [(n, c) for n in (16, 65_536) for c in (16, 256, 1000)]
@@ -123,21 +124,11 @@ def tensorflow_contests(x: np.ndarray, t: np.ndarray) -> Iterator[tuple[str, Con
         yield f"{way}, gradient", compiled(gradients, jit)
 
 
-def ratios(contestants: Contestants, rounds: int) -> dict[str, float]:
-    """The port's time over each other's: medians of ratios within a round, a round taking each in turn."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    repeats: dict[str, int] = {}
-    for name, run in contestants.items():
-        run()  # compiles
-        start = time.perf_counter()
-        run()
-        repeats[name] = max(1, int(3e-4 / (time.perf_counter() - start)))  # short calls need several to be measured
-    for number in range(rounds):
-        for name in list(contestants)[:: -1 if number % 2 else 1]:
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                contestants[name]()
-            times[name].append((time.perf_counter() - start) / repeats[name])
+def ratios(contestants: Contestants, seconds: float) -> dict[str, float]:
+    """The port's time over each other's: medians of ratios within a round of the harness of `lossparity bench`."""
+    runs = {name: repeated(run) for name, run in contestants.items()}
+    loops = {name: worker.calibrated(run) for name, run in runs.items()}
+    times = worker.rounds(runs, loops, 10, seconds, np.random.default_rng(0))
     ports = times.pop("port")
     return {n: statistics.median(p / s for p, s in zip(ports, own, strict=True)) for n, own in times.items()}
 
@@ -147,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     contests = {"numpy": numpy_contests, "jax": jax_contests, "tensorflow": tensorflow_contests}
     parser.add_argument("-b", "--backend", action="append", choices=contests, help="repeatable; default: all")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of rounds for each line, once there are ten")
     chosen = parser.parse_args()
     random = np.random.default_rng(0)
     for backend in chosen.backend or contests:
@@ -155,7 +146,7 @@ def main() -> None:
         for n, c in SIZES:
             x = -random.gamma(2.0, 2.0, (n, c)).astype(np.float32)
             for way, contestants in contests[backend](x, random.integers(0, c, n)):
-                found = ratios(contestants, chosen.rounds)
+                found = ratios(contestants, chosen.seconds)
                 bare = max((name for name in found if name.startswith("bare")), key=found.__getitem__)
                 fused = f"fused {found['fused']:6.3f}" if "fused" in found else ""
                 label = bare.partition(": ")[2]

@@ -73,12 +73,11 @@ def _nll_loss(input: jax.Array, index: jax.Array, weight: jax.Array | None, *, r
     picked = jnp.take_along_axis(input, jnp.expand_dims(safe, axis), axis, mode="promise_in_bounds")
     picked = picked.squeeze(axis)
     accumulator = jnp.promote_types(input.dtype, jnp.float32)
-    losses = jnp.where(kept, -picked, 0).astype(accumulator)
+    losses = jnp.where(kept, -picked, jnp.where(index == INVALID, jnp.nan, 0)).astype(accumulator)
     scale = None
     if weight is not None:
         scale = jnp.where(kept, weight.at[safe].get(mode="promise_in_bounds"), 0).astype(accumulator)
-        losses = losses * scale  # exact for half precision: 11 + 11 bits fit into 24
-    losses = jnp.where(index == INVALID, jnp.nan, losses)
+        losses = losses * scale  # exact for half precision: 11 + 11 bits fit into 24; NaN * 0 is NaN
     if reduction == "none":
         return losses.astype(input.dtype)
     total = losses.sum()
@@ -120,8 +119,9 @@ def _encode_traced(target: jax.Array, ignore_index: jax.Array | None, classes: i
         same_bits = sentinel.astype(ignore_index.dtype) == ignore_index
         same_sign = (sentinel < 0) == (ignore_index < 0)
         ignored = (target == sentinel) & same_bits & same_sign
-    invalid = (target < 0) | (target >= classes)
-    return jnp.where(ignored, IGNORED, jnp.where(invalid, INVALID, target.astype(jnp.int32)))
+    # Negative numbers become large ones: one comparison sees both ends.
+    valid = target.astype(f"uint{8 * target.dtype.itemsize}") < classes
+    return jnp.where(ignored, IGNORED, jnp.where(valid, target.astype(jnp.int32), INVALID))
 
 
 def _class_index(target: Array, ignore_index: int | jax.Array, classes: int) -> Array:

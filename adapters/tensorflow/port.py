@@ -62,16 +62,16 @@ def nll_loss(
 
     ignored = _ignored(t, ignore_index)
     index = tf.cast(t, tf.int64)  # uint64 beyond int64 becomes negative, hence invalid
-    invalid = ((index < 0) | (index >= classes)) & tf.logical_not(ignored)
-    symbolic = tf.is_symbolic_tensor(invalid)
-    if not symbolic and invalid.numpy().any():
-        raise _out_of_range(invalid.numpy(), t, classes, ignore_index)
-    kept = tf.logical_not(ignored | invalid)
+    valid = (index >= 0) & (index < classes)
+    symbolic = tf.is_symbolic_tensor(valid)
+    if not symbolic and not (accepted := (valid | ignored).numpy()).all():
+        raise _out_of_range(~accepted, t, classes, ignore_index)
+    kept = valid & tf.logical_not(ignored)
 
     # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A
     # product with 0 would not do: it turns NaN and infinity into NaN.
     zero = tf.zeros([], x.dtype)
-    fill = tf.where(invalid, tf.constant(np.nan, x.dtype), zero) if symbolic else zero
+    fill = tf.where(ignored, zero, tf.constant(np.nan, x.dtype)) if symbolic else zero
     losses = tf.where(kept, -_gather_classes(x, index, kept, sizes), fill)
     scale = None
     if w is not None:
@@ -83,10 +83,9 @@ def nll_loss(
     # after another, which costs float32 three digits.
     total = tf.reduce_sum(tf.cast(losses, tf.float64))
     if reduction == "mean":
-        # Counted in integers, which float32 cannot beyond 2^24; 32 bits are counted faster than 64. `/` keeps
-        # IEEE's 0/0 = NaN, where tf.math.divide_no_nan would return 0.
-        count = tf.reduce_sum(tf.cast(kept, tf.uint32)) if scale is None else tf.reduce_sum(scale)
-        total /= tf.cast(count, tf.float64)
+        # Counted in float64, exact up to 2^53; sums of integers have no kernel on some devices. `/` keeps IEEE's
+        # 0/0 = NaN, where tf.math.divide_no_nan would return 0.
+        total /= tf.reduce_sum(tf.cast(kept, tf.float64) if scale is None else scale)
     return tf.cast(total, x.dtype)
 
 

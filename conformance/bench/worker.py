@@ -199,7 +199,7 @@ def measure(
             runs[name] = functools.partial(_steps, step)
         if not on_cpu(job.device):
             runs |= accelerator.roofs([runner.subject for runner, _ in ready.values()], moved)
-        loops = {name: _calibrated(run, took.get(name)) for name, run in runs.items()}
+        loops = {name: calibrated(run, took.get(name)) for name, run in runs.items()}
         say(point.name, "", "its rounds")
         rng = np.random.default_rng([job.seed, job.process])
         before, stolen = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw, _cpu_times()
@@ -284,8 +284,8 @@ def _warm(run: Callable[[int], Any], limit: float) -> float:
     return float(np.median(times[-5:]))
 
 
-def _calibrated(run: Callable[[int], Any], seconds: float | None) -> int:
-    """How many calls make a sample of at least SAMPLE seconds."""
+def calibrated(run: Callable[[int], Any], seconds: float | None = None) -> int:
+    """How many calls make a sample of at least SAMPLE seconds, one of them taking about so many, if that is known."""
     if seconds is None:
         seconds = _warm(run, 0.05)
     times = max(1, math.ceil(SAMPLE / max(seconds, 1e-9)))
