@@ -81,9 +81,10 @@ def test_a_point_is_a_legal_call_of_log_probabilities(point: Point) -> None:
 CONTESTANTS = {
     "numpy": ("numpy", "numpy:one_hot", "numpy:python_loop", "numpy:take_along_axis", "numpy:boolean_mask"),
     "torch": ("torch", "torch:compile", "torch:one_hot", "torch:gather", "torch:cross_entropy"),
-    "jax": ("jax", "jax:x32", "jax:jit", "jax:one_hot", "jax:take_along_axis", "jax:indexing", "jax:optax"),
+    "jax": ("jax", "jax:x32", "jax:jit", "jax:one_hot", "jax:take_along_axis", "jax:indexing", "jax:masked",
+            "jax:optax"),
     "tensorflow": ("tensorflow", "tensorflow:function", "tensorflow:xla", "tensorflow:one_hot", "tensorflow:gather",
-                   "tensorflow:sparse_softmax", "tensorflow:keras"),
+                   "tensorflow:masked", "tensorflow:sparse_softmax", "tensorflow:keras"),
 }  # fmt: skip
 
 
@@ -124,6 +125,16 @@ def test_a_loop_computes_what_a_call_does(backend: str, name: str, work: str, re
             value, _ = execute(subject, dataclasses.replace(call, transform=None))
             assert isinstance(value, Returned)
             assert np.allclose(subject.read(result[0]).astype(float), value.value.astype(float), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["jax", "tensorflow"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_what_is_masked_is_ignored_as_a_subject_ignores_it(name: str, reduction: str) -> None:
+    call = sweep.call_of(Point(n=40, classes=5, ignored=0.5, reduction=reduction), 0)
+    found, expected = (execute(subjects(name)[one], call)[0] for one in (f"{name}:masked", name))
+    assert isinstance(found, Returned)
+    assert isinstance(expected, Returned)
+    assert np.allclose(found.value, expected.value, rtol=1e-6)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
