@@ -139,8 +139,13 @@ def test_what_is_masked_is_ignored_as_a_subject_ignores_it(name: str, reduction:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("layout", ["c", "transposed"])
-def test_roofs_read_what_the_call_reads(threads: int, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofs, "_WORTH_A_THREAD", 64)
+@pytest.mark.parametrize("seconds", [(0, 1), (1, 0)])
+def test_roofs_read_what_the_call_reads(
+    threads: int, layout: str, seconds: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one thread; with two where one seems faster, and where both do."""
+    pretended = itertools.cycle(seconds)
+    monkeypatch.setattr(roofs, "_seconds", lambda step: next(pretended))
     call = sweep.call_of(Point(n=100, classes=7, ignored=0.1, layout=layout), 0)
     source, places = roofs._flat(call)
     kept = np.flatnonzero(call.target != -100)

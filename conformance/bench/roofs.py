@@ -1,6 +1,7 @@
 """What the machine itself takes for the bytes of a call: the limits that subjects are compared with.
 
-Both move as many bytes as the call has to, in the same rounds, with the same threads. `stream` reads and writes
+Both move as many bytes as the call has to, in the same rounds, with one thread or all that the call may have, whichever
+is faster: to wake a thread takes as long as to read a megabyte. `stream` reads and writes
 them in order, by the C library: nothing that moves them can be faster. `gather` reads one number per kept position
 from where the call reads it, by NumPy's take: the best that can be hoped for without knowing the targets.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,8 +25,7 @@ from ...specs.nll_loss.traffic import Traffic, selected_offsets
 _libc = ctypes.CDLL(None)
 _libc.memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _libc.memset.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
-# Below so many bytes to a thread, starting threads costs more than they save.
-_WORTH_A_THREAD = 1 << 20
+_TRIES = 5
 
 
 @contextlib.contextmanager
@@ -34,35 +35,46 @@ def references(call: Call, moved: Traffic, work: str, threads: int) -> Iterator[
     halves = [np.ones(max(1, moved.read // 2), np.uint8) for _ in range(2)]
     room = np.ones(max(1, moved.written), np.uint8)
     one, other, into = (array.ctypes.data for array in (*halves, room))
-    count = max(1, min(threads, (moved.read + moved.written) // _WORTH_A_THREAD))
-    pool = ThreadPoolExecutor(count) if count > 1 else None  # ctypes and take let other threads run
-    shares = [(_share(halves[0].size, part, count), _share(room.size, part, count)) for part in range(count)]
 
-    def stream_part(part: int) -> None:
-        (low, high), (first, last) = shares[part]
+    def stream(part: int, count: int) -> None:
+        (low, high), (first, last) = _share(halves[0].size, part, count), _share(room.size, part, count)
         _libc.memcmp(one + low, other + low, high - low)
         _libc.memset(into + first, 0, last - first)
 
     source, places = _flat(call)
     taken = np.empty(places.size, source.dtype)
 
-    def gather_part(part: int) -> None:
+    def gather(part: int, count: int) -> None:
         low, high = _share(places.size, part, count)
         if work != "backward":
             np.take(source, places[low:high], out=taken[low:high], mode="clip")
         if work != "forward":
-            _, (first, last) = shares[part]
+            first, last = _share(room.size, part, count)
             _libc.memset(into + first, 0, last - first)
 
-    def whole(part: Callable[[int], None]) -> Callable[[], Any]:
-        if pool is None:
-            return functools.partial(part, 0)
-        many = pool.map
-        return lambda: list(many(part, range(count)))
+    with ThreadPoolExecutor(threads) as pool:  # ctypes and take let other threads run
 
-    yield {EMPTY: lambda: None, STREAM: whole(stream_part), GATHER: whole(gather_part)}
-    if pool is not None:
-        pool.shutdown()
+        def together(roof: Callable[[int, int], None]) -> None:
+            rest = [pool.submit(roof, part, threads) for part in range(1, threads)]
+            roof(0, threads)
+            for one in rest:
+                one.result()
+
+        def faster(roof: Callable[[int, int], None]) -> Callable[[], Any]:
+            alone = functools.partial(roof, 0, 1)
+            return min(alone, functools.partial(together, roof), key=_seconds) if threads > 1 else alone
+
+        yield {EMPTY: lambda: None, STREAM: faster(stream), GATHER: faster(gather)}
+
+
+def _seconds(step: Callable[[], Any]) -> float:
+    """The least of several times."""
+    times: list[float] = []
+    for _ in range(_TRIES):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _share(size: int, part: int, count: int) -> tuple[int, int]:
