@@ -25,11 +25,11 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes with three digits and a decimal unit."""
-    for unit in ("B", "kB", "MB"):
+    for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:.3g} GB"
+    return f"{count:.3g} TB"
 
 
 def speed_sentence(bench: Bench, boards: Sequence[Board]) -> str:
@@ -60,13 +60,27 @@ def speed_sentence(bench: Bench, boards: Sequence[Board]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Instead:
+    """A baseline beside the fastest form of its framework."""
+
+    info: Contestant
+    seconds: float
+    ratio: float  # its time over that form's
+    slow: bool  # too slow for rounds: the ratio is one of a few calls
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """What one framework's own forms and what users write instead come to at a point."""
 
     backend: str
     best: Row  # among the forms that the suite judges
-    instead: tuple[tuple[Contestant, Row, float], ...]  # baseline, its row, its time over the best form's
-    fastest: str
+    instead: tuple[Instead, ...]  # fastest first
+
+    @property
+    def is_best(self) -> bool:
+        """Whether no baseline is faster."""
+        return all(one.ratio >= 1 for one in self.instead)
 
 
 def switches(bench: Bench, board: Board) -> list[Switch]:
@@ -79,11 +93,15 @@ def switches(bench: Bench, board: Board) -> list[Switch]:
         if not judged:
             continue
         best = min(judged, key=lambda row: row.ratio.estimate)
-        instead = tuple(
-            (info[row.contestant], row, row.ratio.estimate / best.ratio.estimate)
+        instead = [
+            Instead(info[row.contestant], row.spread.median, row.ratio.estimate / best.ratio.estimate, False)
             for row in rows
-            if info[row.contestant].kind == "baseline"
-        )
-        fastest = min(rows, key=lambda row: row.ratio.estimate).contestant
-        found.append(Switch(backend, best, instead, fastest))
+        ]
+        instead += [
+            Instead(info[name], seconds, seconds / best.spread.median, True)
+            for name, seconds in board.slow.items()
+            if info[name].backend == backend
+        ]
+        baselines = sorted((one for one in instead if one.info.kind == "baseline"), key=lambda one: one.ratio)
+        found.append(Switch(backend, best, tuple(baselines)))
     return found

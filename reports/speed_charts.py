@@ -84,7 +84,7 @@ def forest(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) -> str |
     if not data:
         return None
     axis = powers(alt, data, "ratio")
-    rows = alt.Y("series:N", sort=alt.EncodingSortField("ratio", op="mean"), title=None)
+    rows = alt.Y("series:N", sort=alt.EncodingSortField("ratio", op="mean"), title=None, axis=names_axis(alt))
     colour = alt.Color("series:N", scale=hues(alt, styled), legend=None)
     scale = alt.Scale(type="log")
     base = alt.Chart()
@@ -101,6 +101,11 @@ def forest(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) -> str |
     names = list(dict.fromkeys(one["point"] for one in data))
     chart = layers.facet(facet=alt.Facet("point:N", header=header, sort=names), columns=2, spacing=18)
     return draw(chart.resolve_scale(y="independent", x="independent"), "Ratios with their intervals")
+
+
+def names_axis(alt: Any) -> Any:
+    """An axis of contestants with room for the longest name: a browser's letters may be wider than expected."""
+    return alt.Axis(minExtent=165)
 
 
 def cold(bench: Bench, styled: dict[str, tuple[int, int]]) -> str | None:
@@ -122,7 +127,9 @@ def cold(bench: Bench, styled: dict[str, tuple[int, int]]) -> str | None:
         .mark_bar()
         .encode(
             alt.X("seconds:Q", title="seconds before the first result, stacked: import, then first call", stack="zero"),
-            alt.Y("series:N", sort=list(dict.fromkeys(one["series"] for one in data)), title=None),
+            alt.Y(
+                "series:N", sort=list(dict.fromkeys(one["series"] for one in data)), title=None, axis=names_axis(alt)
+            ),
             alt.Color("series:N", scale=hues(alt, styled), legend=None),
             opacity=alt.Opacity(
                 "part:N", scale=alt.Scale(domain=["import", "first call"], range=[0.35, 1]), legend=None
