@@ -112,3 +112,9 @@ def test_tensorflow_poisons_in_a_graph() -> None:
     for jit in (False, True):
         compiled = tf.function(_eager("tensorflow"), jit_compile=jit)
         assert np.isnan(compiled(tf.zeros((3, 2)), tf.constant([0, 2, 1])).numpy())
+
+
+def test_autograph_can_read_the_port() -> None:
+    """What it cannot, such as an assignment in an expression, it warns of in each user's log."""
+    tf = pytest.importorskip("tensorflow")
+    assert tf.autograph.to_graph(_eager("tensorflow"))

@@ -31,6 +31,7 @@ class TensorflowSubject:
         self.device = device
         self._where = _device(device)
         self.capabilities = capabilities
+        self._steps: list[Any] = []  # what loops have compiled
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Copy the arrays into tensors on the device."""
@@ -51,42 +52,43 @@ class TensorflowSubject:
     def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
         """The loss, its gradient, or both, as often as asked; then wait.
 
-        An eager subject's gradient is taken of a tape that is kept; a graph drops what nothing needs of the loss.
+        What is compiled is compiled with its options fixed, as inside of a user's own tf.function: to look defaults up
+        takes tf.function longer than many a loss. An eager subject's gradient is taken of a tape that is kept; a graph
+        drops what nothing needs of the loss.
         """
         import tensorflow as tf
 
-        def wait(_: Any) -> None:
-            tf.test.experimental.sync_devices()
-
+        python = getattr(self.function, "python_function", None)
         with tf.device(self._where):
             (x, t), options = self._arguments(call)
-            if work == "forward":
-                yield repeated(lambda: self.function(x, t, **options), wait)
-                return
-            assert call.transform is not None
-            assert call.transform.upstream is not None
-            g = self._put(call.transform.upstream)
-            zero = tf.UnconnectedGradients.ZERO
-            python = getattr(self.function, "python_function", None)
+            weight = [w for w in (options.pop("weight", None),) if w is not None]
 
-            def both(x: Any, t: Any, g: Any) -> Any:
+            def loss(x: Any, t: Any, *weight: Any) -> Any:
+                return (python or self.function)(x, t, **options, **dict(zip(("weight",), weight, strict=False)))
+
+            def both(g: Any, x: Any, *rest: Any) -> Any:
                 with tf.GradientTape() as tape:
                     tape.watch(x)
-                    value = (python or self.function)(x, t, **options)
-                return value, tape.gradient(value, x, g, zero)
+                    value = loss(x, *rest)
+                return value, tape.gradient(value, x, g, tf.UnconnectedGradients.ZERO)
 
+            arguments = (x, t, *weight)
+            step: Callable[..., Any] = loss
+            if work != "forward":
+                assert call.transform is not None
+                assert call.transform.upstream is not None
+                arguments = (self._put(call.transform.upstream), *arguments)
+                step = both if work == "both" else lambda *arguments: both(*arguments)[1]
             if python is not None:
-                whole: bool = self.function._jit_compile or False  # pyright: ignore[reportFunctionMemberAccess] -- of tf.function
-                wanted = both if work == "both" else lambda x, t, g: both(x, t, g)[1]
-                step = tf.function(wanted, jit_compile=whole, autograph=False)
-                yield repeated(lambda: step(x, t, g), wait)
-            elif work == "both":
-                yield repeated(lambda: both(x, t, g), wait)
-            else:
+                step = tf.function(step, jit_compile=self._is_whole, autograph=False)
+                self._steps.append(step)
+            elif work == "backward":
+                g, x, *rest = arguments
                 with tf.GradientTape(persistent=True) as tape:
                     tape.watch(x)
-                    value = self.function(x, t, **options)
-                yield repeated(lambda: tape.gradient(value, x, g, zero), wait)
+                    value = loss(x, *rest)
+                step, arguments = functools.partial(tape.gradient, value, x, g, tf.UnconnectedGradients.ZERO), ()
+            yield repeated(lambda: step(*arguments), lambda _: tf.test.experimental.sync_devices())
 
     def read(self, result: Any) -> Array:
         """An eager tensor as an array."""
@@ -120,7 +122,9 @@ class TensorflowSubject:
 
     def compilations(self) -> int:
         """Graphs traced by this subject's tf.function."""
-        counts = (getattr(f, "experimental_get_tracing_count", None) for f in (self.function, self._derive))
+        counts = (
+            getattr(f, "experimental_get_tracing_count", None) for f in (self.function, self._derive, *self._steps)
+        )
         return sum(int(count()) for count in counts if count)
 
     @functools.cached_property
@@ -131,8 +135,12 @@ class TensorflowSubject:
         python = getattr(self.function, "python_function", None)
         if python is None:
             return functools.partial(derive, self.function)
-        compiled: bool = self.function._jit_compile or False  # pyright: ignore[reportFunctionMemberAccess] -- of tf.function
-        return tf.function(functools.partial(derive, python), jit_compile=compiled, autograph=False)
+        return tf.function(functools.partial(derive, python), jit_compile=self._is_whole, autograph=False)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether XLA compiles the function as a whole."""
+        return bool(self.function._jit_compile)  # pyright: ignore[reportFunctionMemberAccess] -- of tf.function
 
     def _arguments(self, call: Call) -> tuple[tuple[Any, Any], dict[str, Any]]:
         """Input and target, and the options with the weight, as tensors."""

@@ -64,8 +64,8 @@ def nll_loss(
     index = tf.cast(t, tf.int64)  # uint64 beyond int64 becomes negative, hence invalid
     valid = (index >= 0) & (index < classes)
     symbolic = tf.is_symbolic_tensor(valid)
-    if not symbolic and not (accepted := (valid | ignored).numpy()).all():
-        raise _out_of_range(~accepted, t, classes, ignore_index)
+    if not symbolic and not (valid | ignored).numpy().all():
+        raise _out_of_range(~(valid | ignored).numpy(), t, classes, ignore_index)
     kept = valid & tf.logical_not(ignored)
 
     # Masked before the gather, which must stay in bounds, and after it, which also masks the gradient. A
