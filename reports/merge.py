@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ..specs.errors import RecordsError
 from . import bench, kills, records
 from .records import AbsentBackend, ClauseInfo, DivergenceInfo, Record, Run, SubjectInfo
 
@@ -28,14 +29,18 @@ class Sources:
 
 
 def sources(paths: Sequence[Path]) -> Sources:
-    """Sort files, and what lies in folders, by their kind; raises RecordsError for a path that holds none of them."""
+    """Sort files, and what lies in folders, by their kind; raises RecordsError without any run."""
     zoos, benches = ([file for path in paths for file in _named(path, name)] for name in (kills.FILE, bench.FILE))
     others = [*zoos, *benches]
 
     def has_a_run(path: Path) -> bool:
         return bool(_named(path, records.FILE)) or not any(file.is_relative_to(path) for file in others)
 
-    runs = records.find([path for path in paths if has_a_run(path)] or paths)
+    chosen = [path for path in paths if has_a_run(path)]
+    if not chosen:
+        named = ", ".join(map(str, paths))
+        raise RecordsError(f"{named}: no run, and a site is made of runs; name a records.jsonl of `lossparity run` too")
+    runs = records.find(chosen)
     return Sources(tuple(runs), *(found[-1] if found else None for found in (zoos, benches)))
 
 

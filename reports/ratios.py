@@ -1,7 +1,7 @@
 """Who is faster than whom: ratios of paired samples, with intervals that an A/A comparison has calibrated.
 
 In each round all contestants ran in random order, so a round's log ratio to the baseline is free of what disturbs the
-machine for longer than a round. The estimate is the median over rounds. Its interval comes from a hierarchical
+machine for longer than a round. The estimate is the median over rounds. It and its interval come from a hierarchical
 bootstrap (processes, then rounds in them: Kalibera and Jones 2013), and is widened until the baseline's twin, which
 differs from it in nothing, would be covered.
 """
@@ -133,7 +133,8 @@ def _by_point(bench: Bench) -> list[list[Measured]]:
     """What each process measured, together for each point and number of threads."""
     groups: dict[tuple[str, Point], list[Measured]] = {}
     for one in bench.measured:
-        groups.setdefault((one.threads, one.point), []).append(one)
+        if one.baseline in one.seconds:
+            groups.setdefault((one.threads, one.point), []).append(one)
     return list(groups.values())
 
 
@@ -150,8 +151,7 @@ def board(group: Sequence[Measured]) -> Board:
     twin_drawn = drawn[names.index(TWIN)]
     spread = float(np.percentile(np.abs(twin_drawn), 95))
     ratios = {
-        name: _ratio(float(np.median(own - base)), medians, spread)
-        for name, own, medians in zip(names, logs, drawn, strict=True)
+        name: _ratio(float(np.median(medians)), medians, spread) for name, medians in zip(names, drawn, strict=True)
     }
 
     def middle(name: str) -> float:

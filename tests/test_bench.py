@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from lossparity.adapters import registry
 from lossparity.adapters.base import WORK, execute, loop
 from lossparity.conformance import cli
-from lossparity.conformance.bench import accelerator, roofs, sweep
+from lossparity.conformance.bench import accelerator, roofs, sweep, worker
 from lossparity.conformance.bench import run as harness
 from lossparity.conformance.bench.run import Options, Watch, run
 from lossparity.reports import bench, ratios
@@ -242,6 +243,28 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     assert file.read_bytes().startswith(b"".join(lines[:-2]))
     with pytest.raises(UsageError, match="leave --resume out"):
         timed(tmp_path, "numpy", resume=True, seed=1)
+
+
+def test_cold_starts_alone_may_be_left_of_a_run(tmp_path: Path) -> None:
+    timed(tmp_path, "numpy", points=SMALL[:1])
+    whole = timed(tmp_path, "numpy", points=SMALL[:1], cold=True, resume=True)
+    assert len(whole.cold) == 1
+    assert len(whole.measured) == 2
+    assert whole.footer is not None
+
+
+def test_subjects_that_compile_for_seconds_are_left_out_of_the_same_points_when_a_run_goes_on() -> None:
+    runner: Any = SimpleNamespace(subject=SimpleNamespace(capabilities=SimpleNamespace(tier=1)), lacks=None)
+    job: Any = SimpleNamespace(telling=SMALL[:1])
+    assert worker._declined(runner, SMALL[0], job) == ""
+    assert "1 most telling points" in worker._declined(runner, SMALL[1], job)
+
+
+def test_before_each_sample_comes_a_call_that_is_not_timed() -> None:
+    asked: list[int] = []
+    found = worker.rounds({"one": asked.append}, {"one": 3}, 2, 0.0, np.random.default_rng(0))
+    assert asked == [1, 3, 1, 3]
+    assert len(found["one"]) == 2
 
 
 def test_what_was_being_written_when_a_run_was_cut_off_is_written_again(tmp_path: Path) -> None:

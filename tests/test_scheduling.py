@@ -55,10 +55,12 @@ def finish(scheduler: GroupScheduling, *workers: Any) -> set[str]:
     """Let the workers run what they are given, to the end; the items done, each of them once."""
     done: list[str] = []
     while not scheduler.tests_finished:
+        before = len(done)
         for worker in workers:
             for item in [item for item in worker.queued if item not in done]:
                 done.append(item)
                 scheduler.mark_test_complete(worker, ITEMS.index(item))
+        assert len(done) > before, "some work is lost"
     assert len(set(done)) == len(done) == sum(len(worker.queued) for worker in workers)
     assert all(worker.shutting_down for worker in workers), "a worker keeps its last item until it hears of the end"
     return set(done)

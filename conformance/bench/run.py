@@ -24,6 +24,7 @@ from .worker import Job
 
 LEAST_PROCESSES, MOST_PROCESSES = 2, 5
 LEAST_ROUNDS = 10
+_TELLING = 6  # points at which subjects that compile for seconds are timed
 # Shares of the budget: one thread, cold starts; what is left is for all threads.
 _ONE_THREAD, _COLD = 0.5, 0.2
 _COLD_STARTS = "cold start"  # in place of a number of threads
@@ -194,8 +195,8 @@ class _Run:
         options = self.options
         return Job(
             self.keys, self.names, options.device, threads, process, LEAST_ROUNDS, options.rounds_for,
-            options.seed, options.baseline, points, self.began + until, min(0.5, options.budget / 2000),
-            frozenset(self.excluded.setdefault(threads, set())), options.slowed,
+            options.seed, options.baseline, points, self.points[:_TELLING], self.began + until,
+            min(0.5, options.budget / 2000), frozenset(self.excluded.setdefault(threads, set())), options.slowed,
         )  # fmt: skip
 
     def _messages(self, job: Job) -> Iterator[Any]:
@@ -262,7 +263,7 @@ class _Run:
         header = self._header()
         if self.old is not None:
             self._require_same(self.old.header.contestants, header.contestants)
-        self.writer = framed.Writer(self.file, None if self.old is not None else header)
+        self.writer = self.writer or framed.Writer(self.file, None if self.old is not None else header)
 
     def _settings(self) -> tuple[object, ...]:
         """What has to be equal for a run to be resumed, and is known before anything has started."""
@@ -298,7 +299,9 @@ class _Run:
         )  # fmt: skip
 
     def _write(self, record: bench.Record) -> None:
-        assert self.writer is not None
+        if self.writer is None:  # nothing but cold starts was left of a run that is resumed
+            assert self.old is not None
+            self.writer = framed.Writer(self.file, None)
         self.writer.write(record)
         self._remember(record)
 

@@ -42,8 +42,6 @@ _MOST_ROUNDS = 100
 # A contestant so many times slower than the fastest, whose rounds would take more seconds than that, is left out of
 # them: nobody needs an interval to see it, and others have use for the time.
 _SLOW_TIMES, _SLOW = 10.0, 0.2
-# Subjects that compile for seconds are timed at the most telling points only.
-DEAR = 6
 COLD = Point(n=4096, classes=256)
 
 
@@ -61,6 +59,7 @@ class Job:
     seed: int
     baseline: str  # of the ratios, if it passes
     points: tuple[Point, ...] = ()
+    telling: tuple[Point, ...] = ()  # where subjects that compile for seconds take part, too
     until: float = math.inf  # time.monotonic() after which no point is begun, once one is done
     warm: float = 0.5  # seconds at most
     excluded: frozenset[tuple[str, str]] = frozenset()  # (point, contestant) that are not to be tried again
@@ -150,13 +149,13 @@ def _time(pipe: Connection, job: Job) -> None:
         if number and time.monotonic() + last > job.until:
             return
         start = time.monotonic()
-        for record in measure(runners, point, number, job, lambda *what: pipe.send(("about", *what))):
+        for record in measure(runners, point, job, lambda *what: pipe.send(("about", *what))):
             pipe.send(record)
         last = time.monotonic() - start
 
 
 def measure(
-    runners: Sequence[Runner], point: Point, number: int, job: Job, say: Callable[[str, str, str], None]
+    runners: Sequence[Runner], point: Point, job: Job, say: Callable[[str, str, str], None]
 ) -> Iterator[Measured | Excluded]:
     """Time the contestants at a point, and say why each other one is not timed."""
     say(point.name, "", "drawing its arrays")
@@ -171,7 +170,7 @@ def measure(
             if (point.name, runner.name) in job.excluded:
                 continue
             say(point.name, runner.name, "its first calls")
-            reason, kind = _declined(runner, point, number), "unsupported"
+            reason, kind = _declined(runner, point, job), "unsupported"
             if not reason:
                 reason, kind, answers[runner.name] = gate.verdict(runner.subject, runner.lacks is not None)
             if not reason:
@@ -200,10 +199,10 @@ def measure(
         if not on_cpu(job.device):
             runs |= accelerator.roofs([runner.subject for runner, _ in ready.values()], moved)
         loops = {name: calibrated(run, took.get(name)) for name, run in runs.items()}
-        say(point.name, "", "its rounds")
+        loops[TWIN] = loops[baseline]  # or it would differ from its baseline in something
         rng = np.random.default_rng([job.seed, job.process])
         before, stolen = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw, _cpu_times()
-        seconds = rounds(runs, loops, job.rounds, job.rounds_for, rng)
+        seconds = rounds(runs, loops, job.rounds, job.rounds_for, rng, lambda: say(point.name, "", "its rounds"))
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - before
         share = _stolen(stolen, _cpu_times())
         for name in fast:
@@ -212,6 +211,8 @@ def measure(
             if wrong:
                 del seconds[name], loops[name]
                 yield Excluded(threads=job.threads, point=point.name, contestant=name, reason=wrong, kind="wrong")
+        if baseline not in seconds:
+            return  # nothing is left to compare with
         extra: dict[str, Any] = {}
         if not on_cpu(job.device):
             timed = {name: (ready[name][0].subject, runs[name]) for name in fast if name in seconds}
@@ -224,7 +225,12 @@ def measure(
 
 
 def rounds(
-    runs: dict[str, Callable[[int], Any]], loops: dict[str, int], least: int, limit: float, rng: np.random.Generator
+    runs: dict[str, Callable[[int], Any]],
+    loops: dict[str, int],
+    least: int,
+    limit: float,
+    rng: np.random.Generator,
+    say: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
     """Seconds per call: in each round one sample of each, in random order, for so many seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -232,11 +238,11 @@ def rounds(
     number, began = 0, clock()
     while number < least or (number < _MOST_ROUNDS and clock() - began < limit):
         number += 1
+        say()
         for place in rng.permutation(len(names)).tolist():
             name = names[place]
             run, times = runs[name], loops[name]
-            if times > 1:
-                run(1)  # not timed: what ran before has emptied the caches of this one
+            run(1)  # not timed: what ran before has emptied the caches of this one
             start = clock()
             result = run(times)
             seconds[name].append((clock() - start) / times)
@@ -249,10 +255,10 @@ def _steps(step: Callable[[], Any], times: int) -> None:
         step()
 
 
-def _declined(runner: Runner, point: Point, number: int) -> str:
+def _declined(runner: Runner, point: Point, job: Job) -> str:
     """Why a contestant does not take part at a point, or nothing."""
-    if runner.subject.capabilities.tier == 1 and number >= DEAR:
-        return f"compiles for seconds: timed at the {DEAR} most telling points only"
+    if runner.subject.capabilities.tier == 1 and point not in job.telling:
+        return f"compiles for seconds: timed at the {len(job.telling)} most telling points only"
     if runner.lacks is None:
         return ""
     asked = {
