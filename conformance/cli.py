@@ -17,7 +17,7 @@ from rich.table import Table
 from ..adapters import registry, user
 from ..adapters.base import FEATURES
 from ..reports import bench as reports_bench
-from ..reports import html, merge, ratios, records
+from ..reports import html, ratios, records, sources
 from ..reports import kills as reports_kills
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
@@ -195,7 +195,7 @@ def report(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     Takes files records.jsonl, mutants.json and bench.jsonl, and folders that hold them: the kill matrix and the speed
     report become pages of the site.
     """
-    found = merge.sources(paths)
+    found = sources.sources(paths)
     runs = [records.read(path) for path in found.runs]
     if found.zoo is not None:
         html.write_mutants(reports_kills.read(found.zoo), out)
