@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     contests = {"numpy": numpy_contests, "jax": jax_contests, "tensorflow": tensorflow_contests}
     parser.add_argument("-b", "--backend", action="append", choices=contests, help="repeatable; default: all")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of rounds for each line, once there are ten")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of rounds for each line; ten rounds to a hundred")
     chosen = parser.parse_args()
     random = np.random.default_rng(0)
     for backend in chosen.backend or contests:

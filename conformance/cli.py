@@ -354,10 +354,7 @@ def bench(
         resume=resume, command=shlex.join(["lossparity", *sys.argv[1:]]),
         threads=("1", "all") if threads == "both" else (threads,),
     )  # fmt: skip
-    screen.print(
-        f"Up to {budget:g} s: {options.processes} fresh processes for each point",
-        style="dim",
-    )
+    screen.print(f"Up to {budget:g} s: {options.processes} fresh processes for each point", style="dim")
     with show.clock(screen, budget) as said:
         found = harness.run(options, out, harness.Watch(said))
     page, boards = html.write_bench(found, out, beside_run=(out / records.FILE).exists())

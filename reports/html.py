@@ -126,7 +126,7 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
             cold=run.cold,
             missing=dict(sorted(missing.items(), key=lambda pair: pair[0][1] == "unsupported")),
             noisy=ratios.NOISY,
-            processes=min((one.processes for one in boards), default=run.header.processes),
+            processes=speed.processes(run, boards),
             cache=cache[-1] if cache else "",
             styled=styled,
             chart_size=_svg(speed_charts.time_by_size(boards, styled)),

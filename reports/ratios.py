@@ -2,8 +2,8 @@
 
 In each round all contestants ran in random order, so a round's log ratio to the baseline is free of what disturbs the
 machine for longer than a round. The estimate is the median over rounds. It and its interval come from a hierarchical
-bootstrap (processes, then rounds in them: Kalibera and Jones 2013), and is widened until the baseline's twin, which
-differs from it in nothing, would be covered.
+bootstrap (processes, then rounds in them: Kalibera and Jones 2013), and the interval is widened until the baseline's
+twin, which differs from it in nothing, would be covered.
 """
 
 from __future__ import annotations
@@ -150,9 +150,7 @@ def board(group: Sequence[Measured]) -> Board:
     drawn = _resampled(logs - base, rounds)
     twin_drawn = drawn[names.index(TWIN)]
     spread = float(np.percentile(np.abs(twin_drawn), 95))
-    ratios = {
-        name: _ratio(float(np.median(medians)), medians, spread) for name, medians in zip(names, drawn, strict=True)
-    }
+    ratios = {name: _ratio(medians, spread) for name, medians in zip(names, drawn, strict=True)}
 
     def middle(name: str) -> float:
         return float(np.median(seconds[name]))
@@ -198,10 +196,9 @@ def _resampled(logs: Array, rounds: Array) -> Array:
     return np.array([np.median(one[drawn], axis=1) for one in logs])
 
 
-def _ratio(estimate: float, drawn: Array, spread: float) -> Ratio:
+def _ratio(drawn: Array, spread: float) -> Ratio:
     """Both intervals of a log ratio; the wide one is at least as wide as the A/A spread."""
-    low, high = (float(edge) for edge in np.percentile(drawn, [2.5, 97.5]))
-    low, high = min(low, estimate), max(high, estimate)
+    low, estimate, high = (float(edge) for edge in np.percentile(drawn, [2.5, 50, 97.5]))
     half = (high - low) / 2
     below, above = (estimate - low, high - estimate) if half else (1.0, 1.0)
     factor = max(1.0, spread / half) if half else spread

@@ -32,15 +32,19 @@ def size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
+def processes(bench: Bench, boards: Sequence[Board]) -> int:
+    """In how many processes each point was measured, at least; a run that was resumed may have more than planned."""
+    return min((one.processes for one in boards), default=bench.header.processes)
+
+
 def speed_sentence(bench: Bench, boards: Sequence[Board]) -> str:
     """What was timed and how sure it is."""
     claims = Counter(row.claim for one in boards for row in one.rows)
     points = len({one.point for one in boards})
-    processes = min((one.processes for one in boards), default=bench.header.processes)
     noisy = sum(one.spread > NOISY for one in boards)
     sentences = [
         f"{plural(len(bench.header.contestants), 'contestant')} at {plural(points, 'point')}, "
-        f"each in {plural(processes, 'process')} of at least {plural(bench.header.rounds, 'round')}: "
+        f"each in {plural(processes(bench, boards), 'process')} of at least {plural(bench.header.rounds, 'round')}: "
         f"{claims['faster']} faster than {bench.header.baseline}, {claims['slower']} slower, "
         f"{plural(claims['tie'], 'tie')}.",
     ]

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import sample_run
 from lossparity.conformance import kills, lint
 from lossparity.conformance.controller import Progress
 from lossparity.conformance.mutants import zoo
 from lossparity.conformance.runner import ItemSpec, Plan
-from lossparity.reports import html
+from lossparity.reports import html, sources
 from lossparity.reports import kills as stored
 from lossparity.specs.errors import RecordsError, SpecError, UsageError
 from lossparity.specs.nll_loss import frozen
@@ -152,6 +153,8 @@ def test_what_users_would_do_instead_is_compared(few: stored.Zoo) -> None:
 
 def test_it_is_written_and_read(few: stored.Zoo, tmp_path: Path) -> None:
     assert stored.read(stored.write(few, tmp_path)) == few
+    sample_run.sample(tmp_path / "records.jsonl", backends=["numpy"])
+    assert sources.sources([tmp_path]).zoo == tmp_path / "mutants.json"
 
 
 def test_a_newer_file_is_refused(few: stored.Zoo, tmp_path: Path) -> None:

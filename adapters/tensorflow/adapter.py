@@ -61,32 +61,33 @@ class TensorflowSubject:
         python = getattr(self.function, "python_function", None)
         with tf.device(self._where):
             (x, t), options = self._arguments(call)
-            weight = [w for w in (options.pop("weight", None),) if w is not None]
+            w = options.pop("weight", None)
 
-            def loss(x: Any, t: Any, *weight: Any) -> Any:
-                return (python or self.function)(x, t, **options, **dict(zip(("weight",), weight, strict=False)))
+            def loss(x: Any, t: Any, w: Any) -> Any:
+                weight = {} if w is None else {"weight": w}
+                return (python or self.function)(x, t, **weight, **options)
 
-            def both(g: Any, x: Any, *rest: Any) -> Any:
+            def both(x: Any, t: Any, w: Any, g: Any) -> Any:
                 with tf.GradientTape() as tape:
                     tape.watch(x)
-                    value = loss(x, *rest)
+                    value = loss(x, t, w)
                 return value, tape.gradient(value, x, g, tf.UnconnectedGradients.ZERO)
 
-            arguments = (x, t, *weight)
+            arguments, g = (x, t, w), None
             step: Callable[..., Any] = loss
             if work != "forward":
                 assert call.transform is not None
                 assert call.transform.upstream is not None
-                arguments = (self._put(call.transform.upstream), *arguments)
+                g = self._put(call.transform.upstream)
+                arguments = (x, t, w, g)
                 step = both if work == "both" else lambda *arguments: both(*arguments)[1]
             if python is not None:
                 step = tf.function(step, jit_compile=self._is_whole, autograph=False)
                 self._steps.append(step)
             elif work == "backward":
-                g, x, *rest = arguments
                 with tf.GradientTape(persistent=True) as tape:
                     tape.watch(x)
-                    value = loss(x, *rest)
+                    value = loss(x, t, w)
                 step, arguments = functools.partial(tape.gradient, value, x, g, tf.UnconnectedGradients.ZERO), ()
             yield repeated(lambda: step(*arguments), lambda _: tf.test.experimental.sync_devices())
 

@@ -1,9 +1,9 @@
 """What the machine itself takes for the bytes of a call: the limits that subjects are compared with.
 
 Both move as many bytes as the call has to, in the same rounds, with one thread or all that the call may have, whichever
-is faster: to wake a thread takes as long as to read a megabyte. `stream` reads and writes
-them in order, by the C library: nothing that moves them can be faster. `gather` reads one number per kept position
-from where the call reads it, by NumPy's take: the best that can be hoped for without knowing the targets.
+is faster: to wake a thread takes as long as to read a megabyte. `stream` reads and writes them in order, by the C
+library: nothing that moves them can be faster. `gather` reads one number per kept position from where the call reads
+it, by NumPy's take: the best that can be hoped for without knowing the targets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import time
+import timeit
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -69,12 +69,7 @@ def references(call: Call, moved: Traffic, work: str, threads: int) -> Iterator[
 
 def _seconds(step: Callable[[], Any]) -> float:
     """The least of several times."""
-    times: list[float] = []
-    for _ in range(_TRIES):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(step, number=1, repeat=_TRIES))
 
 
 def _share(size: int, part: int, count: int) -> tuple[int, int]:

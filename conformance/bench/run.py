@@ -172,9 +172,8 @@ class _Run:
         """Each backend in a process of its own, with nothing compiled beforehand."""
         for process in range(1 if self.options.budget < 600 else LEAST_PROCESSES):
             for key in self.keys:
-                culprit = "unknown"
-                while culprit and (process, key) not in self.cold and self._gone() < until:
-                    culprit = self._cold_start(process, key)
+                while (process, key) not in self.cold and self._gone() < until and self._cold_start(process, key):
+                    pass  # once more, without the contestant that the process died of
 
     def _cold_start(self, process: int, key: str) -> str:
         """One backend; returns the contestant that took the process down, which the next process will leave out."""

@@ -232,7 +232,7 @@ def rounds(
     rng: np.random.Generator,
     say: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Seconds per call: in each round one sample of each, in random order, for so many seconds."""
+    """Seconds per call: in each round one sample of each, in random order, for so many seconds; `say` comes first."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     names, clock = list(runs), time.perf_counter
     number, began = 0, clock()
