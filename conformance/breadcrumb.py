@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import itertools
+import math
 import os
 import pickle
 import re
@@ -69,7 +70,7 @@ class Trail:
         self.folder = folder
         self._arrays: tuple[Any, ...] = ()
         self.last_words = (folder / f"{worker}.last_words").open("wb")
-        self._seconds = seconds
+        self.seconds = seconds
         self._armed = 0.0
         self._item = ""
         self._planned = 0
@@ -94,14 +95,18 @@ class Trail:
         faulthandler.cancel_dump_traceback_later()
         self._armed = 0.0
 
-    @booked("noting")
-    def drop(self, case: Case) -> None:
-        """Say which call comes next."""
+    def rearm(self) -> None:
+        """Give the call that starts now its whole time; an experiment makes many."""
         now = time.monotonic()
         if now - self._armed > _REARM_SECONDS:
             # The timer may have been running for so long already when the next call starts.
-            faulthandler.dump_traceback_later(self._seconds + _REARM_SECONDS, exit=True, file=self.last_words)
+            faulthandler.dump_traceback_later(self.seconds + _REARM_SECONDS, exit=True, file=self.last_words)
             self._armed = now
+
+    @booked("noting")
+    def drop(self, case: Case) -> None:
+        """Say which call comes next."""
+        self.rearm()
         call = case.call
         arrays = (call.input, call.target, call.weight, *_asked(call))
         if not self._arrays or any(new is not old for new, old in zip(arrays, self._arrays, strict=True)):
@@ -119,6 +124,7 @@ class NoTrail(Trail):
 
     def __init__(self) -> None:
         self.done = Counter()
+        self.seconds = math.inf
 
     @property
     def is_stopped(self) -> bool:
@@ -131,6 +137,9 @@ class NoTrail(Trail):
         yield
 
     def pause(self) -> None:
+        """There is no watchdog."""
+
+    def rearm(self) -> None:
         """There is no watchdog."""
 
     def drop(self, case: Case) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import math
 import random
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from ..specs.nll_loss.relations import RELATIONS, Bounds, Comparison, agreeing
 from .judge import Judgement, Traits, judge, with_aspects
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
-THREADS, CALLS = 8, 200
+THREADS, CALLS, THREAD_SECONDS = 8, 200, 10.0
 # What a subject must have for an experiment to mean anything.
 _NEEDS = {"PURE-1": "mutable arrays", "PURE-2": "mutable arrays", "REL-8": "siblings"}
 
@@ -37,13 +39,14 @@ _NEEDS = {"PURE-1": "mutable arrays", "PURE-2": "mutable arrays", "REL-8": "sibl
 class Bench:
     """What an experiment works with: how to run a call, the subject itself, and its framework's other subjects.
 
-    `calls` is how many each thread makes under PURE-5.
+    A call may take so many seconds. `calls` is how many each thread makes under PURE-5, at most.
     """
 
     run: Callable[[Call], Outcome]
     subject: Subject
     siblings: Sequence[Subject]
     traits: Traits
+    seconds: float = math.inf
     calls: int = CALLS
 
 
@@ -102,6 +105,7 @@ def _value(outcome: Outcome, call: Call) -> Array:
 
 
 def _relation(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    """REL-1 to REL-7: the subject's own results fit together."""
     first: list[Outcome] = []
 
     def run(call: Call) -> Array:
@@ -109,16 +113,44 @@ def _relation(case: Case, bench: Bench) -> tuple[Outcome, Found]:
         first.append(outcome)
         return _value(outcome, call).copy()
 
-    bounds = Bounds(bench.traits.arithmetic)
-    if case.experiment != "REL-8":
-        found = _compared(RELATIONS[case.experiment](run, case.call, bounds))
-        return (first[0] if first else bench.run(case.call)), found
+    found = _compared(RELATIONS[case.experiment](run, case.call, Bounds(bench.traits.arithmetic)))
+    return (first[0] if first else bench.run(case.call)), found
+
+
+def _agreement(case: Case, bench: Bench) -> tuple[Outcome, Found]:
+    """REL-8: the subject agrees with its siblings; what is wrong with one of those alone is booked on it."""
+    outcome = bench.run(case.call)
+    own = _value(outcome, case.call)
+    is_right = _is_right(case, outcome, bench.traits)
     comparisons: list[Comparison] = []
     for sibling in bench.siblings:
-        affordable = sibling.capabilities.tier >= case.tier
-        if affordable and sibling.capabilities.refuses(case.call) is None:
-            comparisons += agreeing(run, lambda call, s=sibling: _value(execute(s, call)[0], call), case.call, bounds)
-    return (first[0] if first else bench.run(case.call)), _compared(comparisons)
+        theirs = _of_sibling(sibling, case, bench.traits, only_right=is_right)
+        if theirs is not None:
+            comparisons += agreeing(
+                lambda _: own, lambda _, value=theirs: value, case.call, Bounds(bench.traits.arithmetic)
+            )
+    return outcome, _compared(comparisons)
+
+
+def _of_sibling(sibling: Subject, case: Case, traits: Traits, *, only_right: bool) -> Array | None:
+    """What a sibling makes of a call; None where it does not take it, or fails alone, as its own calls tell of it."""
+    if sibling.capabilities.tier < case.tier or sibling.capabilities.refuses(case.call) is not None:
+        return None
+    outcome, _ = execute(sibling, case.call)
+    traits = dataclasses.replace(traits, traced=sibling.capabilities.traced)
+    if not _looks(case, outcome, traits) or only_right and not _is_right(case, outcome, traits):
+        return None
+    assert isinstance(outcome, Returned)
+    return outcome.value
+
+
+def _is_right(case: Case, outcome: Outcome, traits: Traits) -> bool:
+    return _looks(case, outcome, traits).get("accuracy", FAIL) is not FAIL
+
+
+def _looks(case: Case, outcome: Outcome, traits: Traits) -> Mapping[str, Status]:
+    """The aspects of a result by itself; none where it is not of the shape and dtype that are due."""
+    return judge(case, outcome, traits).aspects
 
 
 def _compared(comparisons: Iterable[Comparison]) -> Found:
@@ -202,20 +234,32 @@ def _repeatable(case: Case, bench: Bench) -> tuple[Outcome, Found]:
 
 
 def _threads(case: Case, bench: Bench) -> tuple[Outcome, Found]:
-    """PURE-5: calls from several threads at once give what they give one after another."""
+    """PURE-5: calls from several threads at once, as many as fit, give what they give one after another."""
     calls = [_under(r, call) for call in (case.call, _with_other_numbers(case.call)) for r in REDUCTIONS]
     serial = [_value(bench.run(call), call).tobytes() for call in calls]
+    start, patience = time.monotonic(), min(THREAD_SECONDS, bench.seconds / 2)
+    outcome = bench.run(case.call)
+    took = time.monotonic() - start
+    if took * THREADS * 2 > patience:  # two calls each, one after another as under Python's lock
+        return outcome, Found({"threads": OPEN}, f"a call takes {took:.2g} s, too long for {THREADS} threads of many")
+    end = time.monotonic() + patience
 
     def work(thread: int) -> list[str]:
-        numbers = [(thread + turn) % len(calls) for turn in range(bench.calls)]
-        return [_difference(execute(bench.subject, calls[number])[0], serial[number]) for number in numbers]
+        found: list[str] = []
+        for turn in range(bench.calls):
+            number = (thread + turn) % len(calls)
+            found.append(_difference(execute(bench.subject, calls[number])[0], serial[number]))
+            if time.monotonic() > end:
+                break
+        return found
 
     # Not where each call asks a compiler whether it has compiled: torch.compile's own answer to that is a race.
     often = _switching_often() if bench.subject.capabilities.tier > 1 else contextlib.nullcontext()
     with ThreadPoolExecutor(THREADS) as pool, often:
-        wrong = [one for answers in pool.map(work, range(THREADS)) for one in answers if one]
-    said = f"{len(wrong)} of {THREADS * bench.calls} calls from {THREADS} threads: {wrong[0]}" if wrong else ""
-    return bench.run(case.call), Found({"threads": FAIL if wrong else PASS}, said)
+        answers = [one for answers in pool.map(work, range(THREADS)) for one in answers]
+    wrong = [one for one in answers if one]
+    said = f"{len(wrong)} of {len(answers)} calls from {THREADS} threads: {wrong[0]}" if wrong else ""
+    return outcome, Found({"threads": FAIL if wrong else PASS}, said)
 
 
 @contextlib.contextmanager
@@ -301,5 +345,6 @@ _EXPERIMENTS: Mapping[str, Callable[[Case, Bench], tuple[Outcome, Found]]] = {
     "PURE-3": _state,
     "PURE-4": _repeatable,
     "PURE-5": _threads,
-    **dict.fromkeys((*RELATIONS, "REL-8"), _relation),
+    **dict.fromkeys(RELATIONS, _relation),
+    "REL-8": _agreement,
 }

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..adapters.base import Subject, execute, on_cpu
 from ..reports.records import Item, Record
 from ..specs.accuracy import Arithmetic, Reduction
 from ..specs.call import Call, Crashed, Outcome, Raised, Returned
 from ..specs.case import Case, Elementwise, Raises, Returns, Status
 from ..specs.errors import BridgeError, EngineError
-from ..specs.exact import keeps_subnormals, round_to
+from ..specs.exact import FORMATS, keeps_subnormals, round_to
 from ..specs.nll_loss import generate, large
 from ..specs.nll_loss.corpus import CORE, DRAWN, MADE, corpus, corpus_size
 from ..specs.nll_loss.frozen import vector_cases
@@ -71,6 +73,7 @@ class Executor:
     @booked("conversion")
     def __call__(self, call: Call) -> Outcome:
         """Run a call where it may run: in this process."""
+        self.trail.rearm()
         before = self.subject.compilations()
         outcome, seconds = execute(self.subject, call)
         if isinstance(outcome, Crashed):  # whatever followed here would fail too: the breadcrumb tells of this call
@@ -83,7 +86,7 @@ class Executor:
     @property
     def bench(self) -> experiments.Bench:
         """What an experiment works with."""
-        return experiments.Bench(self, self.subject, self.siblings, self.traits)
+        return experiments.Bench(self, self.subject, self.siblings, self.traits, self.trail.seconds)
 
     def run(self, case: Case) -> Outcome:
         """Run a case: in a child process where it may take the process down."""
@@ -266,7 +269,7 @@ class Work:
 def probe(subject: Subject, dtype: str) -> Traits:
     """Find out whether a subject keeps subnormal numbers in one dtype (DENORM): probed, never declared."""
     per_term = subject.capabilities.per_term
-    flush = any(_flushes(subject, case) for case in _probes(dtype))
+    flush = any(_flushes(subject, case) for case in _probes(dtype)) and _keeps_small_normals(subject, dtype)
     return Traits(Arithmetic(flush=flush, per_term=per_term), subject.capabilities.traced)
 
 
@@ -278,6 +281,20 @@ def _probes(dtype: str) -> Iterator[Case]:
         yield from generate.cases(structure, "special", tier=1, origin="probe")
         structure = generate.Structure(weighted, dtype, weights="dyadic", inputs="subnormal", mask="no", seed=seed)
         yield from generate.cases(dataclasses.replace(structure, reductions=("none",)), "special", 1, "probe")
+
+
+def _keeps_small_normals(subject: Subject, dtype: str) -> bool:
+    """Whether the smallest numbers that are not subnormal come back.
+
+    Where they are lost too, the subject computes in a format of a smaller range, as float64 in float32: that is wrong,
+    and no flushing.
+    """
+    small = generate.base(generate.Structure(CORE[0], dtype, inputs="subnormal", mask="no"), "special")
+    normal = np.ldexp(-float(FORMATS[dtype].smallest_normal), np.arange(small.input.size) % 4)
+    call = dataclasses.replace(small, input=normal.astype(small.input.dtype).reshape(small.input.shape))
+    cases = generate.judged_calls(call, ("none", "sum"), "special", 1, "probe")
+    outcomes = ((case, execute(subject, case.call)[0]) for case in cases)
+    return all(judge(case, outcome, Traits()).status is not Status.FAIL for case, outcome in outcomes)
 
 
 def _flushes(subject: Subject, case: Case) -> bool:

@@ -26,7 +26,7 @@ def subject(
 
 def bench(one: NumpySubject, *siblings: NumpySubject, traits: Traits = Traits(), calls: int = 50) -> Bench:  # noqa: B008 - frozen
     """What an experiment on a subject works with."""
-    return Bench(lambda call: execute(one, call)[0], one, siblings, traits, calls)
+    return Bench(lambda call: execute(one, call)[0], one, siblings, traits, calls=calls)
 
 
 def judgements(cases: Iterable[Case], on: Bench) -> Iterator[tuple[Case, Judgement]]:

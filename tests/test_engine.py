@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.adapters.numpy.port import nll_loss, nll_loss_gradient
+from lossparity.conformance.runner import probe
+from lossparity.specs.call import FLOAT_DTYPES
 from lossparity.specs.stopwatch import PARTS, STOPWATCH, booked
 
 from . import engine
@@ -66,6 +69,43 @@ def test_misbehaviour_is_seen(function: Callable[..., Any], family: str, word: s
     assert item.problem == ""
     assert findings
     assert word in message
+
+
+def _flushes(input: Any, target: Any, weight: Any = None, **options: Any) -> Any:
+    """As XLA does on CPUs: subnormal numbers are read and written as 0."""
+    tiny = ml_dtypes.finfo(input.dtype).smallest_normal
+
+    def flushed(array: Any) -> Any:
+        return None if array is None else np.where(np.abs(array) < tiny, array * 0, array)
+
+    return flushed(np.asarray(nll_loss(flushed(input), target, flushed(weight), **options)))
+
+
+def _computes_float64_in_float32(input: Any, target: Any, weight: Any = None, **options: Any) -> Any:
+    if input.dtype != np.float64:
+        return nll_loss(input, target, weight, **options)
+    short = None if weight is None else weight.astype(np.float32)
+    with np.errstate(all="ignore"):
+        return np.asarray(nll_loss(input.astype(np.float32), target, short, **options)).astype(np.float64)
+
+
+def _negates_beyond_a_threshold(input: Any, target: Any, weight: Any = None, **options: Any) -> Any:
+    """An epsilon of its own, far above subnormal numbers."""
+    return nll_loss(np.where(np.abs(input) < 2.0**-10, input * 0, input), target, weight, **options)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_flushing_is_told_from_what_is_wrong(dtype: str, tmp_path: Path) -> None:
+    """Only who keeps the smallest normal numbers, and loses the subnormal ones, flushes."""
+    found = {
+        function: probe(NumpySubject(function, "mine"), dtype).arithmetic.flush
+        for function in (nll_loss, _flushes, _computes_float64_in_float32, _negates_beyond_a_threshold)
+    }
+    assert [function for function, flush in found.items() if flush] == [_flushes]
+    if dtype == "float64":
+        for function, is_wrong in ((_flushes, False), (_computes_float64_in_float32, True)):
+            item, _, _ = engine.run(NumpySubject(function, "mine"), "special", dtype, tmp_path)
+            assert bool(item.unexpected) is is_wrong
 
 
 def test_a_flaky_function_is_caught_and_nothing_is_lost(tmp_path: Path) -> None:

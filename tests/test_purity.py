@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import random
@@ -431,6 +432,32 @@ def test_calls_that_wait_for_each_other_pass() -> None:
     """With a lock the same function is right."""
     on = bench(subject(SharesScratch(threading.Lock())), calls=20)
     assert failures(of_values("PURE-5"), on) == {}
+
+
+class Slow:
+    """Takes so many seconds a call, and says how many there were."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.calls = seconds, 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        time.sleep(self.seconds)
+        return nll_loss(*arguments, **options)
+
+
+def test_a_slow_function_is_asked_for_as_many_calls_as_fit() -> None:
+    """Two calls a thread at least, or it is left open: a slow function is no function that hangs."""
+    case = next(iter(of_values("PURE-5")))
+    for seconds, limit, status in ((0.02, 1.0, PASS), (0.05, 1.0, Status.UNINFORMATIVE)):
+        function = Slow(seconds)
+        start = time.monotonic()
+        on = dataclasses.replace(bench(subject(function), calls=10_000), seconds=limit)
+        judgement = experiments.run(case, on)[1]
+        assert judgement.status is status
+        assert time.monotonic() - start < 2 * limit
+        assert (function.calls >= 2 * experiments.THREADS) == (status is PASS)
+        assert ("too long" in judgement.said) == (status is not PASS)
 
 
 # --- in a run --------------------------------------------------------------------------------------------

@@ -267,8 +267,20 @@ def test_nan_satisfies_no_relation(id: str) -> None:
 def test_siblings_that_disagree_are_caught(dtype: str) -> None:
     """REL-8: the compiled one computes another loss; where several are compared, one is enough."""
     for wrong in (spares_class_0, counts_ignored):
-        on = bench(subject(nll_loss), subject(nll_loss), subject(wrong))
+        on = bench(subject(wrong), subject(wrong), subject(nll_loss))
         assert FAIL in {judgement.status for _, judgement in judgements(of("REL-8", dtype), on)}
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize(
+    "wrong", [spares_class_0, counts_ignored, lambda *a, **k: np.zeros((1, 2, 3), np.float32), lambda *a, **k: 1 / 0]
+)
+def test_what_a_sibling_does_is_not_booked_on_the_subject(wrong: Any, dtype: str) -> None:
+    """REL-8: a sibling that is wrong, or raises, accuses nobody else, and hides no other that is wrong."""
+    on = bench(subject(nll_loss), subject(wrong))
+    assert FAIL not in {judgement.status for _, judgement in judgements(of("REL-8", dtype), on)}
+    on = bench(subject(spares_class_0), subject(wrong), subject(nll_loss))
+    assert FAIL in {judgement.status for _, judgement in judgements(of("REL-8", dtype), on)}
 
 
 def test_siblings_are_needed() -> None:
