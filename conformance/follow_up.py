@@ -70,7 +70,8 @@ def replay_command(
 ) -> None:
     """Run one case again, explain what came of it, and show a script that reproduces a failure.
 
-    Exit codes are those of `run`: 0 as expected, 1 unexpected.
+    Exit codes are those of `run`: 0 as expected, 1 unexpected. A finding of a run that does not fail again on its
+    subject ends with 3, and with what may be the reason.
     """
     found, _ = _replayed(case, names, shrink, options)
     scripts = [one.reproduce() for one in found]
@@ -83,7 +84,17 @@ def replay_command(
             else:
                 _show_passed(one)
     _write(list(zip(found, scripts, strict=True)), script, report)
+    _require_reproduced(found)
     sys.exit(0 if all(one.is_expected for one in found) else 1)
+
+
+def _require_reproduced(found: Sequence[Replayed]) -> None:
+    """Tell what shows at times only; raise NotReproduced where what a run said does not show at all."""
+    for one in found:
+        if one.is_reproduced and one.runs > 1:
+            errors.print(f"It showed at run {one.runs}: the same call does not always come out alike", markup=False)
+    if lost := [one.why_gone for one in found if not one.is_reproduced]:
+        raise NotReproduced("does not reproduce: " + "\n".join(lost))
 
 
 @click.command(name="freeze")
@@ -185,6 +196,9 @@ def _as_data(one: Replayed, reproducer: Reproducer) -> dict[str, Any]:
         "subject": one.subject,
         "version": one.version,
         "expected": one.is_expected,
+        "reproduced": one.is_reproduced,
+        "runs": one.runs,
+        "why_not_reproduced": one.why_gone or None,
         "finding": one.finding,
         "verdicts": verdicts,
         "script": reproducer.text or None,

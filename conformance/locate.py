@@ -15,7 +15,7 @@ from ..reports.findings import replay_line
 from ..reports.records import Finding, Run, SubjectInfo
 from ..reports.verdict import plural
 from ..specs.call import decode_call
-from ..specs.case import Case
+from ..specs.case import Case, Status
 from ..specs.errors import UsageError, VectorError, nearest
 from ..specs.nll_loss import large
 from ..specs.nll_loss.clauses import clauses
@@ -23,8 +23,19 @@ from ..specs.nll_loss.frozen import Vector, parse, vectors
 from ..specs.nll_loss.generate import case_of_call, experiment
 from . import explain
 
+FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 _LISTED = 20
 _EXPERIMENTS = ("PURE", "REL")  # families of clauses that several calls decide
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a run said of a case that failed: which clauses, in which version, and by which command, begun when."""
+
+    failed: tuple[str, ...]
+    version: str
+    command: str
+    started: str  # ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class Located:
     """A case in a form that crosses process boundaries, arrangements in memory included, and whom it is about.
 
     `subject` is empty for a vector, which is about everybody; `key` is the name by which -b finds its backend.
+    `recorded` tells of a finding that failed, and is None for all else.
     """
 
     call: dict[str, Any]  # specs.call.encode_call
@@ -41,6 +53,7 @@ class Located:
     experiment: str = ""
     subject: str = ""
     key: str = ""
+    recorded: Recorded | None = None
 
     def case(self) -> Case:
         """The case, with the oracle's expectation; raises VectorError when its call cannot be decoded."""
@@ -124,9 +137,19 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
     for run, one in sorted(found, key=lambda pair: pair[1].expected):
         known = tuple(id for id in one.clauses if id in clauses())
         several = next((id for id in known if clauses()[id].family in _EXPERIMENTS), "")
-        located = Located(one.call, one.family, one.origin, known, several, one.subject, _key(run, one.subject))
+        located = Located(
+            one.call, one.family, one.origin, known, several, one.subject, _key(run, one.subject), _said(run, one)
+        )
         cases.setdefault((one.subject, several), located)
     return list(cases.values())
+
+
+def _said(run: Run, finding: Finding) -> Recorded | None:
+    """What the run said of a finding that failed."""
+    if finding.status not in FAILED:
+        return None
+    version = next((info.version for info in run.header.subjects if info.name == finding.subject), "")
+    return Recorded(finding.clauses, version, run.header.command, run.header.started)
 
 
 def _key(run: Run, subject: str) -> str:

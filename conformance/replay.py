@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Self
 
 from ..adapters import user
 from ..reports.records import Finding
+from ..reports.verdict import plural
 from ..specs.call import FLOAT_DTYPES, Outcome, Unsupported, encode_call
 from ..specs.case import Case, Status
 from ..specs.errors import UsageError
@@ -17,12 +21,13 @@ from ..specs.nll_loss.clauses import clauses
 from . import explain, ledger, plan
 from .judge import Judgement, Traits
 from .ledger import Divergence, Resolved
-from .locate import Located
+from .locate import FAILED, Located
 from .plan import Selection
 from .reproducer import Fault, Reproducer, reproducer
 from .rerun import Child, Hello
 
-FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+# A finding that does not show the first time is run again so often, within so many seconds.
+_AGAIN, _AGAIN_SECONDS = 9, 20.0
 # Clauses that say what is special about a call stand before those that every call exercises.
 _TELLING = ("PURE", "REL", "LAYOUT", "ERR", "GRAD", "IGN", "WEIGHT", "SPECIAL", "ACC", "VALUE", "DTYPE", "SHAPE")
 
@@ -54,6 +59,16 @@ class Replayed:
     verdicts: tuple[Resolved, ...]
     rows: tuple[Divergence, ...]  # known divergences that expect some of the verdicts
     device: str
+    why_gone: str = ""  # why a recorded failure does not show again; empty if it does, or there is none
+    runs: int = 1  # how many it took to show it
+
+    @property
+    def is_reproduced(self) -> bool:
+        """Whether some clause fails again that a finding about this subject says failed."""
+        recorded = self.located.recorded
+        if recorded is None or self.subject != self.located.subject:
+            return True
+        return bool(set(recorded.failed) & set(self.failed))
 
     @property
     def is_expected(self) -> bool:
@@ -179,8 +194,42 @@ def replay(cases: Sequence[Located], names: Sequence[str], settings: Settings) -
             for located, name in pairs:
                 for subject in session.subjects(name):
                     if (key, subject, located.experiment) not in replayed:
-                        replayed[key, subject, located.experiment] = session.run(located, subject)
+                        replayed[key, subject, located.experiment] = _insist(session, located, subject)
     return list(replayed.values())
+
+
+def _insist(session: Session, located: Located, subject: str) -> Replayed:
+    """Run a case; what a run said of it is looked for several times, and its absence explained."""
+    first = found = session.run(located, subject)
+    end, runs = time.monotonic() + _AGAIN_SECONDS, 1
+    while not found.is_reproduced and runs <= _AGAIN and time.monotonic() < end:
+        found, runs = session.run(located, subject), runs + 1
+    if found.is_reproduced:
+        return dataclasses.replace(found, runs=runs)
+    return dataclasses.replace(first, why_gone=_why_gone(first, runs), runs=runs)
+
+
+def _why_gone(found: Replayed, runs: int) -> str:
+    """Why a failure that is on record may not show again, and what to do."""
+    recorded = found.located.recorded
+    assert recorded is not None
+    head = (
+        f"{', '.join(recorded.failed[:3])} failed on {found.subject} in the run, and not in {plural(runs, 'run')} now"
+    )
+    if recorded.version != found.version:
+        return f"{head}: the run had {found.backend} {recorded.version}, and here is {found.version}"
+    if user.SIGN in found.key:
+        file = Path(user.parse(found.key).module)
+        started = datetime.datetime.fromisoformat(recorded.started).timestamp()
+        if file.is_file() and file.stat().st_mtime > started:
+            return (
+                f"{head}: {file.name} was changed since, so it may be mended; check it again with: {recorded.command}"
+            )
+    return (
+        f"{head}: there, other calls came before it in the same process, and here it runs alone. What they leave "
+        f"behind may matter (state, memory, threads). Run the family again with: {recorded.command} "
+        f"--family {found.case.family}"
+    )
 
 
 def _subjects(located: Located, names: Sequence[str]) -> Iterable[tuple[str, str]]:

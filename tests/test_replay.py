@@ -388,6 +388,47 @@ def test_on_another_function_a_recorded_call_passes(checked: Path) -> None:
     assert "as expected: numpy, pass" in done.stdout
 
 
+STATEFUL = """
+from lossparity.adapters.numpy import nll_loss
+
+calls = []
+
+def loss(*arguments, **options):
+    calls.append(None)
+    return nll_loss(*arguments, **options) * (2 if len(calls) > {calls} else 1)
+"""
+
+
+def test_what_does_not_show_again_is_not_acquitted(tmp_path: Path) -> None:
+    """A fault of the hundredth call on: alone the call passes, and replay says so, with 3; mended, it says that."""
+    (tmp_path / "mine.py").write_text(STATEFUL.format(calls=100), encoding="utf-8")
+    arguments = ("--framework", "numpy", "--family", "value", "--dtypes", "float32", "-n", "1", "-x")
+    done = lossparity("check", "mine.py:loss", *arguments, folder=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    name = next(line.split()[-1] for line in done.stdout.splitlines() if "lossparity replay" in line)
+    done = lossparity("replay", name, folder=tmp_path)
+    assert (done.returncode, "pass" in done.stdout) == (3, True), done.stdout + done.stderr
+    assert "does not reproduce: " in done.stderr
+    assert "not in 10 runs now: there, other calls came before it in the same process" in done.stderr
+    assert f"lossparity check mine.py:loss {' '.join(arguments)} --family value" in done.stderr
+    (tmp_path / "mine.py").write_text(STATEFUL.format(calls=10_000), encoding="utf-8")
+    done = lossparity("replay", name, folder=tmp_path)
+    assert (done.returncode, "mine.py was changed since" in done.stderr) == (3, True), done.stdout + done.stderr
+
+
+def test_what_shows_at_times_is_looked_for(tmp_path: Path) -> None:
+    """Every third call is wrong, from the second one on."""
+    text = STATEFUL.format(calls=0).replace("len(calls) > 0", "len(calls) % 3 == 2")
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    arguments = ("--framework", "numpy", "--family", "value", "--dtypes", "float32", "-n", "1", "-x")
+    done = lossparity("check", "mine.py:loss", *arguments, folder=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    name = next(line.split()[-1] for line in done.stdout.splitlines() if "lossparity replay" in line)
+    done = lossparity("replay", name, "--json", folder=tmp_path)
+    (one,) = json.loads(done.stdout)
+    assert (done.returncode, one["reproduced"], one["runs"]) == (1, True, 2), done.stderr
+
+
 def test_a_function_that_is_gone_is_asked_for(checked: Path, tmp_path: Path) -> None:
     lines = (checked / "reports-out" / "records.jsonl").read_text(encoding="utf-8").splitlines()
     moved = [lines[0].replace(str(checked), "/nowhere"), *lines[1:]]
