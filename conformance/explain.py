@@ -15,7 +15,18 @@ from ..reports.findings import arrays_of, replay_line
 from ..reports.records import ClauseInfo, Finding, Record, Tally
 from ..specs.accuracy import Grade, Reduction
 from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
-from ..specs.case import Case, Elementwise, Gradient, Limit, Raises, Returns, Stack, Unjudgeable, Unspecified
+from ..specs.case import (
+    Case,
+    Elementwise,
+    Gradient,
+    Limit,
+    Prescribed,
+    Raises,
+    Returns,
+    Stack,
+    Unjudgeable,
+    Unspecified,
+)
 from ..specs.exact import round_to
 from ..specs.nll_loss.clauses import Clause
 from .judge import SYMPTOMS, Judgement
@@ -113,25 +124,43 @@ def observed(outcome: Outcome, judgement: Judgement) -> str:
 def exact(case: Case, judgement: Judgement) -> str:
     """What the specification demands."""
     match case.expectation:
-        case Raises(categories, poisoned):
-            traced = "" if poisoned is None else " (traced code may return NaN instead)"
-            return f"an error of category {' or '.join(sorted(categories))}{traced}"
+        case Raises(categories, None):
+            return _error(categories)
+        case Raises(categories, Returns(shape, _, value)):  # where traced code returned something, and not NaN alone
+            is_other = judgement.where and judgement.symptom not in ("", "not_raised")
+            due = f"; here {_due(value, shape, judgement.where)}" if is_other else ""
+            return f"{_error(categories)} (traced code may return NaN instead, where a target does not exist{due})"
         case Unspecified():
             return "left open"
-        case Returns(shape, _, Elementwise() as prescribed):
-            return f"{_value(prescribed.value, judgement.where)} of shape {list(shape)}"
-        case Returns(_, _, Reduction() as reduction):
-            return _exact_reduction(reduction)
-        case Returns(_, _, Limit() as limit):
-            return " or ".join(sorted(limit.allowed))
-        case Returns(_, _, Unjudgeable(why)):
-            return f"anything: {why}"
-        case Returns(shape, _, Gradient() as gradient):
-            return _exact_gradient(gradient, shape, judgement.where)
-        case Returns(_, _, Stack(parts)):
-            return f"{len(parts)} answers, each as for a call of its own"
+        case Returns(shape, _, value):
+            return _due(value, shape, judgement.where)
         case other:
             raise TypeError(f"no words for {other}")
+
+
+def _error(categories: frozenset[str]) -> str:
+    return f"an error of category {' or '.join(sorted(categories))}"
+
+
+def _due(prescribed: Prescribed, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
+    """The value that is due, at one element if that is known."""
+    match prescribed:
+        case Elementwise(value):
+            return f"{_value(value, where)} of shape {list(shape)}"
+        case Reduction():
+            return _exact_reduction(prescribed)
+        case Limit(allowed):
+            return " or ".join(sorted(allowed))
+        case Unjudgeable(why):
+            return f"anything: {why}"
+        case Gradient():
+            return _exact_gradient(prescribed, shape, where)
+        case Stack(parts) if where:
+            return f"as for call {where[0]} of the batch alone, {_due(parts[where[0]], shape[1:], where[1:])}"
+        case Stack(parts):
+            return f"{len(parts)} answers, each as for a call of its own"
+        case _:
+            assert_never(prescribed)
 
 
 def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
@@ -148,6 +177,8 @@ def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
 
 
 def _distance(grade: Grade) -> str:
+    if grade.certified:
+        return f"{grade.ulps:.3g} ulp; these numbers add up exactly in any order: only the result may be rounded"
     ratio = f"{grade.utilisation:.3g} of the required bound {grade.bound:.3g}"
     return f"{grade.ulps:.3g} ulp, {ratio}, class {grade.level}"
 

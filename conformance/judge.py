@@ -35,6 +35,7 @@ from ..specs.case import (
     Elementwise,
     Gradient,
     Limit,
+    Prescribed,
     Raises,
     Returns,
     Stack,
@@ -56,7 +57,7 @@ SYMPTOMS = {
     "nan": "NaN where a number is due",
     "inf": "an infinity where a number is due, beyond even the format's own precision",
     "overflow": "an infinity or NaN where the required accumulator would not have overflowed",
-    "number": "a number where NaN or an infinity is due",
+    "number": "a number where NaN, an infinity or 0 is due",
     "value": "a number outside the bound of the format's own precision in any order",
     "inaccurate": "a number within the format's own precision but outside the required bound",
     "deep": "within the required bound, beyond that of a logarithmic summation tree",
@@ -208,9 +209,7 @@ def _look_at_value(expected: Returns, value: Array, traits: Traits) -> _Look:
     return _Look({"shape": PASS, "dtype": PASS, **look.aspects}, look.symptom, look.grade, look.where)
 
 
-def _look_at(
-    prescribed: Elementwise | Reduction | Limit | Unjudgeable | Gradient | Stack, value: Array, arithmetic: Arithmetic
-) -> _Look:
+def _look_at(prescribed: Prescribed, value: Array, arithmetic: Arithmetic) -> _Look:
     match prescribed:
         case Elementwise():
             return _elementwise(prescribed, value, arithmetic)

@@ -99,13 +99,16 @@ class Unjudgeable:
     why: str
 
 
+Prescribed = Elementwise | Reduction | Limit | Unjudgeable | Gradient | Stack
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Returns:
     """The call must return this shape, and this dtype (the input's), with this value."""
 
     shape: tuple[int, ...]
     dtype: str
-    value: Elementwise | Reduction | Limit | Unjudgeable | Gradient | Stack
+    value: Prescribed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.conformance import heartbeat
+from lossparity.conformance import explain, heartbeat
 from lossparity.conformance.experiments import Bench
 from lossparity.conformance.judge import SYMPTOMS, Traits, judge
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_of
-from lossparity.specs.case import Case, Status
+from lossparity.specs.case import Case, Raises, Returns, Stack, Status
+from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import judged_calls
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
@@ -153,3 +154,30 @@ def test_heartbeats_are_all_felt() -> None:
     assert heartbeat.survivors(total, returned(10.0), bench()) == []
     error = simple("mean", target=np.array([0, 2, 1]))
     assert not heartbeat.survives_an_error_case(error, "float32", Traits(traced=True))
+
+
+def test_what_is_due_elsewhere_is_not_told_as_a_missing_error() -> None:
+    """One call of a batch has a target that does not exist; what is wrong is another position."""
+    case = next(
+        case
+        for case in corpus("error", "float32", "quick", 0)
+        if case.origin.endswith("batch") and case.call.reduction == "none"
+    )
+    assert isinstance(case.expectation, Raises)
+    assert isinstance(case.expectation.poisoned, Returns)
+    stack = case.expectation.poisoned.value
+    assert isinstance(stack, Stack)
+    value = np.stack([part.value for part in stack.parts])
+    assert judge(case, Returned(value), Traits()).status is PASS
+    where = tuple(np.argwhere(~np.isnan(value))[0].tolist())
+    due, value[where] = value[where], 9
+    said = explain.exact(case, judge(case, Returned(value), Traits()))
+    assert "an error of category index (traced code may return NaN instead" in said
+    assert f"here as for call {where[0]} of the batch alone" in said
+    assert f"= {due.item()!r} " in said
+
+
+def test_no_tolerance_is_told_where_there_is_none() -> None:
+    case = simple("sum")
+    judgement = judge(case, returned(10.0001), Traits())
+    assert "these numbers add up exactly in any order" in explain.distance(judgement, case, returned(10.0001))

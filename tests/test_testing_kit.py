@@ -146,7 +146,7 @@ def test_partial_functions_and_objects_are_functions_too() -> None:
 def test_a_failure_can_be_mended_from_its_message_alone() -> None:
     message = failure(on_numpy(my_losses.mean_over_all, families="value"), "value-float32")
     first, second, *_ = message.splitlines()
-    assert first.startswith("IGN-2: A number where NaN or an infinity is due. ")  # a summary shows this line
+    assert first.startswith("IGN-2: A number where NaN, an infinity or 0 is due. ")  # a summary shows this line
     assert " calls unexpected" in first
     assert "profile quick, seed 0" in second
     for words in (
