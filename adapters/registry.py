@@ -10,7 +10,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from importlib import metadata
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from ..specs.errors import AdapterUnavailable, UsageError, nearest
 from . import user
@@ -44,6 +46,23 @@ def backend(name: str) -> Backend:
     if ":" in name:
         return _from_path(name)
     raise UsageError(f"no backend {name!r}; {nearest(name, names())} (or package.module:object)")
+
+
+def home(name: str) -> Traversable | None:
+    """The folder of the module that defines a backend, where its known divergences lie; None for a user's function.
+
+    Takes the names that `backend` takes, and imports no more than that does.
+    """
+    if user.SIGN in name:
+        return None
+    if name in BUILT_IN:
+        return resources.files(__package__ or "").joinpath(name)
+    backend(name)  # imports the module, or says why it does not
+    modules = [entry.module for entry in metadata.entry_points(group=ENTRY_POINTS) if entry.name == name]
+    module = importlib.import_module(modules[0] if modules else name.partition(":")[0])
+    if module.__package__:
+        return resources.files(module.__package__)
+    return Path(module.__file__).parent if module.__file__ else None
 
 
 def is_installed(backend: Backend) -> bool:

@@ -26,7 +26,7 @@ from ..specs.case import Status
 from ..specs.nll_loss.clauses import clauses
 from . import breadcrumb, floors, machine, plan
 from .isolation import environment
-from .ledger import Divergence
+from .ledger import Divergence, condition
 from .plan import Selection
 from .plugin import PROPERTY
 from .runner import VECTORS, ItemSpec
@@ -305,15 +305,9 @@ def _divergence(row: Divergence) -> records.DivergenceInfo:
         explanation=row.explanation,
         references=row.references,
         reproducer=row.reproducer,
-        selector=", ".join(f"{fact} {_condition(wanted)}" for fact, wanted in row.selector.items()),
+        selector=", ".join(f"{fact} {condition(wanted)}" for fact, wanted in row.selector.items()),
         vector=row.vector,
     )
-
-
-def _condition(wanted: Any) -> str:
-    if isinstance(wanted, dict):
-        return " and ".join(f"{sign} {operand}" for sign, operand in wanted.items())
-    return f"in {wanted}" if isinstance(wanted, list) else f"= {wanted}"
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from ..specs.case import (
 from ..specs.exact import round_to
 from ..specs.nll_loss.clauses import Clause
 from .judge import SYMPTOMS, Judgement
+from .ledger import Resolved
 
 _ELEMENTS = 8  # of an array that are spelt out
 _LONGEST = 300  # characters of an exception's message
@@ -99,9 +100,10 @@ def because(judgement: Judgement, outcome: Outcome) -> str:
     return sentence[0].upper() + sentence[1:] + more + "."
 
 
-def fixed(divergence: str | None) -> str:
+def fixed(resolved: Resolved) -> str:
     """One sentence about a call that passes unexpectedly."""
-    return f"Passes, although the known divergence {divergence} says that it always fails: is it fixed?"
+    says = "says that it always fails" if resolved.always else "is shown by this very vector"
+    return f"Passes, although the known divergence {resolved.divergence} {says}: is it fixed?"
 
 
 def observed(outcome: Outcome, judgement: Judgement) -> str:

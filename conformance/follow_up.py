@@ -15,6 +15,7 @@ from ..specs.case import Status
 from ..specs.errors import NotReproduced
 from ..specs.nll_loss.clauses import clauses
 from . import explain, freeze, issue, plan
+from .ledger import BESIDE
 from .locate import locate
 from .replay import Replayed, Session, Settings, replay
 from .reproducer import Reproducer
@@ -116,15 +117,16 @@ def freeze_command(
     with Session(failed[0].key, settings) as session:
         one = freeze.smaller(session, failed[0]) if shrink else failed[0]
         vector = freeze.freeze(session, one, id, comment)
-    where = "standard output"
+    where, more = "standard output", ""
     if out is None:
         click.echo(freeze.render([freeze.as_data(vector)]), nl=False)
     else:
         freeze.append(vector, out)
         where = str(out)
+        more = f'\nIn a file of known divergences beside it: vector = "{out.name}{BESIDE}{vector.id}"'
     errors.print(
         f"vector {vector.id}, in {where}: {', '.join(vector.clauses)} fail on {one.subject}, seen again\n"
-        f"  {one.case.call.describe()}",
+        f"  {one.case.call.describe()}{more}",
         markup=False,
         soft_wrap=True,
     )

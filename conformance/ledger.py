@@ -3,39 +3,30 @@
 A row's selector is a conjunction of comparisons on facts of the call (`lossparity.specs.nll_loss.facts`), never
 code. Calls inside it still run; what they may do is bounded by the signature (which symptoms) and the fallback
 (what must hold all the same). A row whose pinned vector no longer fails is as unexpected as a new failure.
+`lossparity.conformance.rows` reads them from files.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from ..specs.case import Case, Facts, Status, Verdict
-from ..specs.errors import LedgerError, nearest
 from ..specs.nll_loss.clauses import clauses
-from ..specs.nll_loss.facts import MEANINGS
-from ..specs.tables import load_table
-from .judge import SYMPTOMS, Judgement
+from ..specs.nll_loss.frozen import Vector, case_of, item_dtype
+from .judge import Judgement
 
-CAUSES = ("bug", "by_design", "not_implemented", "adapter_gap")
-FALLBACKS = {
-    "nothing": "anything within the signature",
-    "own_precision": "within what the format's own precision can do in any order; where that says nothing, right in "
-    "sign and not more than twice too large",
-    "undecided": "the format's own precision does not decide the value, and the selector says why",
-    "raises": "the call raises a Python exception",
-}
-MODES = ("always", "sometimes")
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+REFERENCE = "@"  # in front of another fact's name, in a selector
+NONE = REFERENCE + "None"  # what a selector calls Python's None, which TOML has no word for
+BESIDE = "#"  # between a file beside the row's own and the id of a vector in it
+COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -47,55 +38,114 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Divergence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One known departure of an implementation from the specification."""
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One known departure of an implementation from the specification, as a file holds it."""
 
     id: str
     title: str
     subjects: tuple[str, ...]
     clauses: tuple[str, ...]  # "*": every clause of the call
-    selector: dict[str, Any]  # fact -> value, list of values, or {operator: value or "@fact"}
+    selector: dict[str, Any]  # fact -> value, list of values, or {operator: value}; a value may be "@fact" or "@None"
     signature: tuple[str, ...]
     fallback: str
     mode: str
     cause: str
     explanation: str
     reproducer: str
-    vector: str
+    vector: str  # its id, or file.json#id beside the row's file
     references: tuple[str, ...] = ()
     versions: str = ""  # of the backend, e.g. ">=2.0,<3"
+    machinery: bool = False  # the fault lies in how the framework differentiates or maps, whatever the function
+
+
+class Divergence(Row, frozen=True, kw_only=True):
+    """A row with the vector that is pinned to it.
+
+    `borrowed`: it is a framework's, and expected of a user's function on it, which may well avoid it.
+    """
+
+    pinned: Vector
+    borrowed: bool = False
+
+    @property
+    def origin(self) -> str:
+        """The origin of the case that its vector makes."""
+        return f"vector {self.vector}"
+
+    @property
+    def case(self) -> Case:
+        """The case that its vector makes."""
+        return case_of(self.pinned, self.vector)
 
     def selects(self, facts: Facts) -> bool:
         """Whether the call with these facts is one that this row speaks of."""
-        return all(_holds(facts, name, wanted) for name, wanted in self.selector.items())
+        return self.misses(facts) is None
+
+    def misses(self, facts: Facts) -> str | None:
+        """The first fact that keeps a call out of the selector; None if it is inside."""
+        return next((name for name, wanted in self.selector.items() if not _holds(facts, name, wanted)), None)
 
     def concerns(self, clause: str) -> bool:
         """Whether this row expects that clause to fail."""
         return "*" in self.clauses or clause in self.clauses
+
+    def lend(self, framework: str, subject: str) -> Divergence:
+        """The row as it is expected of a user's function, which may pass wherever the framework's own does not."""
+        return msgspec.structs.replace(
+            self,
+            subjects=(subject,),
+            mode="sometimes",
+            title=f"of {framework} itself: {self.title}",
+            explanation=f"The fault is {framework}'s, and met by functions that it differentiates. {self.explanation}",
+            borrowed=True,
+        )
 
 
 def _holds(facts: Facts, name: str, wanted: Any) -> bool:
     try:
         value = facts[name]
         if isinstance(wanted, list):
-            return value in wanted
+            return value in _operand(facts, wanted)
         if not isinstance(wanted, dict):
-            return bool(value == wanted)
-        return all(_COMPARE[sign](value, _operand(facts, operand)) for sign, operand in wanted.items())
+            return bool(value == _operand(facts, wanted))
+        return all(_compares(sign, value, _operand(facts, operand)) for sign, operand in wanted.items())
     except KeyError:  # the call has no such fact, e.g. M of a call with a wrong shape
         return False
 
 
+def _compares(sign: str, value: Any, operand: Any) -> bool:
+    try:
+        return bool(COMPARE[sign](value, operand))
+    except TypeError:  # a reduction that is None is neither more nor less than a number
+        return False
+
+
 def _operand(facts: Facts, operand: Any) -> Any:
-    return facts[operand[1:]] if isinstance(operand, str) and operand.startswith("@") else operand
+    """What an operand stands for; raises KeyError for a fact that the call does not have."""
+    if isinstance(operand, list):
+        return [_operand(facts, one) for one in operand]
+    if isinstance(operand, str) and operand.startswith(REFERENCE):
+        return None if operand == NONE else facts[operand.removeprefix(REFERENCE)]
+    return operand
+
+
+def condition(wanted: Any) -> str:
+    """What a selector wants of a fact, in words."""
+    if isinstance(wanted, dict):
+        return " and ".join(f"{sign} {operand}" for sign, operand in wanted.items())
+    return f"in {wanted}" if isinstance(wanted, list) else f"= {wanted}"
 
 
 class Resolved(NamedTuple):
-    """A verdict, and whether it is the expected one; `divergence` is the row that expects it."""
+    """A verdict, and whether it is the expected one; `divergence` is the row that expects it, or that it belies.
+
+    `always` is whether that row expects it of every call in its selector, and not of its own vector alone.
+    """
 
     verdict: Verdict
     expected: bool
     divergence: str | None
+    always: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,24 +161,33 @@ class Ledger:
     def resolve(self, case: Case, judgement: Judgement, strict: bool) -> tuple[Resolved, ...]:
         """Compare each verdict of a call with what the rows expect of it.
 
-        A row that may pass sometimes must still fail, under one of its clauses, on the vector pinned to it.
+        A row that may pass sometimes must still show, under one of its clauses, on the vector pinned to it.
         """
         rows = self.matching(case.facts)
         if not rows:
             return _resolve_without_rows(judgement.verdicts, strict)
         resolved = [_resolve(verdict, judgement, rows, strict) for verdict in judgement.verdicts]
-        pinned = (row for row in rows if case.origin == f"vector {row.vector}")
-        for row in pinned:
+        for row in (row for row in rows if case.origin == row.origin and not row.borrowed):
             if not any(one.divergence == row.id for one in resolved):
                 resolved = [_missed(one, row) for one in resolved]
         return tuple(resolved)
 
+    def vector_cases(self, dtype: str) -> Iterator[Case]:
+        """The rows' own vectors, which do not come with the suite, of one dtype."""
+        own = {row.vector: row for row in self.rows if BESIDE in row.vector and item_dtype(row.pinned) == dtype}
+        return (row.case for row in own.values())
+
+
+NOTHING_KNOWN = Ledger(())
+
 
 def _missed(resolved: Resolved, row: Divergence) -> Resolved:
-    """A verdict on a pinned vector that does not show its row any more."""
-    if row.concerns(resolved.verdict.clause) and resolved.verdict.status is Status.PASS:
-        return Resolved(resolved.verdict, False, row.id)
-    return resolved
+    """A verdict on a pinned vector that does not show its row any more: it passes, or fails in another way."""
+    if not row.concerns(resolved.verdict.clause):
+        return resolved
+    if resolved.verdict.status is Status.PASS:
+        return Resolved(resolved.verdict, False, row.id, row.mode == "always")
+    return Resolved(resolved.verdict, False, None) if resolved.verdict.status is Status.FAIL else resolved
 
 
 @functools.lru_cache(maxsize=1 << 12)
@@ -153,11 +212,10 @@ def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...
         for row in concerned:
             if judgement.symptom in row.signature and _falls_back(row, judgement):
                 return Resolved(verdict, True, row.id)
-        return Resolved(verdict, False, None)
     if verdict.status is Status.PASS:
         for row in concerned:
             if row.mode == "always":
-                return Resolved(verdict, False, row.id)
+                return Resolved(verdict, False, row.id, always=True)
     return _resolve_alone(verdict, strict)
 
 
@@ -171,34 +229,6 @@ def _falls_back(row: Divergence, judgement: Judgement) -> bool:
     return row.fallback == "nothing" or judgement.symptom == "raised"
 
 
-# --- loading ---------------------------------------------------------------------------------------------
-
-
-def shipped(backend: str) -> str | None:
-    """The text of a built-in adapter's divergences, None when it has none."""
-    file = resources.files("lossparity.adapters").joinpath(backend, "divergences.toml")
-    return file.read_text(encoding="utf-8") if file.is_file() else None
-
-
-def load(text: str, where: str, subjects: Iterable[str], vectors: Iterable[str]) -> tuple[Divergence, ...]:
-    """Rows of one divergences file; raises LedgerError naming file, row and reason."""
-    rows = load_table(text, "divergence", Divergence, where, LedgerError)
-    subjects, vectors = tuple(subjects), frozenset(vectors)
-    for row in rows:
-        if problem := _problem(row, subjects, vectors):
-            raise LedgerError(f"{where}: row {row.id}: {problem}")
-    return tuple(rows)
-
-
-def load_file(path: Path, subjects: Iterable[str], vectors: Iterable[str]) -> tuple[Divergence, ...]:
-    """Rows of a divergences file on disk; raises LedgerError when it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}; name a TOML file of [[divergence]] rows") from error
-    return load(text, str(path), subjects, vectors)
-
-
 def for_subject(rows: Iterable[Divergence], subject: str, version: str) -> Ledger:
     """The rows that concern a subject in this version of its backend."""
     return Ledger(tuple(row for row in rows if subject in row.subjects and _in_range(row.versions, version)))
@@ -206,45 +236,3 @@ def for_subject(rows: Iterable[Divergence], subject: str, version: str) -> Ledge
 
 def _in_range(versions: str, version: str) -> bool:
     return Version(version.split("+")[0]) in SpecifierSet(versions, prereleases=True)
-
-
-def _problem(row: Divergence, subjects: tuple[str, ...], vectors: frozenset[str]) -> str | None:
-    """What is wrong with a row, or None."""
-    words: list[tuple[str, Iterable[str], Iterable[str]]] = [
-        ("subject", row.subjects, subjects),
-        ("clause", row.clauses, (*clauses(), "*")),
-        ("symptom", row.signature, SYMPTOMS),
-        ("fact", row.selector, MEANINGS),
-        ("cause", (row.cause,), CAUSES),
-        ("fallback", (row.fallback,), FALLBACKS),
-        ("mode", (row.mode,), MODES),
-        ("vector", (row.vector,), vectors),
-    ]
-    for kind, used, known in words:
-        known = tuple(known)
-        for word in used:
-            if word not in known:
-                return f"unknown {kind} {word!r}; {nearest(word, known)}"
-    if not row.subjects or not row.clauses or not row.signature:
-        return "subjects, clauses and signature must each name at least one"
-    if row.cause == "bug" and not (row.references or row.reproducer):
-        return "a bug needs a public reference or a reproducer"
-    return _operator_problem(row.selector) or _version_problem(row.versions)
-
-
-def _operator_problem(selector: Mapping[str, Any]) -> str | None:
-    for fact, wanted in selector.items():
-        for sign, operand in wanted.items() if isinstance(wanted, dict) else ():
-            if sign not in _COMPARE:
-                return f"unknown operator {sign!r} on {fact}; {nearest(sign, _COMPARE)}"
-            if isinstance(operand, str) and operand.startswith("@") and operand[1:] not in MEANINGS:
-                return f"unknown fact {operand!r}; {nearest(operand[1:], MEANINGS)}"
-    return None
-
-
-def _version_problem(versions: str) -> str | None:
-    try:
-        SpecifierSet(versions)
-    except InvalidSpecifier:
-        return f"versions {versions!r} is not a version specifier such as '>=2.0,<3'"
-    return None

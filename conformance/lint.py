@@ -9,7 +9,7 @@ from ..specs.errors import LossparityError, SpecError, nearest
 from ..specs.nll_loss import frozen, large
 from ..specs.nll_loss.clauses import clauses, flags
 from ..specs.nll_loss.corpus import FAMILIES, corpus
-from . import floors, ledger
+from . import floors, rows
 from .mutants import zoo
 
 
@@ -23,10 +23,13 @@ def problems() -> Iterator[str]:
         for vector in frozen.vectors().values():
             yield from frozen.problems(vector)
             yield from _evidence_problems(vector)
-        for backend in registry.BUILT_IN:
-            yield from _ledger_problems(backend)
     except LossparityError as error:
         yield str(error)
+    for backend in registry.BUILT_IN:
+        try:
+            rows.brought_along(backend, SUBJECTS[backend])
+        except LossparityError as error:
+            yield str(error)
 
 
 def require_consistent() -> None:
@@ -38,10 +41,10 @@ def require_consistent() -> None:
 
 def counted() -> str:
     """What was checked, in numbers."""
-    rows = sum(len(_rows(backend)) for backend in registry.BUILT_IN)
+    known = sum(len(rows.brought_along(backend, SUBJECTS[backend])) for backend in registry.BUILT_IN)
     return (
         f"{len(clauses())} clauses, {len(flags())} flags, {len(frozen.vectors())} vectors, {len(zoo.mutants())} "
-        f"mutants and {rows} known divergences are consistent."
+        f"mutants and {known} known divergences are consistent."
     )
 
 
@@ -99,22 +102,6 @@ def _evidence_problems(vector: frozen.Vector) -> Iterator[str]:
             yield f"vector {vector.id}: kills {name!r}, which is no mutant; {nearest(name, known)}"
     if not vector.kills and not vector.why:
         yield f"vector {vector.id}: names no mutant that it kills, and no reason `why` it is here"
-
-
-def _ledger_problems(backend: str) -> Iterator[str]:
-    for row in _rows(backend):
-        case = frozen.case_of(frozen.vectors()[row.vector])
-        if not row.selects(case.facts):
-            yield f"adapters/{backend}/divergences.toml: row {row.id}: its vector {row.vector} is outside its selector"
-        if not set(case.clauses) & set(row.clauses) and "*" not in row.clauses:
-            yield f"adapters/{backend}/divergences.toml: row {row.id}: its vector exercises none of its clauses"
-
-
-def _rows(backend: str) -> tuple[ledger.Divergence, ...]:
-    text = ledger.shipped(backend)
-    if text is None:
-        return ()
-    return ledger.load(text, f"adapters/{backend}/divergences.toml", SUBJECTS[backend], frozen.vectors())
 
 
 # Names of the built-in subjects, for checking ledgers without importing a framework; a test compares them.

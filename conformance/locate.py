@@ -22,6 +22,7 @@ from ..specs.nll_loss.clauses import clauses
 from ..specs.nll_loss.frozen import Vector, parse, vectors
 from ..specs.nll_loss.generate import case_of_call, experiment
 from . import explain
+from .ledger import BESIDE
 
 FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 _LISTED = 20
@@ -78,12 +79,15 @@ def locate(name: str) -> list[Located]:
             f"no vector or file {place!r}; {nearest(place, vectors())}; or name a file of vectors, or a run's folder "
             "or records.jsonl with #DIGEST behind it"
         )
-    return [of_vector(_vector(path, choice))] if path.suffix == ".json" else _recorded(path, choice)
+    if path.suffix != ".json":
+        return _recorded(path, choice)
+    vector = _vector(path, choice)
+    return [of_vector(vector, f"{path.name}{BESIDE}{vector.id}")]  # as a row beside the file names it
 
 
-def of_vector(vector: Vector) -> Located:
-    """A vector, about nobody in particular."""
-    return Located(vector.call, "vectors", f"vector {vector.id}", vector.clauses, vector.experiment)
+def of_vector(vector: Vector, name: str = "") -> Located:
+    """A vector, about nobody in particular; `name` is its id unless it is not one of ours."""
+    return Located(vector.call, "vectors", f"vector {name or vector.id}", vector.clauses, vector.experiment)
 
 
 def _vector(path: Path, id: str) -> Vector:

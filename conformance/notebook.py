@@ -78,7 +78,7 @@ class Notebook:
         who = {"subject": self.subject, "dtype": self.dtype}
         counts: Counter[tuple[str, str, bool, str | None]] = Counter()
         for resolved, count in self._resolved.items():
-            for (clause, status), expected, row in resolved:
+            for (clause, status), expected, row, _ in resolved:
                 counts[clause, status.value, expected, row] += count
         tallies: list[Record] = [
             Tally(
@@ -99,7 +99,8 @@ class Notebook:
         if not resolved:
             return
         ids = tuple(one.verdict.clause for one in resolved)
-        row = next((one.divergence for one in resolved if one.divergence), None)
+        shown = next((one for one in resolved if one.divergence), resolved[0])
+        row = shown.divergence
         status = resolved[0].verdict.status
         kind = (ids, judgement.symptom, expected, row)
         if self._kept[kind] >= (_KEPT if expected else _KEPT_UNEXPECTED):
@@ -107,7 +108,7 @@ class Notebook:
         self._kept[kind] += 1
         said = explain.because(judgement, outcome)
         if not expected and status is Status.PASS:
-            said = explain.fixed(row)
+            said = explain.fixed(shown)
         words = (
             said,
             explain.observed(outcome, judgement),

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from ..adapters import registry
+from ..adapters import registry, user
 from ..adapters.base import Backend, Subject
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import AdapterUnavailable, NothingRan, UsageError, nearest
 from ..specs.nll_loss import large
 from ..specs.nll_loss.corpus import FAMILIES, PROFILES
-from ..specs.nll_loss.frozen import vectors
-from . import ledger
+from . import rows
 from .ledger import Divergence
 from .runner import VECTORS, ItemSpec, Plan
 
@@ -150,23 +149,29 @@ def start(backend: Backend, device: str) -> list[Subject]:
 
 
 def divergences(selection: Selection) -> list[Divergence]:
-    """The known divergences of the backends that run, and of `--ledger` files, but those to be forgotten.
+    """The known divergences that backends bring along, and those of `--ledger` files, but those to be forgotten.
 
     Raises LedgerError for broken rows, UsageError for an id to forget that does not exist.
     """
     subjects = [name for owned in selection.owners.values() for name in owned]
-    rows: list[Divergence] = []
+    found: list[Divergence] = []
     for backend in choose_backends(selection.backends):
-        built_in = key_of(backend, selection.backends) == backend.name  # and no user's function on it
-        text = ledger.shipped(backend.name) if built_in else None
-        if text is not None:
-            rows += ledger.load(text, f"adapters/{backend.name}/divergences.toml", subjects, vectors())
+        key = key_of(backend, selection.backends)
+        found += machinery(user.parse(key)) if user.SIGN in key else rows.brought_along(key, subjects)
     for file in selection.ledgers:
-        rows += ledger.load_file(Path(file), subjects, vectors())
+        found += rows.load_file(Path(file), subjects)
+    rows.require_distinct(found)
+    known = [row.id for row in found]
     for id in selection.forgotten:
-        if id not in {row.id for row in rows}:
-            raise UsageError(f"no known divergence {id!r} to forget; {nearest(id, [row.id for row in rows])}")
-    return [row for row in rows if row.id not in selection.forgotten]
+        if id not in known:
+            raise UsageError(f"no known divergence {id!r} to forget; {nearest(id, known)}")
+    return [row for row in found if row.id not in selection.forgotten]
+
+
+def machinery(target: user.Target) -> list[Divergence]:
+    """What is known of how a framework differentiates and maps, and so is expected of a user's function on it."""
+    known, eager = rows.brought_along(target.framework, None), registry.backend(target.framework).name
+    return [row.lend(eager, target.subject) for row in known if row.machinery and eager in row.subjects]
 
 
 def items(subjects: Iterable[str], families: Sequence[str] = (), profile: str = DEFAULT_PROFILE) -> list[ItemSpec]:

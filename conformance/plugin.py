@@ -21,10 +21,11 @@ from ..reports.records import Item, Record
 from ..specs.accuracy import Arithmetic
 from ..specs.case import Status
 from ..specs.errors import LossparityError
-from . import breadcrumb, ledger, plan
+from . import breadcrumb, plan
 from .breadcrumb import Trail
 from .isolation import Isolation
 from .judge import Traits
+from .ledger import Divergence, Ledger, for_subject
 from .plan import Selection
 from .runner import ItemSpec, planned_cases, run_item
 
@@ -77,7 +78,7 @@ class Workshop:
         return self._subjects[name]
 
     @cached_property
-    def rows(self) -> list[ledger.Divergence]:
+    def rows(self) -> list[Divergence]:
         """All known divergences of the backends that run."""
         return plan.divergences(self.selection)
 
@@ -98,7 +99,8 @@ class Workshop:
         """Run one item, or note that it is not run because the run was told to stop."""
         backend, subject = self.subject(spec.subject)
         if self.selection.stop and self.trail.is_stopped:
-            return [_not_run(spec, planned_cases(spec, self.selection.plan, subject)[1])], ""
+            known = self._known(spec, backend)
+            return [_not_run(spec, planned_cases(spec, self.selection.plan, subject, known)[1])], ""
         records, unexpected = self._run(spec, backend, subject)
         if self.selection.stop and unexpected:
             breadcrumb.stop(self.trail.folder)
@@ -114,7 +116,7 @@ class Workshop:
             self.selection.plan,
             subject,
             self.traits(subject, spec.dtype),
-            ledger.for_subject(self.rows, spec.subject, backend.version()),
+            self._known(spec, backend),
             self.trail,
             isolation,
             [
@@ -123,6 +125,9 @@ class Workshop:
                 if other_backend is backend and other is not subject
             ],
         )
+
+    def _known(self, spec: ItemSpec, backend: Backend) -> Ledger:
+        return for_subject(self.rows, spec.subject, backend.version())
 
     def close(self) -> None:
         """End child processes."""

@@ -115,7 +115,7 @@ class Replayed:
         if isinstance(self.outcome, Unsupported):
             return "The subject declares that it does not do this."
         if missed := [one for one in self.verdicts if not one.expected and one.verdict.status is Status.PASS]:
-            return explain.fixed(missed[0].divergence)
+            return explain.fixed(missed[0])
         return explain.because(self.judgement, self.outcome)
 
     @property

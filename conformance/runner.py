@@ -26,7 +26,7 @@ from . import checks, experiments, explore, heartbeat
 from .breadcrumb import Trail
 from .isolation import Isolation
 from .judge import Judgement, Traits, judge, with_aspects
-from .ledger import Ledger, Resolved
+from .ledger import NOTHING_KNOWN, Ledger, Resolved
 from .notebook import Notebook
 
 VECTORS = "vectors"  # the family of pinned cases
@@ -98,13 +98,16 @@ class Executor:
         return self(case.call)
 
 
-def planned_cases(spec: ItemSpec, plan: Plan, subject: Subject) -> tuple[Iterable[Case], int]:
+def planned_cases(
+    spec: ItemSpec, plan: Plan, subject: Subject, ledger: Ledger = NOTHING_KNOWN
+) -> tuple[Iterable[Case], int]:
     """The corpus of one item, what of the family's cases is meant for a subject of this cost, and its size."""
     tier = subject.capabilities.tier
     if spec.family == "layout" and "strides" in subject.capabilities.without:
         tier = 1  # a few calls show the reason as well as thousands
     if spec.family == VECTORS:
-        vectors = [case for case in vector_cases(spec.dtype) if case.tier <= tier]
+        known = (*vector_cases(spec.dtype), *ledger.vector_cases(spec.dtype))
+        vectors = [case for case in known if case.tier <= tier]
         return vectors, len(vectors)
     if spec.family == large.FAMILY:
         return large.large_cases(spec.dtype, plan.seed, tier), large.large_size(spec.dtype, tier)
@@ -139,7 +142,7 @@ def run_item(
     work = Work(spec, plan, Executor(subject, traits, isolation, trail, siblings), ledger, trail)
     start, compiled = time.perf_counter(), subject.compilations()
     STOPWATCH.start()
-    cases, planned = planned_cases(spec, plan, subject)
+    cases, planned = planned_cases(spec, plan, subject, ledger)
     with trail.item(spec.id, planned):
         for case in cases:
             work.do(case)

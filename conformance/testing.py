@@ -32,12 +32,13 @@ from ..reports.verdict import plural
 from ..specs.case import Status
 from ..specs.errors import LossparityError, UsageError
 from ..specs.nll_loss.clauses import clauses
-from ..specs.nll_loss.frozen import vector_cases, vectors
+from ..specs.nll_loss.frozen import vector_cases
 from . import controller, explain, plan
 from .breadcrumb import NoTrail
 from .isolation import NoIsolation
 from .judge import Traits
-from .ledger import Divergence, for_subject, load_file
+from .ledger import Divergence, Ledger, for_subject
+from .rows import load_file
 from .runner import VECTORS, ItemSpec, Plan, planned_cases, probe, run_item
 
 _DEVICE = "cpu"
@@ -77,7 +78,7 @@ def conformance_tests(
         target,
         backend,
         Plan(profile, plan.choose_seed(profile, seed), strict, _DEVICE),
-        () if ledger is None else load_file(Path(ledger), [target.subject], vectors()),
+        [*plan.machinery(target), *(() if ledger is None else load_file(Path(ledger), [target.subject]))],
     )
     items = [one for one in plan.items([target.subject], _words(families), profile) if one.dtype in target.dtypes]
     items = [one for one in items if one.family != VECTORS or any(vector_cases(one.dtype))]
@@ -136,8 +137,11 @@ class _Suite:
     def _records(self, spec: ItemSpec) -> list[Record]:
         if spec.dtype not in self._traits:
             self._traits[spec.dtype] = probe(self.subject, spec.dtype)
-        known = for_subject(self.rows, spec.subject, self.backend.version())
-        return run_item(spec, self.plan, self.subject, self._traits[spec.dtype], known, NoTrail(), NoIsolation())[0]
+        traits = self._traits[spec.dtype]
+        return run_item(spec, self.plan, self.subject, traits, self._known(spec), NoTrail(), NoIsolation())[0]
+
+    def _known(self, spec: ItemSpec) -> Ledger:
+        return for_subject(self.rows, spec.subject, self.backend.version())
 
     def _in_words(self, item: Item, records: Sequence[Record], problems: Sequence[str]) -> str:
         """All that a reader needs to mend the function; the first line is what pytest's summary shows."""
@@ -156,7 +160,7 @@ class _Suite:
         """Why no call of an item could be judged: what the function is without."""
         if not planned:
             return f"no calls of family {spec.family} are meant for this function in {spec.dtype}"
-        cases = itertools.islice(planned_cases(spec, self.plan, self.subject)[0], 100)
+        cases = itertools.islice(planned_cases(spec, self.plan, self.subject, self._known(spec))[0], 100)
         reasons = (self.subject.capabilities.refuses(case.call) for case in cases)
         return next(filter(None, reasons), f"no call of {spec.id} can be judged")
 

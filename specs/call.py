@@ -27,6 +27,7 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 TARGET_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 REDUCTIONS = ("none", "sum", "mean")
+OPTIONS = ("weight", "ignore_index", "reduction")  # arguments that a caller may leave out
 ARRAYS = ("input", "target", "weight", "upstream", "direction")
 
 # What a call may ask of an implementation besides its value.

@@ -16,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lossparity.adapters.torch.adapter import BACKEND  # noqa: E402 - after torch
-from lossparity.conformance import ledger  # noqa: E402
+from lossparity.conformance import ledger, rows  # noqa: E402
 from lossparity.conformance.breadcrumb import Trail  # noqa: E402
 from lossparity.conformance.isolation import Isolation  # noqa: E402
 from lossparity.conformance.judge import Judgement, Traits  # noqa: E402
@@ -30,14 +30,10 @@ from lossparity.specs.nll_loss.frozen import vectors  # noqa: E402
 
 from . import engine  # noqa: E402
 
-
-def shipped(backend: str) -> tuple[Divergence, ...]:
-    text = ledger.shipped(backend)
-    return ledger.load(text, "divergences.toml", SUBJECTS[backend], vectors()) if text is not None else ()
-
-
-ROWS = shipped("torch")
-OTHERS = tuple(row for backend in ("numpy", "jax", "tensorflow") for row in shipped(backend))
+ROWS = rows.brought_along("torch", SUBJECTS["torch"])
+OTHERS = tuple(
+    row for backend in ("numpy", "jax", "tensorflow") for row in rows.brought_along(backend, SUBJECTS[backend])
+)
 SUBJECT_OF = {subject.name: subject for subject in BACKEND.subjects("cpu")}
 
 
@@ -61,9 +57,9 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
     return [(case, judgement) for case, (_, judgement) in tried if isinstance(judgement, Judgement)]
 
 
-def surprises(subject: str, dtype: str, rows: Iterable[Divergence]) -> dict[str, list[Resolved]]:
+def surprises(subject: str, dtype: str, known: Iterable[Divergence]) -> dict[str, list[Resolved]]:
     """Unexpected verdicts by vector, given these rows."""
-    found = ledger.for_subject(rows, subject, torch.__version__)
+    found = ledger.for_subject(known, subject, torch.__version__)
     resolved = {case.origin: found.resolve(case, judgement, strict=False) for case, judgement in judged(subject, dtype)}
     return {origin: bad for origin, all_ in resolved.items() if (bad := [one for one in all_ if not one.expected])}
 
@@ -86,9 +82,9 @@ def test_each_row_is_needed(row: Divergence) -> None:
 
 def test_an_item_without_a_row_is_unexpected(tmp_path: Path) -> None:
     """The same through the engine: counted, worded, and found under the vector's name."""
-    rows = [row for row in ROWS if row.id != "torch-half-overflow"]
+    known = [row for row in ROWS if row.id != "torch-half-overflow"]
     item, findings, message = engine.run(
-        SUBJECT_OF["torch"], VECTORS, "float16", tmp_path, rows, torch.__version__, backend="torch"
+        SUBJECT_OF["torch"], VECTORS, "float16", tmp_path, known, torch.__version__, backend="torch"
     )
     surprising = {f.origin for f in findings if not f.expected}
     assert surprising >= {"vector torch-half-overflow", "vector compile-half-overflow"}
@@ -146,7 +142,7 @@ vector = "torch-unbatched-1d-target"
 
 
 def test_the_sample_row_is_good() -> None:
-    assert len(ledger.load(GOOD, "x.toml", ["torch"], vectors())) == 1
+    assert len(rows.load(GOOD, "x.toml", ["torch"])) == 1
 
 
 @pytest.mark.parametrize(
@@ -172,18 +168,18 @@ def test_the_sample_row_is_good() -> None:
 def test_broken_rows_are_refused(old: str, new: str, words: str) -> None:
     assert old in GOOD
     with pytest.raises(LedgerError) as caught:
-        ledger.load(GOOD.replace(old, new), "x.toml", ["torch"], vectors())
+        rows.load(GOOD.replace(old, new), "x.toml", ["torch"])
     assert "x.toml" in str(caught.value)
     assert words in str(caught.value)
 
 
 def test_duplicate_ids_are_refused() -> None:
     with pytest.raises(LedgerError, match="stands twice"):
-        ledger.load(GOOD + GOOD, "x.toml", ["torch"], vectors())
+        rows.load(GOOD + GOOD, "x.toml", ["torch"])
 
 
 def test_versions_limit_a_row() -> None:
-    (row,) = ledger.load(GOOD.replace('id = "a"', 'id = "a"\nversions = ">=2.0,<2.5"'), "x", ["torch"], vectors())
+    (row,) = rows.load(GOOD.replace('id = "a"', 'id = "a"\nversions = ">=2.0,<2.5"'), "x", ["torch"])
     for version, applies in (("2.4.1", True), ("2.13.0+cpu", False), ("1.13", False), ("2.4.0.dev20250101", True)):
         assert bool(ledger.for_subject([row], "torch", version).rows) is applies
 

@@ -16,7 +16,7 @@ import pytest
 from lossparity.adapters import registry
 from lossparity.adapters.base import execute
 from lossparity.adapters.spelling import NAMES
-from lossparity.conformance import issue, ledger, reproducer
+from lossparity.conformance import issue, reproducer, rows
 from lossparity.conformance.acceptance import Unspeakable, accepted, failing
 from lossparity.conformance.judge import Traits, judge
 from lossparity.conformance.lint import SUBJECTS
@@ -39,10 +39,7 @@ EXAMPLES = str(ROOT / "examples" / "my_losses.py")
 BAD = str(ROOT / "tests" / "bad_losses.py")
 
 
-def rows() -> tuple[ledger.Divergence, ...]:
-    text = ledger.shipped("torch")
-    assert text is not None
-    return ledger.load(text, "divergences.toml", SUBJECTS["torch"], vectors())
+ROWS = rows.brought_along("torch", SUBJECTS["torch"])
 
 
 def run_script(text: str, folder: Path, *importable: Path) -> subprocess.CompletedProcess[str]:
@@ -100,7 +97,7 @@ def run_all(texts: dict[str, str], folder: Path) -> dict[str, tuple[int, str]]:
 def test_every_known_divergence_is_reproduced_by_a_script(torch: Session, tmp_path: Path) -> None:
     """Each pinned vector has a script, which shows the fault: it ends with 1."""
     texts: dict[str, str] = {}
-    for row in rows():
+    for row in ROWS:
         (located,) = locate(row.vector)
         found = torch.run(located, row.subjects[0])
         assert found.judgement.status in (Status.FAIL, Status.CRASH)
@@ -110,7 +107,7 @@ def test_every_known_divergence_is_reproduced_by_a_script(torch: Session, tmp_pa
         imports = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
         imported = {line.split()[1].split(".")[0] for line in imports}
         assert imported <= {"os", "subprocess", "sys", "numpy", "torch"}
-    assert len(texts) == len(rows())
+    assert len(texts) == len(ROWS)
     code, said = reproducer.run(texts.pop("compile-abort"))  # it starts itself again, so it needs a file
     assert (code, "the process ended with -6" in said) == (1, True)
     for name, (code, said) in run_all(texts, tmp_path).items():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import Call, dtype_name, range_of
+from ..call import OPTIONS, Call, dtype_name, range_of
 from ..exact import FORMATS, exact_dot, exact_sum
 from .derivatives import own_precision_decides
 from .oracle import Selection, class_axis, structural_faults
@@ -24,9 +24,13 @@ MEANINGS = {
     "rank": "number of input's axes",
     "target_rank": "number of target's axes",
     "reduction": "none, sum, mean or whatever was passed",
+    "reduction_type": "name of the type of reduction: str, NoneType, int, bool",
+    "omitted": "arguments that the caller leaves out, of weight, ignore_index and reduction in this order, joined by "
+    "+, none if there is none",
     "weighted": "whether a weight is given",
     "ignore_index": "the sentinel",
     "classes": "C, length of input's class axis",
+    "batch": "N, length of input's first axis, 1 for an unbatched input",
     "n": "positions, ignored ones included",
     "n_active": "positions that are kept",
     "ignored": "positions that are ignored",
@@ -44,6 +48,8 @@ MEANINGS = {
     "wrapped_sentinels": "positions whose target equals ignore_index only after a wrapping cast to target's dtype",
     "magnitude": "M, the sum of |a_n|, infinite when a selected value is not finite",
     "weight_magnitude": "the sum of |w[t_n]|, the count of kept positions without weights",
+    "normaliser": "W, the sum of w[t_n], the count of kept positions without weights; infinite when a selected value "
+    "is not finite",
     "unselected_nonfinite_weight": "whether a weight that no kept position selects is NaN or infinite",
     "unselected_nonfinite_input": "whether an entry that no kept position selects is NaN or infinite",
     "kind": "value, or what else is asked for: gradient, second, second_upstream, jvp, vmap, vmap_gradient",
@@ -162,6 +168,14 @@ class Facts:
         return self.call.reduction
 
     @property
+    def reduction_type(self) -> str:
+        return type(self.call.reduction).__name__
+
+    @property
+    def omitted(self) -> str:
+        return "+".join(name for name in OPTIONS if name in self.call.omitted) or "none"
+
+    @property
     def weighted(self) -> bool:
         return self.call.weight is not None
 
@@ -172,6 +186,10 @@ class Facts:
     @property
     def classes(self) -> int:
         return int(self.call.input.shape[class_axis(self.call.input)]) if self.rank else 0
+
+    @property
+    def batch(self) -> int:
+        return int(self.call.input.shape[0]) if self.rank > 1 else 1
 
     @property
     def n(self) -> int:
@@ -261,6 +279,10 @@ class Facts:
     @functools.cached_property
     def weight_magnitude(self) -> float:
         return _float(self.selected.normaliser.magnitude) if self.finite else float("inf")
+
+    @functools.cached_property
+    def normaliser(self) -> float:
+        return _float(self.selected.normaliser.total) if self.finite else float("inf")
 
     @property
     def finite(self) -> bool:

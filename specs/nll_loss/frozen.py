@@ -82,19 +82,23 @@ def parse(text: str, where: str) -> tuple[Vector, ...]:
     return file.vectors
 
 
-def case_of(vector: Vector) -> Case:
-    """The case that a vector freezes, with the oracle's expectation."""
-    call, origin = decode_call(vector.call, f"vector {vector.id}"), f"vector {vector.id}"
+def case_of(vector: Vector, name: str = "") -> Case:
+    """The case that a vector freezes, with the oracle's expectation; `name` is its id unless it is not one of ours."""
+    origin = f"vector {name or vector.id}"
+    call = decode_call(vector.call, origin)
     case = case_of_call(call, "vectors", vector.tier, origin, vector.clauses)
     return experiment(case, vector.experiment) if vector.experiment else case
 
 
 def vector_cases(dtype: str) -> Iterator[Case]:
     """The vectors whose input has this dtype; those of no floating-point dtype run with float32."""
-    for vector in vectors().values():
-        own = vector.call["input"]["dtype"]
-        if dtype == (own if own in FLOAT_DTYPES else "float32"):
-            yield case_of(vector)
+    return (case_of(vector) for vector in vectors().values() if dtype == item_dtype(vector))
+
+
+def item_dtype(vector: Vector) -> str:
+    """The dtype whose item of family `vectors` holds a vector."""
+    own: str = vector.call["input"]["dtype"]
+    return own if own in FLOAT_DTYPES else "float32"
 
 
 def describe(expectation: Expectation) -> dict[str, Any]:
