@@ -21,10 +21,10 @@ import pytest
 from ..adapters.base import on_cpu
 from ..reports import framed, records
 from ..reports.records import Finding, Footer, Header, Item, Record, Tally
-from ..specs.call import encode_call
+from ..specs.call import Earlier, encode_call
 from ..specs.case import Status
 from ..specs.nll_loss.clauses import clauses
-from . import breadcrumb, floors, machine, plan
+from . import breadcrumb, explain, floors, machine, plan
 from .isolation import environment
 from .ledger import Divergence
 from .plan import Selection
@@ -133,10 +133,11 @@ class Listener:
             compilations=0,
             compile_seconds=0.0,
         )
-        return [item, *_fatal(spec, crumb, status)]
+        before = [Earlier(self.specs[past.item].subject, past.call, past.experiment) for past in crumb.before]
+        return [item, *_fatal(spec, crumb, status, before)]
 
 
-def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Record]:
+def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status, before: Sequence[Earlier]) -> list[Record]:
     call = crumb.call
     who = {"subject": spec.subject, "family": spec.family, "dtype": spec.dtype}
     ids = tuple(id for id in crumb.clauses if clauses()[id].judges)
@@ -157,6 +158,7 @@ def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Reco
         summary=call.describe(),
         digest=call.digest(),
         origin=crumb.origin,
+        before=explain.suspects(before),
     )
     return [*tallies, finding]
 

@@ -1,0 +1,195 @@
+"""Crashes and hangs: known ones are expected, all are survived, and those who may be to blame are named."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lossparity.adapters.numpy.adapter import NumpySubject
+from lossparity.conformance import breadcrumb
+from lossparity.conformance.isolation import Isolation
+from lossparity.reports.records import Finding, Item, Run, Tally
+from lossparity.specs.call import Call, Crashed, Returned, TimedOut
+from lossparity.specs.nll_loss.generate import case_of_call
+
+from .test_cli import run
+
+VECTOR = "value-2-sum-averaged-over-spatial-axes-float16-sum"
+CUBE = Call(np.zeros((2, 3, 4, 5), np.float16), np.zeros((2, 4, 5), np.int64))
+
+
+def flat(rows: int) -> Call:
+    return Call(np.zeros((rows, 3), np.float32), np.zeros(rows, np.int64))
+
+
+def ledger(folder: Path, subject: str, symptom: str, mode: str = "always") -> str:
+    """A file with a row that expects cubes to crash, or to hang."""
+    file = folder / "known.toml"
+    file.write_text(
+        "[[divergence]]\n"
+        f'id = "cubes"\ntitle = "four axes in float16"\nsubjects = ["{subject}"]\nclauses = ["*"]\n'
+        'selector = { dtype = "float16", rank = 4, faults = "none" }\n'
+        f'signature = ["{symptom}"]\nfallback = "nothing"\nmode = "{mode}"\ncause = "by_design"\n'
+        f'explanation = "as planned"\nreproducer = ""\nvector = "{VECTOR}"\n'
+    )
+    return str(file)
+
+
+def ended(done: subprocess.CompletedProcess[str], read: Run, code: int) -> None:
+    """A run that came to its end, with that exit code."""
+    assert done.returncode == code, done.stdout + done.stderr
+    assert read.footer is not None
+    assert (read.footer.ended, read.footer.exit_code) == ("complete", code)
+    assert "engine error" not in done.stdout
+
+
+# --- known ones --------------------------------------------------------------------------------------------
+
+
+def test_a_known_crash_is_expected_of_every_case_that_its_row_selects(tmp_path: Path) -> None:
+    rows = ledger(tmp_path, "aborts_on_cubes", "crash")
+    families = [word for name in ("vectors", "shape", "purity") for word in ("--family", name)]
+    done, read = run(tmp_path, "-b", "tests.bad_adapters:ABORTS_ON_CUBES", "--ledger", rows, *families)
+    ended(done, read, 0)
+    statuses = {item.id: item.statuses for item in read.of(Item)}
+    assert statuses["shape[aborts_on_cubes-float16]"]["crash"] > 10
+    assert statuses["purity[aborts_on_cubes-float16]"]["crash"] >= 1  # experiments, in whole
+    assert all("not_run" not in one for one in statuses.values())
+    assert {tally.divergence for tally in read.of(Tally) if tally.status == "crash"} == {"cubes"}
+    finding = next(one for one in read.of(Finding) if one.status == "crash")
+    assert finding.observed == "the process died: killed by SIGABRT, with 1 thread"
+    assert finding.before == ()  # alone it crashes too
+
+
+def test_a_known_hang_is_expected(tmp_path: Path) -> None:
+    rows = ledger(tmp_path, "hangs_on_cubes", "timeout")
+    arguments = ("--ledger", rows, "--family", "vectors", "--timeout", "2")
+    done, read = run(tmp_path, "-b", "tests.bad_adapters:HANGS_ON_CUBES", *arguments)
+    ended(done, read, 0)
+    assert {tally.divergence for tally in read.of(Tally) if tally.status == "timeout"} == {"cubes"}
+
+
+def test_a_known_crash_that_passes_is_unexpected(tmp_path: Path) -> None:
+    rows = ledger(tmp_path, "passes_on_cubes", "crash")
+    done, read = run(tmp_path, "-b", "tests.bad_adapters:PASSES_ON_CUBES", "--ledger", rows, "--family", "vectors")
+    ended(done, read, 1)
+    wrong = [one for one in read.of(Finding) if not one.expected]
+    assert {(one.status, one.divergence) for one in wrong} == {("pass", "cubes")}
+
+
+# --- children ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def children() -> Iterator[Callable[..., Isolation]]:
+    made: list[Isolation] = []
+
+    def make(name: str, seconds: float = 60) -> Isolation:
+        made.append(Isolation(f"tests.bad_adapters:{name}", "cpu", seconds))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def subject(name: str) -> NumpySubject:
+    return NumpySubject(lambda *args, **kwargs: None, name)
+
+
+def test_what_died_of_an_earlier_call_says_so(children: Callable[..., Isolation]) -> None:
+    isolation, corrupts = children("CORRUPTS"), subject("corrupts")
+    outcomes = [isolation.run(corrupts, call, Returned) for call in (flat(1), CUBE)]
+    assert all(isinstance(one, Returned) for one in outcomes)
+    last = [flat(2), flat(3), flat(4)]
+    assert isinstance(isolation.run(corrupts, last[0], Returned), Returned)
+    died = isolation.run(corrupts, last[1], Returned)
+    assert isinstance(died, Crashed)
+    assert died.how == (
+        "killed by SIGSEGV, with 1 thread, after 3 other calls in the same process; "
+        "alone it does not crash: it returns a value"
+    )
+    assert [one.call.digest() for one in died.before] == [one.digest() for one in (last[0], CUBE, flat(1))]
+    assert {one.subject for one in died.before} == {"corrupts"}
+
+
+def test_what_dies_alone_too_is_to_blame(children: Callable[..., Isolation]) -> None:
+    isolation, aborts = children("ABORTS_ON_CUBES"), subject("aborts_on_cubes")
+    assert isinstance(isolation.run(aborts, flat(1), Returned), Returned)
+    assert isolation.run(aborts, CUBE, Returned) == Crashed("killed by SIGABRT, with 1 thread")
+    assert isinstance(isolation.run(aborts, flat(1), Returned), Returned)
+
+
+def test_a_hang_is_waited_for_once(children: Callable[..., Isolation]) -> None:
+    isolation, hangs = children("HANGS_ON_CUBES", 2), subject("hangs_on_cubes")
+    isolation.run(hangs, flat(1), Returned)
+    start = time.monotonic()
+    outcome = isolation.run(hangs, CUBE, Returned)
+    assert time.monotonic() - start < 3.9
+    assert isinstance(outcome, TimedOut)
+    assert [one.call.digest() for one in outcome.before] == [flat(1).digest()]
+    assert isinstance(isolation.run(hangs, flat(1), Returned), Returned)
+
+
+def test_children_are_used_until_one_dies(children: Callable[..., Isolation]) -> None:
+    isolation, aborts = children("ABORTS_ON_CUBES"), subject("aborts_on_cubes")
+    isolation.run(aborts, flat(1))
+    first = dict(isolation._children)
+    for rows in range(20):
+        isolation.run(aborts, flat(rows))
+    assert isolation._children == first
+    start = time.monotonic()
+    for _ in range(20):
+        isolation.run(aborts, CUBE)
+    assert time.monotonic() - start < 20  # what a child needs is imported once, for all of them
+
+
+# --- calls before a crash ----------------------------------------------------------------------------------
+
+
+def test_the_calls_before_a_crash_are_recorded_and_shown(tmp_path: Path) -> None:
+    done, read = run(tmp_path, "-b", "tests.bad_adapters:CORRUPTS", "--family", "shape", "-n", "1")
+    ended(done, read, 1)
+    (finding,) = (one for one in read.of(Finding) if one.status == "crash")
+    assert 2 <= len(finding.before) <= 5
+    guilty = finding.before[1]
+    assert (guilty.subject, guilty.call is not None) == ("corrupts", True)
+    assert "float16[2, 3, 4, 5]" in guilty.summary
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    for text in (done.stdout, page):
+        assert "efore it in the same process, newest first: if memory was corrupted, one of these did it" in text
+        for one in finding.before:
+            assert one.digest in text
+    assert guilty.digest in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
+def test_a_trail_keeps_the_last_calls_and_each_its_own_arrays(tmp_path: Path) -> None:
+    """Whatever runs in other processes meanwhile leaves it alone."""
+    trail = breadcrumb.Trail(tmp_path, "main", 60.0)
+    calls = [flat(rows) for rows in range(1, 40)]
+    with trail.item("shape[one-float32]", 40):
+        for number, call in enumerate(calls):
+            trail.drop(case_of_call(call, "shape", 1, "test"))
+            if number % 3 != 0:
+                trail.pause()
+    here = [call.digest() for number, call in enumerate(calls) if number % 3 == 0]
+    crumb = breadcrumb.read(tmp_path, "main")
+    assert crumb is not None
+    assert crumb.call.digest() == calls[-1].digest()  # it ran elsewhere, and was the last thing that was known
+    assert [one.call.digest() for one in crumb.before] == here[:-6:-1]
+
+
+def test_calls_of_one_base_share_their_arrays(tmp_path: Path) -> None:
+    trail = breadcrumb.Trail(tmp_path, "main", 60.0)
+    with trail.item("shape[one-float32]", 3):
+        for reduction in ("none", "sum", "mean"):
+            call = Call(CUBE.input, CUBE.target, reduction=reduction)
+            trail.drop(case_of_call(call, "shape", 1, "test"))
+    crumb = breadcrumb.read(tmp_path, "main")
+    assert crumb is not None
+    assert (crumb.call.reduction, [one.call.reduction for one in crumb.before]) == ("mean", ["sum", "none"])
+    assert sum(file.stat().st_size > 0 for file in tmp_path.glob("*.arrays")) == 1
