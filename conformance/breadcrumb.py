@@ -34,7 +34,7 @@ _KEPT = 6  # calls that are kept: the one under way, and those before it
 _STOPPED = "stopped"
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 _FRAMES = 3  # innermost ones that are shown
-_ADAPTERS = str(Path(base.__file__).parent)
+_OURS = (str(Path(base.__file__).parent), str(Path(__file__).parent))
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,10 @@ def read(folder: Path, worker: str) -> Crumb | None:
 
 
 def place(words: str) -> str:
-    """Where the implementation was, from the traceback that faulthandler writes: frames above those of adapters."""
+    """Where the implementation was, from the traceback that faulthandler writes: frames above those of the suite."""
     for thread in words.split("\n\n"):
         frames = _FRAME.findall(thread)
-        inside = list(itertools.takewhile(lambda frame: not frame[0].startswith(_ADAPTERS), frames))
+        inside = list(itertools.takewhile(lambda frame: not frame[0].startswith(_OURS), frames))
         if len(inside) < len(frames):
             return ", called by ".join(f"{name} at {file}:{line}" for file, line, name in inside[:_FRAMES])
     return ""

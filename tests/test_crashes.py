@@ -12,11 +12,12 @@ import pytest
 from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.conformance import breadcrumb
 from lossparity.conformance.isolation import Isolation
+from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run, Tally
 from lossparity.specs.call import Call, Crashed, Returned, TimedOut
 from lossparity.specs.nll_loss.generate import case_of_call
 
-from .test_cli import run
+from .test_cli import lossparity, run
 
 VECTOR = "value-2-sum-averaged-over-spatial-axes-float16-sum"
 CUBE = Call(np.zeros((2, 3, 4, 5), np.float16), np.zeros((2, 4, 5), np.int64))
@@ -52,12 +53,12 @@ def ended(done: subprocess.CompletedProcess[str], read: Run, code: int) -> None:
 
 def test_a_known_crash_is_expected_of_every_case_that_its_row_selects(tmp_path: Path) -> None:
     rows = ledger(tmp_path, "aborts_on_cubes", "crash")
-    families = [word for name in ("vectors", "shape", "purity") for word in ("--family", name)]
+    families = [word for name in ("vectors", "shape", "relation") for word in ("--family", name)]
     done, read = run(tmp_path, "-b", "tests.bad_adapters:ABORTS_ON_CUBES", "--ledger", rows, *families)
     ended(done, read, 0)
     statuses = {item.id: item.statuses for item in read.of(Item)}
     assert statuses["shape[aborts_on_cubes-float16]"]["crash"] > 10
-    assert statuses["purity[aborts_on_cubes-float16]"]["crash"] >= 1  # experiments, in whole
+    assert statuses["relation[aborts_on_cubes-float16]"]["crash"] > 10  # experiments, in whole
     assert all("not_run" not in one for one in statuses.values())
     assert {tally.divergence for tally in read.of(Tally) if tally.status == "crash"} == {"cubes"}
     finding = next(one for one in read.of(Finding) if one.status == "crash")
@@ -193,3 +194,61 @@ def test_calls_of_one_base_share_their_arrays(tmp_path: Path) -> None:
     assert crumb is not None
     assert (crumb.call.reduction, [one.call.reduction for one in crumb.before]) == ("mean", ["sum", "none"])
     assert sum(file.stat().st_size > 0 for file in tmp_path.glob("*.arrays")) == 1
+
+
+# --- while subnormal numbers are probed --------------------------------------------------------------------
+
+PROBED = ("--family", "special")
+
+
+def notes(read: Run) -> dict[str, str]:
+    """What is said about probing, by subject."""
+    found = {subject.name: [note for note in subject.notes if "not probed" in note] for subject in read.header.subjects}
+    return {name: note for name, (note,) in ((name, said) for name, said in found.items() if said)}
+
+
+def test_a_subject_that_dies_while_it_is_probed_is_named_and_runs(tmp_path: Path) -> None:
+    done, read = run(tmp_path, "-b", "tests.bad_adapters:PROBED_TO_DEATH", *PROBED)
+    ended(done, read, 1)
+    keeps = {subject.name: subject.gradual_underflow["float16"] for subject in read.header.subjects}
+    assert keeps == {"first": False, "bad": True, "last": False}  # the others were probed all the same
+    (note,) = notes(read).values()
+    assert set(notes(read)) == {"bad"}
+    for words in (
+        "not probed in float16",
+        "killed by SIGABRT, in _abort at",
+        "input=float16[",
+        "took its process down",
+    ):
+        assert words in note
+    assert note in done.stdout
+    assert note.partition(":")[2].partition("the call ")[2][:16] in (tmp_path / "index.html").read_text("utf-8")
+    wrong = {(one.subject, one.status) for one in read.of(Finding) if not one.expected}
+    assert wrong == {("bad", "crash")}  # by a call of the run
+
+
+def test_a_subject_that_hangs_while_it_is_probed_costs_one_time_limit(tmp_path: Path) -> None:
+    start = time.monotonic()
+    done = lossparity(
+        "run", "-b", "tests.bad_adapters:PROBED_FOR_EVER", "--timeout", "7", *PROBED, "--out", str(tmp_path)
+    )
+    assert time.monotonic() - start < 120
+    read = records.read(tmp_path / "records.jsonl")
+    ended(done, read, 1)
+    assert "waiting for tests.bad_adapters:PROBED_FOR_EVER to probe subnormal numbers of bad: the call " in done.stdout
+    ((name, note),) = notes(read).items()
+    assert name == "bad"
+    assert "did not come back within 7 s, in _sleep at" in note
+    assert {(one.subject, one.status) for one in read.of(Finding) if not one.expected} == {("bad", "timeout")}
+
+
+def test_what_does_not_even_start_says_what_it_wrote_last(tmp_path: Path) -> None:
+    done = lossparity("run", "-b", "tests.bad_adapters:NEVER_STARTS", "--out", str(tmp_path))
+    assert done.returncode == 6, done.stdout + done.stderr
+    for words in (
+        "killed by SIGABRT, in _never_starts at",
+        "it wrote last:\n  the licence server is down",
+        "reinstall",
+    ):
+        assert words in done.stderr
+    assert not (tmp_path / "records.jsonl").exists()
