@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from ..specs.stopwatch import booked
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
 _REARM_SECONDS = 5.0
+_START_SECONDS = 300.0  # for the import of a framework
 _LARGEST = 1 << 27  # bytes of an array that is written down
 _KEPT = 6  # calls that are kept: the one under way, and those before it
 _STOPPED = "stopped"
@@ -74,6 +76,16 @@ def is_stopped(folder: Path) -> bool:
     return (folder / _STOPPED).exists()
 
 
+def give_up(folder: Path, subject: str) -> None:
+    """Tell every worker to leave a subject alone."""
+    (folder / quote(subject, safe="")).touch()
+
+
+def is_given_up(folder: Path, subject: str) -> bool:
+    """Whether some process said so."""
+    return (folder / quote(subject, safe="")).exists()
+
+
 class Trail:
     """Writes a worker's breadcrumbs; `seconds` is how long a call may take before it is a TIMEOUT."""
 
@@ -98,6 +110,15 @@ class Trail:
     def item(self, name: str, planned: int) -> Iterator[None]:
         """Everything within belongs to this item."""
         self._item, self._planned, self.done, self._armed = name, planned, Counter(), 0.0
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """A framework is imported within, and the process ends if that takes too long."""
+        faulthandler.dump_traceback_later(_START_SECONDS, exit=True, file=self.last_words)
         try:
             yield
         finally:
@@ -171,9 +192,15 @@ def read(folder: Path, worker: str) -> Crumb | None:
     calls = [_restored(_load(folder / f"{worker}.{state[1]}.arrays"), *state[-1][0]) for state in states]
     before = [Past(item, call, what[-1]) for (_, _, item, *_, what), call in zip(states[1:], calls[1:], strict=True)]
     _, _, item, done, planned, (_, clauses, origin, _) = states[0]
-    words = (folder / f"{worker}.last_words").read_text(encoding="utf-8", errors="replace")
+    words = last_words(folder, worker)
     timed_out = words.startswith("Timeout")
     return Crumb(item, Counter(done), planned, calls[0], clauses, origin, timed_out, place(words), tuple(before))
+
+
+def last_words(folder: Path, worker: str) -> str:
+    """The traceback that a dead worker left, or nothing."""
+    file = folder / f"{worker}.last_words"
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
 def place(words: str) -> str:

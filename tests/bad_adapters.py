@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import sys
 import time
@@ -79,6 +80,25 @@ def _never_starts() -> list[Subject]:
     os.abort()
 
 
+def _in_a_worker() -> bool:
+    """Whether this is a worker of a run, and not a process that multiprocessing started, as the survey's are."""
+    return multiprocessing.parent_process() is None
+
+
+def _never_works() -> list[Subject]:
+    if _in_a_worker():
+        os.abort()
+    return [NumpySubject(nll_loss, "never_works")]
+
+
+def _works_at_second_try(path: str) -> list[Subject]:
+    """Dies once, in the first worker; the file remembers."""
+    if _in_a_worker() and not os.path.exists(path):
+        open(path, "x").close()
+        os.abort()
+    return [NumpySubject(nll_loss, "works_at_second_try")]
+
+
 class _Corrupts:
     """Dies two calls after one on four axes in float16, whatever those two are."""
 
@@ -127,6 +147,10 @@ PASSES_ON_CUBES = _backend("passes_on_cubes", lambda: NumpySubject(nll_loss, "pa
 PROBED_TO_DEATH = _backend_of("probed_to_death", lambda: _three(_abort))
 PROBED_FOR_EVER = _backend_of("probed_for_ever", lambda: _three(_sleep))
 NEVER_STARTS = _backend_of("never_starts", _never_starts)
+NEVER_WORKS = _backend_of("never_works", _never_works)
+WORKS_AT_SECOND_TRY = _backend_of(
+    "works_at_second_try", lambda: _works_at_second_try(os.environ["LOSSPARITY_TEST_FILE"])
+)
 CORRUPTS = _backend("corrupts", lambda: NumpySubject(_Corrupts(), "corrupts"))
 HANG = _backend("hang", lambda: NumpySubject(_hang, "hang"))
 WRONG = _backend("wrong", lambda: NumpySubject(_wrong, "wrong"))

@@ -252,3 +252,31 @@ def test_what_does_not_even_start_says_what_it_wrote_last(tmp_path: Path) -> Non
     ):
         assert words in done.stderr
     assert not (tmp_path / "records.jsonl").exists()
+
+
+# --- outside of any call -----------------------------------------------------------------------------------
+
+
+def test_workers_that_die_outside_of_any_call_end_the_run_with_its_records(tmp_path: Path) -> None:
+    backends = ("-b", "tests.bad_adapters:NEVER_WORKS", "-b", "tests.bad_adapters:PASSES_ON_CUBES")
+    families = ("--family", "shape", "--family", "value", "--family", "weight")
+    done, read = run(tmp_path, *backends, *families)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert read.footer is not None
+    assert {item.subject for item in read.of(Item)} == {"passes_on_cubes"}
+    assert len(read.of(Item)) == 12
+    problems = [line for line in done.stdout.splitlines() if line.startswith("engine error")]
+    assert 1 <= len(problems) <= 2
+    assert "outside of any call, in _never_works at" in problems[-1]
+    assert "never_works is given up" in problems[-1]
+
+
+def test_a_worker_that_dies_once_outside_of_any_call_costs_one_item(tmp_path: Path) -> None:
+    environment = {"LOSSPARITY_TEST_FILE": str(tmp_path / "died")}
+    done, read = run(
+        tmp_path, "-b", "tests.bad_adapters:WORKS_AT_SECOND_TRY", "--family", "shape", "-n", "1", **environment
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert len(read.of(Item)) == 3
+    (problem,) = (line for line in done.stdout.splitlines() if line.startswith("engine error"))
+    assert "run it alone with -b works_at_second_try" in problem
