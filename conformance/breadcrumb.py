@@ -1,7 +1,8 @@
 """Tells the controller what a worker was doing when it died or hung.
 
-Before each call a worker writes the call to a file of its own. A watchdog ends the process when one call takes too
-long, and leaves its traceback beside it, as a fatal signal does.
+Before each call a worker writes the call to a file of its own. The files of the last few calls are kept: memory that
+one of them corrupted may take the process down later. A watchdog ends the process when one call takes too long, and
+leaves its traceback beside it, as a fatal signal does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -29,16 +31,30 @@ from ..specs.stopwatch import booked
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
 _REARM_SECONDS = 5.0
+_START_SECONDS = 300.0  # for the import of a framework
 _LARGEST = 1 << 27  # bytes of an array that is written down
+_KEPT = 6  # calls that are kept: the one under way, and those before it
 _STOPPED = "stopped"
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 _FRAMES = 3  # innermost ones that are shown
-_ADAPTERS = str(Path(base.__file__).parent)
+_OURS = (str(Path(base.__file__).parent), str(Path(__file__).parent))
+
+
+@dataclass(frozen=True)
+class Past:
+    """A call that ran before: the item that it belonged to, and the clause whose experiment began with it, if any."""
+
+    item: str
+    call: Call
+    experiment: str
 
 
 @dataclass(frozen=True)
 class Crumb:
-    """The last state of a worker: which item, how far, and the call that it was about to run."""
+    """The last state of a worker: which item, how far, and the call that it was about to run.
+
+    `before` are the calls that ran before, newest first.
+    """
 
     item: str
     done: Counter[str]
@@ -48,6 +64,7 @@ class Crumb:
     origin: str
     timed_out: bool
     last_words: str  # where the process was, innermost function first; empty when it left no traceback
+    before: tuple[Past, ...] = ()
 
 
 def stop(folder: Path) -> None:
@@ -60,13 +77,27 @@ def is_stopped(folder: Path) -> bool:
     return (folder / _STOPPED).exists()
 
 
+def give_up(folder: Path, subject: str) -> None:
+    """Tell every worker to leave a subject alone."""
+    (folder / quote(subject, safe="")).touch()
+
+
+def is_given_up(folder: Path, subject: str) -> bool:
+    """Whether some process said so."""
+    return (folder / quote(subject, safe="")).exists()
+
+
 class Trail:
     """Writes a worker's breadcrumbs; `seconds` is how long a call may take before it is a TIMEOUT."""
 
     def __init__(self, folder: Path, worker: str, seconds: float) -> None:
-        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
-        self._arrays_file = os.open(folder / f"{worker}.arrays", flags)
-        self._state_file = os.open(folder / f"{worker}.crumb", flags)
+        self._states = [_opened(folder / f"{worker}.{slot}.crumb") for slot in range(_KEPT)]
+        # One more than there are states to refer to them: the next arrays overwrite none that are needed.
+        self._stores = [_opened(folder / f"{worker}.{store}.arrays") for store in range(_KEPT + 1)]
+        self._store_of = [0] * _KEPT  # where each state's arrays are
+        self._store = 0
+        self._number = 0
+        self._keeps = False  # whether the last call is to be kept when the next one comes
         self.folder = folder
         self._arrays: tuple[Any, ...] = ()
         self.last_words = (folder / f"{worker}.last_words").open("wb")
@@ -85,15 +116,25 @@ class Trail:
         finally:
             faulthandler.cancel_dump_traceback_later()
 
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """A framework is imported within, and the process ends if that takes too long."""
+        faulthandler.dump_traceback_later(_START_SECONDS, exit=True, file=self.last_words)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
     @property
     def is_stopped(self) -> bool:
         """Whether no more calls are to be run."""
         return is_stopped(self.folder)
 
     def pause(self) -> None:
-        """Stop the watchdog until the next call."""
+        """Stop the watchdog until the next call, as this one runs in another process; so it need not be kept."""
         faulthandler.cancel_dump_traceback_later()
         self._armed = 0.0
+        self._keeps = False
 
     def rearm(self) -> None:
         """Give the call that starts now its whole time; an experiment makes many."""
@@ -110,13 +151,18 @@ class Trail:
         call = case.call
         arrays = (call.input, call.target, call.weight, *_asked(call))
         if not self._arrays or any(new is not old for new, old in zip(arrays, self._arrays, strict=True)):
-            _write(
-                self._arrays_file, [_small(array) for array in arrays]
-            )  # the calls of one base share theirs: once is enough
+            self._store = next(store for store in range(len(self._stores)) if store not in self._store_of)
+            # The calls of one base share theirs: once is enough.
+            _write(self._stores[self._store], [_small(array) for array in arrays])
             self._arrays = arrays
+        self._number += self._keeps
+        self._keeps = True
         batched = () if call.transform is None else call.transform.batched
         options = (call.ignore_index, call.reduction, call.omitted, call.kind, batched, call.layouts)
-        _write(self._state_file, (self._item, dict(self.done), self._planned, options, case.clauses, case.origin))
+        what = (options, case.clauses, case.origin, case.experiment)
+        slot = self._number % _KEPT
+        self._store_of[slot] = self._store
+        _write(self._states[slot], (self._number, self._store, self._item, dict(self.done), self._planned, what))
 
 
 class NoTrail(Trail):
@@ -148,20 +194,29 @@ class NoTrail(Trail):
 
 def read(folder: Path, worker: str) -> Crumb | None:
     """What a dead worker left, or None when it died before its first call."""
-    state = _load(folder / f"{worker}.crumb")
-    if state is None:
+    states = [_load(folder / f"{worker}.{slot}.crumb") for slot in range(_KEPT)]
+    states = sorted((state for state in states if state is not None), reverse=True, key=lambda state: state[0])
+    if not states:
         return None
-    item, done, planned, options, clauses, origin = state
-    words = (folder / f"{worker}.last_words").read_text(encoding="utf-8", errors="replace")
-    call = _restored(_load(folder / f"{worker}.arrays"), *options)
-    return Crumb(item, Counter(done), planned, call, clauses, origin, words.startswith("Timeout"), _place(words))
+    calls = [_restored(_load(folder / f"{worker}.{state[1]}.arrays"), *state[-1][0]) for state in states]
+    before = [Past(item, call, what[-1]) for (_, _, item, *_, what), call in zip(states[1:], calls[1:], strict=True)]
+    _, _, item, done, planned, (_, clauses, origin, _) = states[0]
+    words = last_words(folder, worker)
+    timed_out = words.startswith("Timeout")
+    return Crumb(item, Counter(done), planned, calls[0], clauses, origin, timed_out, place(words), tuple(before))
 
 
-def _place(words: str) -> str:
-    """Where the implementation was, from the traceback that faulthandler writes: frames above those of adapters."""
+def last_words(folder: Path, worker: str) -> str:
+    """The traceback that a dead worker left, or nothing."""
+    file = folder / f"{worker}.last_words"
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+
+def place(words: str) -> str:
+    """Where the implementation was, from the traceback that faulthandler writes: frames above those of the suite."""
     for thread in words.split("\n\n"):
         frames = _FRAME.findall(thread)
-        inside = list(itertools.takewhile(lambda frame: not frame[0].startswith(_ADAPTERS), frames))
+        inside = list(itertools.takewhile(lambda frame: not frame[0].startswith(_OURS), frames))
         if len(inside) < len(frames):
             return ", called by ".join(f"{name} at {file}:{line}" for file, line, name in inside[:_FRAMES])
     return ""
@@ -198,6 +253,11 @@ def _restored(
     input, target, weight, upstream, direction = arrays
     transform = None if kind == "value" else Transform(kind, upstream, direction, batched)
     return Call(input, target, weight, ignore_index, reduction, omitted, transform, layouts)
+
+
+def _opened(path: Path) -> int:
+    """An empty file, open for writing."""
+    return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
 
 
 def _write(descriptor: int, content: Any) -> None:

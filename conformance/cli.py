@@ -123,7 +123,7 @@ def check(target: str, framework: str, dtypes: str, targets: str, spared: tuple[
     divergence is expected of it.
     """
     found = user.target(framework, target, _words(dtypes), _words(targets), spared)
-    _run((found.key,), patience=options["timeout"], **options)
+    _run((found.key,), **options)
 
 
 def _words(text: str) -> list[str]:
@@ -145,9 +145,8 @@ def _run(
     as_json: bool,
     forgotten: tuple[str, ...] = (),
     stop: bool = False,
-    patience: float = 300.0,
 ) -> None:
-    """Run the suite on these backends and exit with its code; probing one may take `patience` seconds."""
+    """Run the suite on these backends and exit with its code."""
     from . import controller, survey
 
     screen = errors if as_json else console
@@ -155,7 +154,7 @@ def _run(
     plan.check_device(device)
     lint_module.require_consistent()
     screen.print("Looking at what is installed ...", style="dim")
-    found = survey.survey(names, device, patience)
+    found = survey.survey(names, device, timeout, show.aside(screen))
     selection = Selection(
         backends=names or tuple(backend.name for backend in found.backends),
         subjects=plan.choose_subjects(names, found.backend_of),
@@ -217,7 +216,8 @@ def backends(device: str, as_json: bool) -> None:
     """Show what is installed, with versions, devices and capabilities, and how to install the rest."""
     from . import survey
 
-    found = survey.survey((), plan.check_device(device))
+    said = show.aside(errors if as_json else console)
+    found = survey.survey((), plan.check_device(device), said=said)
     missing = survey.missing_tools()
     if as_json:
         content = {

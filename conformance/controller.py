@@ -21,10 +21,10 @@ import pytest
 from ..adapters.base import on_cpu
 from ..reports import framed, records
 from ..reports.records import Finding, Footer, Header, Item, Record, Tally
-from ..specs.call import encode_call
+from ..specs.call import Earlier, encode_call
 from ..specs.case import Status
 from ..specs.nll_loss.clauses import clauses
-from . import breadcrumb, floors, machine, plan
+from . import breadcrumb, explain, floors, machine, plan
 from .isolation import environment
 from .ledger import Divergence, condition
 from .plan import Selection
@@ -37,6 +37,8 @@ _decode = msgspec.json.Decoder(list[Record]).decode
 
 # Statuses of verdicts that say something about the implementation.
 _JUDGED = frozenset({Status.PASS, Status.FAIL, Status.CRASH, Status.TIMEOUT})
+
+_DEATHS = 2  # of workers outside of any call, after which a subject is given up
 
 EXPECTED, UNEXPECTED, INTERRUPTED, ENGINE_ERROR = 0, 1, 2, 3
 
@@ -64,6 +66,8 @@ class Listener:
     unexpected: list[str] = field(default_factory=list)
     judged: Counter[tuple[str, str]] = field(default_factory=Counter)  # (subject, clause) -> verdicts that judged
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
+    # subject -> items whose worker died outside of any call
+    _outside: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def pytest_xdist_make_scheduler(self, config: Any, log: Any) -> GroupScheduling:
         """Use our scheduler in place of xdist's."""
@@ -105,12 +109,29 @@ class Listener:
             elif isinstance(record, Tally) and record.status in _JUDGED:
                 self.judged[record.subject, record.clause] += record.count
 
+    def _died_outside(self, spec: ItemSpec, worker: str) -> None:
+        """Note a worker that died in no call; the second time its subject is given up, as nothing else would come."""
+        self._outside[spec.subject].append(spec.id)
+        place = breadcrumb.place(breadcrumb.last_words(self.trail, worker))
+        problem = f"{spec.id}: the worker died outside of any call{f', in {place}' if place else ''}"
+        if len(self._outside[spec.subject]) == _DEATHS:
+            breadcrumb.give_up(self.trail, spec.subject)
+            self.problems.append(f"{problem}, and not for the first time: {spec.subject} is given up, mend that first")
+        elif len(self._outside[spec.subject]) < _DEATHS:
+            self.problems.append(f"{problem}; run it alone with -b {spec.subject}")
+
+    @property
+    def lost(self) -> set[str]:
+        """Items of which a problem says that they have no record."""
+        died = {id for ids in self._outside.values() for id in ids}
+        return died | {id for id, spec in self.specs.items() if len(self._outside.get(spec.subject, ())) >= _DEATHS}
+
     def _from_crumb(self, nodeid: str, worker: str) -> list[Record]:
         """Records for an item whose worker died: the fatal call, what was done before it, the rest NOT_RUN."""
         spec = self.specs[nodeid.rpartition("::")[2].partition("@")[0]]
         crumb = breadcrumb.read(self.trail, worker)
         if crumb is None or crumb.item != spec.id:
-            self.problems.append(f"{spec.id}: the worker died outside of any call; run it alone with -b {spec.subject}")
+            self._died_outside(spec, worker)
             return []
         if self.stop:
             breadcrumb.stop(self.trail)
@@ -133,10 +154,11 @@ class Listener:
             compilations=0,
             compile_seconds=0.0,
         )
-        return [item, *_fatal(spec, crumb, status)]
+        before = [Earlier(self.specs[past.item].subject, past.call, past.experiment) for past in crumb.before]
+        return [item, *_fatal(spec, crumb, status, before)]
 
 
-def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Record]:
+def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status, before: Sequence[Earlier]) -> list[Record]:
     call = crumb.call
     who = {"subject": spec.subject, "family": spec.family, "dtype": spec.dtype}
     ids = tuple(id for id in crumb.clauses if clauses()[id].judges)
@@ -157,6 +179,7 @@ def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status) -> list[Reco
         summary=call.describe(),
         digest=call.digest(),
         origin=crumb.origin,
+        before=explain.suspects(before),
     )
     return [*tallies, finding]
 
@@ -188,12 +211,13 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
         trail = Path(selection.trail)
         listener = Listener(writer, progress, trail, {spec.id: spec for spec in specs}, selection.stop)
         progress.started(len(specs))
-        code = _pytest(selection, workers, listener)
+        code = _pytest(selection, workers, len(specs), listener)
         stopped = breadcrumb.is_stopped(trail)
     interrupted = code == pytest.ExitCode.INTERRUPTED
     problems = list(listener.problems)
     if not interrupted:
-        problems += _engine_problems(listener.items, specs, code)
+        due = [spec for spec in specs if spec.id not in listener.lost]
+        problems += _engine_problems(listener.items, due, code)
         if not stopped:
             problems += silent_hearts(listener.items)
         if not stopped and not selection.families and selection.profile != plan.LARGE:
@@ -213,8 +237,11 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     return Result(file, exit_code, tuple(problems), tuple(listener.unexpected), footer)
 
 
-def _pytest(selection: Selection, workers: int, listener: Listener) -> int:
-    """Run pytest in this process as controller of `workers` others, none of the user's plugins loaded."""
+def _pytest(selection: Selection, workers: int, items: int, listener: Listener) -> int:
+    """Run pytest in this process as controller of `workers` others, none of the user's plugins loaded.
+
+    Each item may cost one worker; workers that die without any are not started for ever.
+    """
     folder = resources.files("lossparity.specs.nll_loss").joinpath("clauses.toml")
     arguments = [
         str(folder),
@@ -225,7 +252,8 @@ def _pytest(selection: Selection, workers: int, listener: Listener) -> int:
         *("--noconftest", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:logging"),
         *("-p", "no:faulthandler"),  # the trail has its own
         *("-p", "xdist.plugin", "-p", "lossparity.conformance.plugin"),
-        *("-n", str(workers), "--dist=loadgroup", "--no-loadscope-reorder", "--max-worker-restart=1000"),
+        *("-n", str(workers), "--dist=loadgroup", "--no-loadscope-reorder"),
+        f"--max-worker-restart={items + workers}",
     ]
     # Workers share the cores: threads that spin while they wait made small calls thirty times slower.
     waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}

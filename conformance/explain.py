@@ -11,10 +11,10 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 
-from ..reports.findings import arrays_of, replay_line
-from ..reports.records import ClauseInfo, Finding, Record, Tally
+from ..reports.findings import BEFORE, arrays_of, replay_line
+from ..reports.records import Before, ClauseInfo, Finding, Record, Tally
 from ..specs.accuracy import Grade, Reduction
-from ..specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
+from ..specs.call import Array, Crashed, Earlier, Outcome, Raised, Returned, TimedOut, Unsupported, encode_call
 from ..specs.case import (
     Case,
     Elementwise,
@@ -34,6 +34,7 @@ from .ledger import Resolved
 
 _ELEMENTS = 8  # of an array that are spelt out
 _LONGEST = 300  # characters of an exception's message
+_SMALL = 1 << 14  # bytes of a call that is kept because of another one
 _CLAUSES = 3  # clauses whose statement a finding spells out
 
 
@@ -52,10 +53,30 @@ def finding(finding: Finding, clauses: Mapping[str, ClauseInfo] | Mapping[str, C
     lines += [_labelled("observed", finding.observed), _labelled("exact", finding.exact)]
     if finding.distance:
         lines.append(_labelled("distance", finding.distance))
+    if finding.before:
+        calls = [
+            f"{one.digest} {one.subject}: {f'{one.experiment} of ' * bool(one.experiment)}{one.summary}"
+            for one in finding.before
+        ]
+        lines.append(_labelled("before", "\n".join((BEFORE, *calls))))
     lines.append(_labelled("origin", f"{finding.origin}, digest {finding.digest}"))
     if file:
         lines.append(_labelled("again", replay_line(file, finding)))
     return "\n".join(lines)
+
+
+def suspects(calls: Iterable[Earlier]) -> tuple[Before, ...]:
+    """Calls that ran before another one, as records hold them."""
+    return tuple(
+        Before(
+            subject=one.subject,
+            experiment=one.experiment,
+            summary=one.call.describe(),
+            digest=one.call.digest(),
+            call=encode_call(one.call) if sum(array.nbytes for _, array in one.call.arrays()) <= _SMALL else None,
+        )
+        for one in calls
+    )
 
 
 def kinds(records: Sequence[Record]) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Runs calls that may take the process down in child processes, at one thread and at two.
 
-A child imports the framework afresh, runs one call after another, and is started again when it dies. Some
+A child imports the framework afresh and runs one call after another until it dies; then another takes its place. Some
 compiled bounds checks raise in serial code and end the process in parallel code, hence the two children.
 """
 
@@ -9,19 +9,29 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ..adapters.base import Subject, execute
-from ..specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut
+from ..specs.call import Call, Crashed, Earlier, Outcome, Raised, Returned, TimedOut
+from ..specs.case import Case, Status
 from ..specs.errors import BridgeError
+from . import experiments
+from .experiments import Bench
+from .judge import Judgement, Traits, judge
 
 THREADS = (1, 2)
 _READY = "ready"
 _PATIENCE_SECONDS = 300  # for the import of a framework
+_SUSPECTS = 5  # calls before a crash that are remembered
+# What every child needs and no framework is: imported once, so that the next child after a crash is there at once.
+_PRELOADED = ["lossparity.adapters.registry", "lossparity.conformance.plan"]
+_Work = Call | tuple[Case, Traits]  # a call, or an experiment
 
 
 class Isolation:
@@ -29,54 +39,74 @@ class Isolation:
 
     def __init__(self, backend: str, device: str, seconds: float) -> None:
         self._backend, self._device, self._seconds = backend, device, seconds
-        self._children: dict[int, tuple[BaseProcess, Any]] = {}
+        self._children: dict[int, _Child] = {}
 
-    def run(self, subject: Subject, call: Call) -> Outcome:
-        """Run one call at one thread and at two; the first outcome that is not an error, or the last one."""
+    def run(self, subject: Subject, call: Call, due: type[Raised | Returned] = Raised) -> Outcome:
+        """Run one call at one thread and at two; the first outcome that is not of the kind due, or the last one."""
         outcome: Outcome = Raised("", "")
         for threads in THREADS:
-            outcome = self._run(subject.name, call, threads)
-            if not isinstance(outcome, Raised):
+            outcome = self._answer(subject.name, call, threads)
+            if not isinstance(outcome, due):
                 return outcome
         return outcome
 
+    def perform(self, case: Case, bench: Bench) -> tuple[Outcome, Judgement]:
+        """Perform an experiment at one thread and at two; what came of the first one that fails, or of the last one."""
+        answer: Any = None
+        for threads in THREADS:
+            answer = self._answer(bench.subject.name, (case, bench.traits), threads)
+            if isinstance(answer, Crashed | TimedOut):
+                return answer, judge(case, answer, bench.traits)
+            if answer[1].status is not Status.PASS:
+                return answer
+        return answer
+
     def close(self) -> None:
         """End the children."""
-        for process, _ in self._children.values():
-            process.kill()
-            process.join()
-        self._children.clear()
-
-    def _run(self, subject: str, call: Call, threads: int) -> Outcome:
-        process, pipe = self._child(threads)
-        try:
-            pipe.send((subject, call))
-            if not pipe.poll(self._seconds):
-                self._end(threads)
-                return TimedOut(self._seconds)
-            outcome = pipe.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            process.join(5)
-            how = how_it_ended(process.exitcode)
+        for threads in tuple(self._children):
             self._end(threads)
-            return Crashed(f"{how}, with {threads} thread{'s' * (threads > 1)}")
-        if isinstance(outcome, BridgeError):
-            raise outcome
-        if isinstance(outcome, Crashed):  # its device is of no use any more
-            self._end(threads)
-        return outcome
 
-    def _child(self, threads: int) -> tuple[BaseProcess, Any]:
+    def _answer(self, subject: str, work: _Work, threads: int) -> Any:
+        """What a child answers, or how it ended.
+
+        Where other calls ran before in a child that died, this one runs once more without them: one of them may have
+        corrupted the memory that this one used.
+        """
+        child = self._child(threads)
+        ran, before = child.ran, tuple(child.last)
+        answer = self._ask(subject, work, threads)
+        if isinstance(answer, TimedOut):
+            return TimedOut(answer.seconds, before)
+        if not isinstance(answer, Crashed) or not ran:
+            return answer
+        alone = self._ask(subject, work, threads)
+        if isinstance(alone, Crashed):
+            return alone
+        others = f"{ran} other call{'s' * (ran > 1)} in the same process"
+        return Crashed(f"{answer.how}, after {others}; alone it does not crash: {_in_short(alone)}", before)
+
+    def _ask(self, subject: str, work: _Work, threads: int) -> Any:
+        """What the child answers, or how it ended: then it is gone."""
+        answer = self._child(threads).ask(subject, work, self._seconds)
+        if isinstance(answer, BridgeError):
+            raise answer
+        if isinstance(answer, Crashed):
+            answer = Crashed(f"{answer.how}, with {threads} thread{'s' * (threads > 1)}")
+        if isinstance(answer, Crashed | TimedOut) or isinstance(answer, tuple) and isinstance(answer[0], Crashed):
+            self._end(threads)  # it is dead, or hangs, or its device is of no use any more
+        return answer
+
+    def _child(self, threads: int) -> _Child:
         if threads not in self._children:
             ours, theirs = multiprocessing.Pipe()
-            context = multiprocessing.get_context("spawn")
-            arguments = (theirs, self._backend, self._device)
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(_PRELOADED)
+            arguments = (theirs, self._backend, self._device, threads)
             process = context.Process(target=_serve, args=arguments, daemon=True)
-            with environment(OMP_NUM_THREADS=str(threads)):
-                process.start()
+            process.start()
             theirs.close()
             self._await_ready(process, ours)
-            self._children[threads] = process, ours
+            self._children[threads] = _Child(process, ours)
         return self._children[threads]
 
     def _await_ready(self, process: BaseProcess, pipe: Any) -> None:
@@ -90,10 +120,33 @@ class Isolation:
         raise BridgeError(f"a child process for {self._backend} did not start (exit code {process.exitcode})")
 
     def _end(self, threads: int) -> None:
-        process, pipe = self._children.pop(threads)
-        process.kill()
-        process.join()
-        pipe.close()
+        child = self._children.pop(threads)
+        child.process.kill()
+        child.process.join()
+        child.pipe.close()
+
+
+@dataclass
+class _Child:
+    """A process that runs what it is told until it dies, and what it ran."""
+
+    process: BaseProcess
+    pipe: Any
+    ran: int = 0
+    last: deque[Earlier] = field(default_factory=lambda: deque(maxlen=_SUSPECTS))  # newest first
+
+    def ask(self, subject: str, work: _Work, seconds: float) -> Any:
+        """What comes back, or how the process ended."""
+        try:
+            self.pipe.send((subject, work))
+            answer = self.pipe.recv() if self.pipe.poll(seconds) else TimedOut(seconds)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self.process.join(5)
+            return Crashed(how_it_ended(self.process.exitcode))
+        self.ran += 1
+        call, experiment = (work, "") if isinstance(work, Call) else (work[0].call, work[0].experiment)
+        self.last.appendleft(Earlier(subject, call, experiment))
+        return answer
 
 
 class NoIsolation(Isolation):
@@ -102,9 +155,13 @@ class NoIsolation(Isolation):
     def __init__(self) -> None:
         super().__init__("", "", 0.0)
 
-    def run(self, subject: Subject, call: Call) -> Outcome:
+    def run(self, subject: Subject, call: Call, due: type[Raised | Returned] = Raised) -> Outcome:
         """What the call came to."""
         return execute(subject, call)[0]
+
+    def perform(self, case: Case, bench: Bench) -> tuple[Outcome, Judgement]:
+        """What the experiment came to."""
+        return experiments.run(case, bench)
 
 
 @contextmanager
@@ -129,24 +186,51 @@ def how_it_ended(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _serve(pipe: Connection, backend: str, device: str) -> None:
-    """The child: execute what comes in until the other end closes."""
+def _in_short(answer: Any) -> str:
+    """What came of a call, in a few words."""
+    match answer:
+        case Returned():
+            return "it returns a value"
+        case Raised(kind, message):
+            return f"it raises {kind}: {message[:80]}"
+        case TimedOut(seconds):
+            return f"no answer within {seconds:g} s"
+        case _:
+            return "the experiment comes to its end"
+
+
+# --- the other process -----------------------------------------------------------------------------------------
+
+
+def _serve(pipe: Connection, backend: str, device: str, threads: int) -> None:
+    """Do what comes in until the other end closes."""
     from ..adapters import registry
 
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # frameworks read it when they are imported, which comes next
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)  # a dying process prints its own account; the report has ours
     found = registry.backend(backend)
     registry.start(found)
-    subjects: dict[str, Any] = {subject.name: subject for subject in found.subjects(device)}
+    subjects: dict[str, Subject] = {subject.name: subject for subject in found.subjects(device)}
     pipe.send(_READY)
     while True:
         try:
-            name, call = pipe.recv()
+            name, work = pipe.recv()
         except EOFError:
             return
         try:
-            outcome, _ = execute(subjects[name], call)
-        except BridgeError as error:
-            pipe.send(error)
-            continue
-        pipe.send(Returned(outcome.value.copy()) if isinstance(outcome, Returned) else outcome)
+            answer: Any = _done(subjects, name, work)
+        except Exception as error:  # ours, and not to be taken for a crash
+            answer = error if isinstance(error, BridgeError) else BridgeError(f"{name}: {error!r} in a child process")
+        pipe.send(answer)
+
+
+def _done(subjects: Mapping[str, Subject], name: str, work: _Work) -> Any:
+    """What a call or an experiment comes to."""
+    subject = subjects[name]
+    if isinstance(work, Call):
+        outcome, _ = execute(subject, work)
+        return Returned(outcome.value.copy()) if isinstance(outcome, Returned) else outcome
+    case, traits = work
+    siblings = [other for other in subjects.values() if other is not subject]
+    return experiments.run(case, Bench(lambda call: execute(subject, call)[0], subject, siblings, traits))

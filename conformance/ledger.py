@@ -154,6 +154,11 @@ class Ledger:
 
     rows: tuple[Divergence, ...]
 
+    @functools.cached_property
+    def deadly(self) -> tuple[Divergence, ...]:
+        """The rows that expect a process to die or not to come back."""
+        return tuple(row for row in self.rows if {"crash", "timeout"} & set(row.signature))
+
     def matching(self, facts: Facts) -> tuple[Divergence, ...]:
         """The rows whose selector this call fulfils."""
         return tuple(row for row in self.rows if row.selects(facts))

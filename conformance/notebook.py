@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..reports.records import Accuracy, Finding, Observation, Record, Tally
+from ..reports.records import Accuracy, Before, Finding, Observation, Record, Tally
 from ..specs.accuracy import Grade, Level, Reduction
-from ..specs.call import Call, Outcome, Raised, Returned, encode_call
+from ..specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, encode_call
 from ..specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified, Verdict
 from ..specs.exact import round_to
 from ..specs.nll_loss import large
@@ -115,7 +115,8 @@ class Notebook:
             explain.exact(case, judgement),
             explain.distance(judgement, case, outcome),
         )
-        self._keep(case, judgement.symptom, ids, status, expected, row, words)
+        before = explain.suspects(outcome.before) if isinstance(outcome, Crashed | TimedOut) else ()
+        self._keep(case, judgement.symptom, ids, status, expected, row, words, before)
 
     def _keep(
         self,
@@ -126,6 +127,7 @@ class Notebook:
         expected: bool,
         row: str | None,
         words: tuple[str, str, str, str],
+        before: tuple[Before, ...] = (),
     ) -> None:
         said, observed, exact, distance = words
         finding = Finding(
@@ -145,6 +147,7 @@ class Notebook:
             summary=case.call.describe(),
             digest=case.call.digest(),
             origin=case.origin,
+            before=before,
         )
         self._findings.append(finding)
         if not expected and not self.first_unexpected:

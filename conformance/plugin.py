@@ -97,7 +97,10 @@ class Workshop:
 
     def run(self, spec: ItemSpec) -> tuple[list[Record], str]:
         """Run one item, or note that it is not run because the run was told to stop."""
-        backend, subject = self.subject(spec.subject)
+        if breadcrumb.is_given_up(self.trail.folder, spec.subject):
+            return [], ""
+        with self.trail.starting():
+            backend, subject = self.subject(spec.subject)
         if self.selection.stop and self.trail.is_stopped:
             known = self._known(spec, backend)
             return [_not_run(spec, planned_cases(spec, self.selection.plan, subject, known)[1])], ""

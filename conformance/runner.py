@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class Executor:
     isolation: Isolation
     trail: Trail
     siblings: Sequence[Subject] = ()
+    ledger: Ledger = field(default_factory=lambda: Ledger(()))
     compile_seconds: float = 0.0
 
     @booked("conversion")
@@ -89,13 +90,34 @@ class Executor:
         return experiments.Bench(self, self.subject, self.siblings, self.traits, self.trail.seconds)
 
     def run(self, case: Case) -> Outcome:
-        """Run a case: in a child process where it may take the process down."""
+        """Run a case where it may run."""
+        return self.runs(case)(case.call)
+
+    def runs(self, case: Case) -> Callable[[Call], Outcome]:
+        """What runs the calls of a case: children where they may take the process down, else this process."""
         can = self.subject.capabilities
         isolate = can.isolate or not on_cpu(self.subject.device)  # a device assertion spoils the process for good
-        if case.is_dangerous and isolate and not can.refuses(case.call):
+        if not (case.is_dangerous and isolate or self.is_deadly(case)) or can.refuses(case.call):
+            return self
+        due = Raised if isinstance(case.expectation, Raises) else Returned
+
+        @booked("framework")
+        def isolated(call: Call) -> Outcome:
             self.trail.pause()  # the children have a time limit of their own
-            return booked("framework")(self.isolation.run)(self.subject, case.call)
-        return self(case.call)
+            return self.isolation.run(self.subject, call, due)
+
+        return isolated
+
+    def perform(self, case: Case) -> tuple[Outcome, Judgement]:
+        """Perform the experiment of a case where it may be performed."""
+        if not self.is_deadly(case):
+            return experiments.run(case, self.bench)
+        self.trail.pause()
+        return booked("framework")(self.isolation.perform)(case, self.bench)
+
+    def is_deadly(self, case: Case) -> bool:
+        """Whether a known divergence says that this case takes its process down, or does not come back."""
+        return any(row.selects(case.facts) for row in self.ledger.deadly)
 
 
 def planned_cases(
@@ -139,7 +161,7 @@ def run_item(
             f"{spec.id}: subnormal numbers are flushed to zero in this thread, so no exact answer can be trusted; "
             "something in this process switched flush-to-zero on: run the backends in separate processes"
         )
-    work = Work(spec, plan, Executor(subject, traits, isolation, trail, siblings), ledger, trail)
+    work = Work(spec, plan, Executor(subject, traits, isolation, trail, siblings, ledger), ledger, trail)
     start, compiled = time.perf_counter(), subject.compilations()
     STOPWATCH.start()
     cases, planned = planned_cases(spec, plan, subject, ledger)
@@ -195,7 +217,7 @@ class Work:
         before = checks.snapshot(case.call) if isinstance(case.expectation, Raises) else None
         try:
             if case.experiment:
-                return experiments.run(case, self.executor.bench)
+                return self.executor.perform(case)
             outcome = self.executor.run(case)
             judgement = judge(case, outcome, self.executor.traits)
             judgement = self._look_again(case, outcome, judgement, before)
@@ -230,9 +252,10 @@ class Work:
 
     def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""
-        more = dict(checks.pattern(self.executor, case, judgement, self.executor.traits))
+        run = self.executor.runs(case)
+        more = dict(checks.pattern(run, case, judgement, self.executor.traits))
         if judgement.status is Status.PASS:
-            more |= checks.scaling(self.executor, case, outcome, self.executor.traits)
+            more |= checks.scaling(run, case, outcome, self.executor.traits)
         if before is not None and isinstance(outcome, Raised):
             more |= checks.unchanged(before, case.call)
         if not more or not judgement.aspects:  # a call that raised or crashed has failed every clause already
@@ -247,6 +270,8 @@ class Work:
     @booked("judging")
     def _beat(self, case: Case, outcome: Outcome, judgement: Judgement) -> None:
         """Perturb the first suitable outcome of each kind, and remember when that is not judged FAIL."""
+        if case.experiment and self.executor.is_deadly(case):  # its calls would have to run again, in this process
+            return
         traits = self.executor.traits
         if isinstance(case.expectation, Raises) and isinstance(outcome, Raised):
             kind = "error"

@@ -26,9 +26,14 @@ from ..specs.stopwatch import PARTS
 from . import explain
 from .controller import Progress, Result
 from .plan import Selection
-from .survey import Survey
+from .survey import NOT_PROBED, Survey
 
 _SHOWN = 5  # kinds of unexpected results that are told in full
+
+
+def aside(console: Console) -> Callable[[str], None]:
+    """Says what is not the matter itself, such as what is waited for."""
+    return lambda message: console.print(message, style="dim", markup=False, soft_wrap=True)
 
 
 def opening(console: Console, selection: Selection, found: Survey) -> None:
@@ -42,6 +47,9 @@ def opening(console: Console, selection: Selection, found: Survey) -> None:
         flushing = [dtype for dtype, keeps in subject.gradual_underflow.items() if not keeps]
         if flushing and subject.name in selection.subjects:
             console.print(f"  {subject.name} flushes subnormal numbers in {', '.join(flushing)}", style="dim")
+        for note in subject.notes:
+            if note.startswith(NOT_PROBED) and subject.name in selection.subjects:
+                console.print(f"  {subject.name}: {note}", style="yellow", markup=False, soft_wrap=True)
     for one in found.absent:
         console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
     for sentence in found.elsewhere:

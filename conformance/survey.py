@@ -1,28 +1,44 @@
 """Finds out what is here: backends, their versions, subjects and what those can do.
 
 Each backend is looked at in a process of its own, so that neither an import that fails nor one that takes the
-process down reaches the caller, and no framework is loaded where it does not compute.
+process down reaches the caller, and no framework is loaded where it does not compute. The process also probes subnormal
+numbers by computing with them, and says before each call which one comes next: of what dies or hangs then, the rest is
+probed by another process.
 """
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import signal
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from ..adapters import registry, user
 from ..adapters.base import Backend, Subject
 from ..reports.records import AbsentBackend, SubjectInfo
+from ..reports.verdict import plural
+from ..specs.call import Array, Call, Crashed, TimedOut
 from ..specs.errors import AdapterUnavailable, LossparityError
-from . import machine, plan
+from . import breadcrumb, machine, plan
+from .isolation import how_it_ended
 from .plan import NoSuchDevice
 from .runner import probe
 
-# Importing a framework, and then probing its subnormal numbers, compilations included.
-_PATIENCE_SECONDS = 300
+_PATIENCE_SECONDS = 300  # for the import of a framework, and for a call unless told otherwise
+NOT_PROBED = "subnormal numbers: not probed"
+_QUIET_SECONDS = 5  # after which it is said what is waited for
+_LINES = 4  # of what a process wrote last that are shown
 _Found = list[tuple[int, SubjectInfo]]  # (tier, description) of each subject
 
 
@@ -58,23 +74,34 @@ class Survey:
         return {subject.name: subject.backend for subject in self.subjects}
 
 
-def survey(names: Sequence[str], device: str, seconds: float = _PATIENCE_SECONDS) -> Survey:
+def _silent(message: str) -> None:
+    """Say nothing."""
+
+
+def survey(
+    names: Sequence[str],
+    device: str,
+    seconds: float = _PATIENCE_SECONDS,
+    said: Callable[[str], None] = _silent,
+) -> Survey:
     """Look at the backends that `names` (as given to -b) concern; raises AdapterUnavailable, UsageError.
 
-    Probing one may take so many seconds. A device that is not there is an error, but of backends that no name asked
-    for: they are left out as long as another one has it.
+    A call may take so many seconds; `said` is told what is waited for. A device that is not there is an error, but of
+    backends that no name asked for: they are left out as long as another one has it.
     """
     backends = plan.choose_backends(names)
     keys = [plan.key_of(backend, names) for backend in backends]
     found: dict[str, _Found] = {}
     elsewhere: list[str] = []
     for start in range(0, len(keys), machine.cores()):
-        looks = {key: _Look(key, device, seconds) for key in keys[start : start + machine.cores()]}
-        for key, look in looks.items():
-            try:
-                found[key] = look.result()
-            except NoSuchDevice as error:
-                elsewhere.append(str(error))
+        with contextlib.ExitStack() as stack:
+            chosen = keys[start : start + machine.cores()]
+            looks = [stack.enter_context(_Look(key, device, seconds, said)) for key in chosen]
+            for key, look in zip(chosen, looks, strict=True):
+                try:
+                    found[key] = look.result()
+                except NoSuchDevice as error:
+                    elsewhere.append(str(error))
     if elsewhere and (names or not found):
         raise NoSuchDevice("; ".join(elsewhere))
     subjects = sorted((pair for pairs in found.values() for pair in pairs), key=lambda pair: pair[0])
@@ -83,68 +110,192 @@ def survey(names: Sequence[str], device: str, seconds: float = _PATIENCE_SECONDS
     return Survey(here, tuple(info for _, info in subjects), tuple(missing), tuple(elsewhere))
 
 
-class _Look:
-    """A backend being looked at in a process of its own."""
+# --- looking at one backend --------------------------------------------------------------------------------
 
-    def __init__(self, key: str, device: str, seconds: float) -> None:
-        self._key = key
-        self._seconds = seconds
-        self._pipe, theirs = multiprocessing.Pipe(duplex=False)
-        context = multiprocessing.get_context("spawn")
-        self._process = context.Process(target=_report, args=(theirs, key, device), daemon=True)
-        self._process.start()
-        theirs.close()
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """A process is about to run this call on a subject."""
+
+    subject: str
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Probed:
+    """A subject keeps subnormal numbers in a dtype, or does not."""
+
+    subject: str
+    dtype: str
+    keeps: bool
+
+
+class _Look:
+    """A backend being looked at in a process of its own, or in several where it takes them down."""
+
+    def __init__(self, key: str, device: str, seconds: float, said: Callable[[str], None]) -> None:
+        self._key, self._device, self._seconds, self._said = key, device, seconds, said
+        self._keeps: dict[tuple[str, str], bool] = {}
+        self._lost: dict[str, str] = {}  # subject -> what became of the call that was to probe it
+        self._begun: list[str] = []  # subjects of which a call was announced
+        self._folder = tempfile.TemporaryDirectory(prefix="lossparity-")
+        self._words = Path(self._folder.name) / "words"
+        self._process, self._pipe = self._start()
+
+    def __enter__(self) -> _Look:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._folder.cleanup()
 
     def result(self) -> _Found:
-        """What was found; raises what the process raised, or AdapterUnavailable when it died or hung.
+        """What was found; raises what the process raised, or AdapterUnavailable when it died or hung at the start.
 
-        A user's function that dies or hangs while it is probed is not lost: the run will show it.
+        Calls that kill or hang it later lose no more than what they were to find out: the run will show them.
         """
-        try:
-            unprobed = self._receive(_PATIENCE_SECONDS)
-            try:
-                return self._receive(self._seconds)
-            except AdapterUnavailable:
-                if user.SIGN not in self._key:
-                    raise
-                return unprobed
-        finally:
-            self._process.kill()
+        found = self._receive_found()
+        while not self._receive_probed():
+            self._process, self._pipe = self._start()
+            self._receive_found()
+        return [(tier, self._probed(info)) for tier, info in found]
 
-    def _receive(self, seconds: float) -> _Found:
-        try:
-            if not self._pipe.poll(seconds):
-                raise AdapterUnavailable(f"backend {self._key} did not start within {seconds:g} s; run without it")
-            answer = self._pipe.recv()
-        except EOFError as error:
-            self._process.join()
+    def _probed(self, info: SubjectInfo) -> SubjectInfo:
+        """A subject's description with what probing found."""
+        keeps = {dtype: self._keeps.get((info.name, dtype), True) for dtype in info.dtypes}
+        why = self._lost.get(info.name if info.name in self._begun else "")
+        if why is None:
+            return msgspec.structs.replace(info, gradual_underflow=keeps)
+        left = ", ".join(dtype for dtype in info.dtypes if (info.name, dtype) not in self._keeps)
+        note = f"{NOT_PROBED} in {left}, and taken to be kept: {why}"
+        return msgspec.structs.replace(info, gradual_underflow=keeps, notes=(*info.notes, note))
+
+    def _start(self) -> tuple[BaseProcess, Connection]:
+        pipe, theirs = multiprocessing.Pipe(duplex=False)
+        arguments = (theirs, self._key, self._device, str(self._words), tuple(self._begun))
+        process = multiprocessing.get_context("spawn").Process(target=_report, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        return process, pipe
+
+    def _receive_found(self) -> _Found:
+        """The subjects, not probed yet; raises AdapterUnavailable when the process does not get so far."""
+        answer = self._receive(_PATIENCE_SECONDS, "to start")
+        if isinstance(answer, Crashed | TimedOut):
+            wrote = "".join(f"\n  {line}" for line in self._wrote())
             raise AdapterUnavailable(
-                f"backend {self._key} took its process down while starting (exit code {self._process.exitcode}): "
-                "reinstall it, or name the other backends with -b"
-            ) from error
+                f"backend {self._key} {self._became(answer)} while starting"
+                + (f"; it wrote last:{wrote}\nMend" if wrote else ": mend")
+                + " or reinstall it, or name the other backends with -b"
+            )
+        return answer
+
+    def _receive_probed(self) -> bool:
+        """Take in what is probed until all is; False when the process ended too early, and another has to go on."""
+        ran, now = 0, _Next("", "its first call")
+        while True:
+            doing = f"to probe subnormal numbers of {now.subject or self._key}: {now.call}"
+            match self._receive(self._seconds, doing):
+                case None:
+                    return True
+                case _Next() as now:
+                    ran += 1
+                    if now.subject not in self._begun:
+                        self._begun.append(now.subject)
+                case _Probed(subject, dtype, keeps):
+                    self._keeps[subject, dtype] = keeps
+                case ended:
+                    others = f", after {plural(ran - 1, 'other call')} in the same process" * (ran > 1)
+                    self._lost[now.subject] = f"{now.call} {self._became(ended)}{others}"
+                    return not now.subject
+
+    def _receive(self, seconds: float, doing: str) -> Any:
+        """What the process says next, or how it ended; raises what it raised."""
+        try:
+            if not self._pipe.poll(min(seconds, _QUIET_SECONDS)):
+                self._said(f"waiting for {self._key} {doing}, for {seconds:g} s at most")
+                if not self._pipe.poll(max(0, seconds - _QUIET_SECONDS)):
+                    return self._given_up(seconds)
+            answer = self._pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self._process.join(5)
+            return Crashed(how_it_ended(self._process.exitcode))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
+    def _given_up(self, seconds: float) -> TimedOut:
+        """End a process that hangs, by a signal that makes it write down where it is."""
+        if self._process.pid is not None:
+            os.kill(self._process.pid, signal.SIGABRT)
+        self._process.join(5)
+        self._process.kill()
+        return TimedOut(seconds)
 
-def _report(pipe: Connection, key: str, device: str) -> None:
-    """The other process: send what `describe` yields or raises."""
+    def _became(self, ended: Crashed | TimedOut) -> str:
+        """What became of the process, in words."""
+        place = breadcrumb.place(self._words.read_text(encoding="utf-8", errors="replace"))
+        where = f", in {place}" if place else ""
+        if isinstance(ended, TimedOut):
+            return f"did not come back within {ended.seconds:g} s{where}"
+        return f"took its process down ({ended.how}{where})"
+
+    def _wrote(self) -> list[str]:
+        """The last lines that the process wrote to stderr itself."""
+        words = self._words.read_text(encoding="utf-8", errors="replace").partition("Fatal Python error")[0]
+        return [line for line in words.splitlines() if line.strip()][-_LINES:]
+
+
+# --- the other process -------------------------------------------------------------------------------------
+
+
+def _report(pipe: Connection, key: str, device: str, words: str, done: Collection[str]) -> None:
+    """Send what `describe` yields or raises, and None at the end; what goes to stderr lands in the file `words`."""
+    os.dup2(os.open(words, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND), 2)
+    faulthandler.enable()
     if user.SIGN in key:
-        for stream in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # users' functions print
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # users' functions print
     try:
-        for found in describe(key, device):
+        for found in describe(key, device, pipe.send, done):
             pipe.send(found)
+        pipe.send(None)
     except Exception as error:
         pipe.send(error if isinstance(error, LossparityError) else AdapterUnavailable(f"backend {key}: {error!r}"))
 
 
-def describe(name: str, device: str) -> Iterator[_Found]:
-    """Start a backend in this process and describe its subjects, first before and then after probing them."""
+def describe(name: str, device: str, say: Callable[[_Next], None], done: Collection[str]) -> Iterator[_Found | _Probed]:
+    """Start a backend in this process and describe its subjects; then probe those that are not done yet."""
     backend = registry.backend(name)
     subjects = plan.start(backend, device)
-    for probed in (False, True):
-        yield [(subject.capabilities.tier, _describe_subject(backend, subject, probed)) for subject in subjects]
+    yield [(subject.capabilities.tier, _describe_subject(backend, subject)) for subject in subjects]
+    for subject in subjects:
+        for dtype in subject.capabilities.dtypes if subject.name not in done else ():
+            flush = probe(_Announcing(subject, say), dtype).arithmetic.flush
+            yield _Probed(subject.name, dtype, not flush)
+
+
+class _Announcing:
+    """A subject that says which call comes next."""
+
+    def __init__(self, inner: Subject, say: Callable[[_Next], None]) -> None:
+        self._inner, self._say = inner, say
+        self.name, self.device, self.capabilities = inner.name, inner.device, inner.capabilities
+
+    def prepare(self, call: Call) -> Callable[[], Any]:
+        """What the subject makes of the call."""
+        self._say(_Next(self.name, f"the call {call.digest()}, {call.describe()},"))
+        return self._inner.prepare(call)
+
+    def read(self, result: Any) -> Array:
+        """What the subject reads."""
+        return self._inner.read(result)
+
+    def compilations(self) -> int:
+        """What the subject counts."""
+        return self._inner.compilations()
+
+
+# --- what is not there -------------------------------------------------------------------------------------
 
 
 def absent() -> list[AbsentBackend]:
@@ -160,10 +311,9 @@ def missing_tools() -> list[str]:
     return []
 
 
-def _describe_subject(backend: Backend, subject: Subject, probed: bool) -> SubjectInfo:
-    """A subject and what it can do, subnormal numbers probed by computing with them."""
+def _describe_subject(backend: Backend, subject: Subject) -> SubjectInfo:
+    """A subject and what it says that it can do."""
     can = subject.capabilities
-    unprobed = () if probed else ("subnormal numbers: not probed, the first calls did not come back",)
     return SubjectInfo(
         name=subject.name,
         backend=backend.name,
@@ -173,6 +323,6 @@ def _describe_subject(backend: Backend, subject: Subject, probed: bool) -> Subje
         style=can.style,
         dtypes=can.dtypes,
         target_dtypes=can.target_dtypes,
-        gradual_underflow={dtype: not (probed and probe(subject, dtype).arithmetic.flush) for dtype in can.dtypes},
-        notes=(*can.notes, *(f"no {what}: {why}" for what, why in can.without.items()), *unprobed),
+        gradual_underflow={},
+        notes=(*can.notes, *(f"no {what}: {why}" for what, why in can.without.items())),
     )

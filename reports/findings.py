@@ -19,6 +19,8 @@ from .records import Finding
 # Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
 LONGEST_CALL = 20_000
 _READABLE_ELEMENTS = 96
+# Stands above the calls before a crash.
+BEFORE = "calls before it in the same process, newest first: if memory was corrupted, one of these did it"
 _GITHUB = re.compile(r"^([\w.-]+/[\w.-]+)#(\d+)$")
 
 

@@ -312,7 +312,7 @@ def _variant(subject: SubjectInfo) -> str:
     return subject.name.removeprefix(f"{subject.backend}:")
 
 
-_GLOBALS: dict[str, Any] = {"anchor": anchor, "State": State}
+_GLOBALS: dict[str, Any] = {"anchor": anchor, "State": State, "BEFORE": findings.BEFORE}
 _FILTERS: dict[str, Callable[..., Any]] = {
     "thousands": lambda number: f"{number:,}",
     "ulps": tolerance.in_ulps,

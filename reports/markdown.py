@@ -66,6 +66,7 @@ def _finding(finding: Finding) -> list[str]:
         f"  - {_text(finding.because)}",
         f"  - call {_code(finding.summary)}, digest {_code(finding.digest)}",
         *(f"  - {name} {_code(value)}" for name, value in facts.items() if value),
+        *(f"  - before it {_code(one.summary)}, digest {_code(one.digest)}" for one in finding.before),
     ]
 
 

@@ -120,6 +120,16 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
     count: int
 
 
+class Before(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that ran before another one in the same process."""
+
+    subject: str
+    experiment: str  # the clause that it decides together with calls made of it, which ran too; or empty
+    summary: str
+    digest: str
+    call: dict[str, Any] | None  # specs.call.encode_call; None where its arrays are large
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
     """One call that did not simply pass, complete enough to be read and replayed alone.
 
@@ -142,6 +152,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
     summary: str  # the call in one line
     digest: str
     origin: str  # vector id, corpus or exploration
+    # Of a crash or a timeout: the calls before it in the same process, newest first, where one of them may be to blame.
+    before: tuple[Before, ...] = ()
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):

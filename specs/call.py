@@ -172,18 +172,33 @@ class Raised:
     message: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Earlier:
+    """A call that ran before another in the same process, and the clause whose experiment began with it, if any."""
+
+    subject: str
+    call: Call
+    experiment: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The process died while the implementation ran."""
+    """The process died while the implementation ran.
+
+    `before` are calls that ran earlier in the same process, newest first, where one of them may be to blame: of the
+    call alone no process died.
+    """
 
     how: str
+    before: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The implementation did not come back within so many seconds."""
+    """The implementation did not come back within so many seconds; `before` as in Crashed."""
 
     seconds: float
+    before: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
