@@ -33,6 +33,7 @@ _STRIDES = {
 _EAGER_WITHOUT |= _STRIDES
 _AROUND = "torch.func's transforms go around what torch.compile captures, not through it"
 _COMPILED_WITHOUT |= _STRIDES | {
+    "second backward": "a compiled backward pass reuses the memory of what forward saved, and refuses retain_graph",
     "second order": "torch.compile does not support double backward (pytorch#91469, #183603)",
     "jvp": _AROUND,
     "vmap": _AROUND,

@@ -426,7 +426,7 @@ def _pinned_modes(dtype: str) -> Iterator[tuple[int, Structure]]:
             yield 2, Structure(plain, dtype, upstream="random", asks=asks, reductions=("none",))
         for shape, plant in ((weighted, ""), ((12, 5), "ignored_rows"), ((5,), ""), ((33, 7), "targets")):
             yield 3, dataclasses.replace(structure, shape=shape, sentinel=2, plant=plant, unweighted_too=True)
-        yield 3, dataclasses.replace(structure, shape=(4096, 2), weights="none", mask="every")
+        yield 3, dataclasses.replace(structure, shape=(257, 3), weights="none", mask="runs")
 
 
 def _pinned_blocks(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
