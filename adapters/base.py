@@ -34,6 +34,9 @@ from .spelling import Spelling
 FEATURES = {
     "gradient": "a gradient with respect to input",
     "weight gradient": "a gradient with respect to weight",
+    "training": "a value whose gradient is taken later",
+    "second backward": "a second backward pass through one graph",
+    "autocast": "automatic mixed precision",
     "second order": "derivatives of the gradient",
     "jvp": "forward mode",
     "vmap": "mapping over a leading axis",
@@ -45,12 +48,16 @@ FEATURES = {
 }
 _FEATURES_OF = {
     "gradient": ("gradient",),
+    "gradient_again": ("gradient", "second backward"),
+    "gradient_between": ("gradient", "training"),
     "weight_gradient": ("weight gradient",),
     "second": ("gradient", "second order"),
     "second_upstream": ("gradient", "second order"),
     "jvp": ("jvp",),
     "vmap": ("vmap",),
     "vmap_gradient": ("gradient", "vmap"),
+    "value_in_training": ("gradient", "training"),
+    "autocast": ("autocast",),
 }
 _FEATURE_OF_LAYOUT = {"negative": "negative strides", "read_only": "read-only arrays"}
 
@@ -84,6 +91,10 @@ class Capabilities:
     def target_dtypes(self) -> tuple[str, ...]:
         """Integer dtypes of target that the subject takes."""
         return tuple(dtype for dtype in TARGET_DTYPES if f"target {dtype}" not in self.without)
+
+    def lacks(self, kind: str) -> bool:
+        """Whether the subject is without a feature that this kind of Transform takes."""
+        return any(feature in self.without for feature in _FEATURES_OF[kind])
 
     def refuses(self, call: Call) -> str | None:
         """Why the subject does not take this call, or None. Calls that must raise on their dtype are taken."""

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.errors import Flaky
 
+from ..adapters.base import Capabilities
 from ..specs.call import REDUCTIONS
 from ..specs.case import Case
 from ..specs.nll_loss import generate
 from ..specs.nll_loss.clauses import EDGES
-from ..specs.nll_loss.corpus import CORE, PROFILES, RANKS, axes, signature_of, unweighted_too
+from ..specs.nll_loss.corpus import CORE, MODES, PROFILES, RANKS, axes, signature_of, unweighted_too
 from ..specs.nll_loss.generate import Structure
 from .judge import Judgement
 
@@ -52,7 +53,8 @@ def explore(work: Work, family: str, dtype: str, plan: Plan, tier: int) -> None:
                 raise _Unexpected
             _aim(plan, tried[1])
 
-    test = _settings(plan, count)(hypothesis.given(structures(family, dtype, tier))(examine))
+    asks = _asks(work.executor.subject.capabilities, dtype, tier) if family == "gradient" else ()
+    test = _settings(plan, count)(hypothesis.given(structures(family, dtype, tier, asks))(examine))
     if plan.profile == "nightly":
         test = hypothesis.seed(plan.seed)(test)
     try:
@@ -96,9 +98,18 @@ def _aim(plan: Plan, judgement: Judgement | str) -> None:
         hypothesis.target(min(judgement.grade.utilisation, 1e9), label="share of the bound used")
 
 
+def _asks(can: Capabilities, dtype: str, tier: int) -> tuple[str, ...]:
+    """What is drawn besides the gradient: the modes that the subject has, where another program costs nothing."""
+    modes = MODES if tier == 3 else ()
+    return tuple(kind for kind in modes if not can.lacks(kind) and (kind != "autocast" or dtype == "float32"))
+
+
 @st.composite
-def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure:
-    """Structures of a family, in signatures that a subject of this tier can afford; small ones first."""
+def structures(draw: st.DrawFn, family: str, dtype: str, tier: int, asks: tuple[str, ...] = ()) -> Structure:
+    """Structures of a family, in signatures that a subject of this tier can afford; small ones first.
+
+    `asks` may be asked for instead of what the family asks for, together as often as that.
+    """
     shapes = {1: CORE, 2: CORE if family == "gradient" else CORE + RANKS}.get(tier)
     shape = draw(_one_of(shapes) if shapes else _shapes())
     fields = {name: draw(_one_of(tuple(options))) for name, options in axes(family, tier).items()}
@@ -108,6 +119,8 @@ def structures(draw: st.DrawFn, family: str, dtype: str, tier: int) -> Structure
             fields["weights"] = "none"
         elif fields.get("weights", "none") == "none":
             fields["weights"] = "random"
+    if asks and draw(st.booleans()):
+        fields["asks"] = draw(_one_of(asks))
     reductions = ("mean",) if "reduction" in fields.get("omitted", ()) else REDUCTIONS
     also = unweighted_too(family, tier, fields)
     seed = draw(st.integers(0, 2**32))

@@ -90,7 +90,7 @@ function judgeReduced(clause, call, expect, x) {
   if (clause === "ACC-5S" || (clause === "ACC-5" && !(reduction === "mean" && close))) return false;
   if (close && (clause === "ACC-4" || (clause === "ACC-5" && q === p))) return true;
   const verdict = within(call, q, x, expect, { "ACC-4": Math.expm1(height * Math.log1p(q.u)), "ACC-5": 0 }[clause]);
-  const strict = /^(ACC-\d|SHAPE-7|IGN-7|IGN-10|DTYPE-3|LAYOUT-1|GRAD-[678]|SPECIAL-2)$/.test(clause);
+  const strict = /^(ACC-\d|SHAPE-7|IGN-7|IGN-10|DTYPE-3|LAYOUT-1|VALUE-1[01]|GRAD-[678]|SPECIAL-2)$/.test(clause);
   return verdict || strict || q === p ? verdict : within(call, p, x, expect);
 }
 function judge(clause, call, expect, out) {
@@ -101,7 +101,7 @@ function judge(clause, call, expect, out) {
   if (expect.exact) return judgeReduced(clause, { ...call, kept: keptOf(call) }, expect, out.data[0]);
   const listed = new Map(expect.entries?.map(([k, ...three]) => [k, three.map(float)]));
   const values = expect.values?.map((v) => [float(v)]);
-  const own = /^(GRAD-[13]|WEIGHT-2)$/.test(clause), mean = call.reduction === "mean", { p } = call;
+  const own = /^(GRAD-([13]|12)|WEIGHT-2)$/.test(clause), mean = call.reduction === "mean", { p } = call;
   const verdicts = out.data.map((x, k) => {
     const due = values ? values[k % values.length] : listed.get(k), [first, low = first, high = first] = due ?? [0];
     if (low === -Infinity && high === Infinity) return null;

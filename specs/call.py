@@ -33,13 +33,19 @@ ARRAYS = ("input", "target", "weight", "upstream", "direction")
 # What a call may ask of an implementation besides its value.
 TRANSFORMS = {
     "gradient": "the gradient of <upstream, loss> with respect to input",
+    "gradient_again": "the gradient, by a second backward pass through one graph; the first had twice the upstream",
+    "gradient_between": "the gradient, the loss of input and target in reverse having been taken in between",
     "weight_gradient": "the gradient of <upstream, loss> with respect to weight",
     "second": "the derivative of <gradient, direction> with respect to input",
     "second_upstream": "the derivative of <gradient, direction> with respect to upstream",
     "jvp": "the derivative of the loss along direction, in forward mode",
     "vmap": "the loss, mapped over a leading axis of `batched` arguments",
     "vmap_gradient": "the gradient, mapped over a leading axis of `batched` arguments",
+    "value_in_training": "the loss, while its gradient with respect to input is to be taken later",
+    "autocast": "the loss, under automatic mixed precision in bfloat16",
 }
+GRADIENTS = ("gradient", "gradient_again", "gradient_between")  # which are one and the same
+VALUES = ("value", "value_in_training", "autocast")  # likewise
 
 # Up to this many elements an array is written as readable hexadecimal floats, above it as compressed bytes.
 READABLE_ELEMENTS = 64

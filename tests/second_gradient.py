@@ -64,8 +64,10 @@ Answer = Slopes | Opinion | list[Any]
 def answer(call: Any) -> Answer:
     """Judge one legal call that has a transform: slopes, a loss, or a list of those."""
     match call.transform.kind:
-        case "gradient":
+        case "gradient" | "gradient_again" | "gradient_between":  # GRAD-10, GRAD-11
             return slopes(call, call.transform.upstream)
+        case "value_in_training" | "autocast":  # VALUE-10, VALUE-11
+            return opinion(along(call))
         case "second":  # GRAD-6
             return Slopes(kept=[int(label) != call.ignore_index for label in call.target.reshape(-1).tolist()])
         case "jvp" | "second_upstream":  # the loss is linear in its input, the gradient in g
@@ -79,8 +81,9 @@ def answer(call: Any) -> Answer:
 
 
 def along(call: Any) -> Any:
-    """The same call with the direction in the place of its input, and nothing but its value asked for."""
-    return dataclasses.replace(call, input=call.transform.direction, transform=None)
+    """The same call with the direction, if it has one, in the place of its input, and its plain value asked for."""
+    moved = call.transform.direction
+    return dataclasses.replace(call, input=call.input if moved is None else moved, transform=None)
 
 
 def loop(call: Any) -> Iterator[Any]:

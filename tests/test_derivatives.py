@@ -20,9 +20,9 @@ import second_oracle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossparity.specs.accuracy import Reduction
-from lossparity.specs.call import FLOAT_DTYPES, Array, Call, Transform, dtype_of
+from lossparity.specs.call import FLOAT_DTYPES, VALUES, Array, Call, Transform, dtype_of
 from lossparity.specs.case import Bands, Elementwise, Expectation, Gradient, Returns, Stack, Unjudgeable, Unspecified
-from lossparity.specs.nll_loss.corpus import corpus
+from lossparity.specs.nll_loss.corpus import MODES, corpus
 from lossparity.specs.nll_loss.generate import transformed
 from second_gradient import Extended, Slopes
 
@@ -139,7 +139,7 @@ def test_both_oracles_agree_on_the_corpus(dtype: str) -> None:
         assert disagreement(case.call, case.expectation) == "", case.origin
         kinds.add((case.call.kind, type(getattr(case.expectation, "value", None))))
     assert {("gradient", Gradient), ("second", Gradient), ("vmap", Stack), ("vmap_gradient", Stack)} <= kinds
-    assert {"jvp", "second_upstream"} <= {kind for kind, _ in kinds}
+    assert {"jvp", "second_upstream"} | set(MODES[:-1]) <= {kind for kind, _ in kinds}
 
 
 # --- drawn calls -----------------------------------------------------------------------------------------
@@ -166,7 +166,8 @@ def arrays(draw: Any, shape: tuple[int, ...], dtype: str, special: bool) -> Arra
 def asking(draw: Any, special: bool) -> Call:
     """Legal calls that ask for something besides the value."""
     dtype, shape = draw(st.sampled_from(FLOAT_DTYPES)), draw(st.sampled_from(SHAPES))
-    kind = draw(st.sampled_from(("gradient",) * 4 + ("second", "second_upstream", "jvp", "vmap", "vmap_gradient")))
+    others = ("second", "second_upstream", "jvp", "vmap", "vmap_gradient")
+    kind = draw(st.sampled_from(("gradient",) * 4 + others + MODES))
     classes, positions = shape[min(1, len(shape) - 1)], shape[:1] + shape[2:] if len(shape) > 1 else ()
     ignore_index, reduction = draw(st.sampled_from((-100, 0, 1))), draw(st.sampled_from(("none", "sum", "mean")))
     batched = draw(st.sets(st.sampled_from(("input", "target", "weight")), min_size=1)) if "vmap" in kind else set()
@@ -184,7 +185,7 @@ def asking(draw: Any, special: bool) -> Call:
         reduction,
         transform=Transform(
             kind,
-            None if kind in ("jvp", "vmap") else draw(arrays(shaped, dtype, special)),
+            None if kind in ("jvp", "vmap", *VALUES) else draw(arrays(shaped, dtype, special)),
             draw(arrays(shape, dtype, special)) if kind in ("jvp", "second", "second_upstream") else None,
             tuple(sorted(batched)),
         ),

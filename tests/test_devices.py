@@ -108,6 +108,9 @@ def calls() -> list[Call]:
     g, v = np.array(1.5, np.float32), np.ones_like(x)
     kinds = {
         "gradient": Transform("gradient", g),
+        "gradient_again": Transform("gradient_again", g),
+        "gradient_between": Transform("gradient_between", g),
+        "value_in_training": Transform("value_in_training"),
         "weight_gradient": Transform("weight_gradient", g),
         "second": Transform("second", g, v),
         "second_upstream": Transform("second_upstream", g, v),

@@ -25,7 +25,7 @@ from lossparity.conformance.locate import Located, locate
 from lossparity.conformance.replay import Session, Settings
 from lossparity.reports import html, records
 from lossparity.reports.records import Finding
-from lossparity.specs.call import ARRAYS, BFLOAT16, TRANSFORMS, Array, Call, Returned, Transform, encode_call
+from lossparity.specs.call import ARRAYS, BFLOAT16, TRANSFORMS, VALUES, Array, Call, Returned, Transform, encode_call
 from lossparity.specs.case import Case, Status
 from lossparity.specs.errors import UsageError
 from lossparity.specs.layouts import LAYOUTS, lay
@@ -155,7 +155,7 @@ def asked(kind: str, dtype: Any = np.float32) -> Call:
     if kind != "value":
         transform = Transform(
             kind,
-            upstream.astype(dtype) if kind not in ("jvp", "vmap") else None,
+            upstream.astype(dtype) if kind not in ("jvp", "vmap", *VALUES) else None,
             direction.astype(dtype) if kind in ("jvp", "second", "second_upstream") else None,
             batched,
         )

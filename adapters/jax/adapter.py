@@ -17,7 +17,11 @@ from .script import spell
 
 _X32 = {"float64": "jax_enable_x64 is off, as it is unless a user switches it on"}
 _FLAT = "JAX arrays have no strides: what is passed is laid out anew by the framework"
-_WITHOUT = {"strides": _FLAT, "mutable arrays": "JAX arrays are immutable"}
+_WITHOUT = {
+    "strides": _FLAT,
+    "mutable arrays": "JAX arrays are immutable",
+    "autocast": "JAX has no automatic mixed precision: a program says which dtypes it computes in",
+}
 _KINDS = ("cpu", "cuda", "rocm", "tpu")  # of devices; JAX calls cuda and rocm gpu too, but takes these names
 _COMPILATIONS = [0]  # counted by JAX's own monitoring, which knows no way to unsubscribe
 
@@ -160,8 +164,11 @@ def derive(
     def loss(x: Any, t: Any, w: Any) -> Any:
         return function(x, t, weight=w, **options)
 
+    def pull_back(x: Any, t: Any, w: Any = weight) -> Any:
+        return jax.vjp(lambda x: loss(x, t, w), x)[1]
+
     def gradient(x: Any, t: Any, w: Any, g: Any = upstream) -> Any:
-        return jax.vjp(lambda x: loss(x, t, w), x)[1](g)[0]
+        return pull_back(x, t, w)(g)[0]
 
     def along(x: Any, g: Any) -> Any:
         return (gradient(x, target, weight, g) * direction).sum()
@@ -170,6 +177,16 @@ def derive(
     match kind:
         case "gradient":
             return gradient(input, target, weight)
+        case "gradient_again":
+            pull = pull_back(input, target)
+            pull(upstream + upstream)
+            return pull(upstream)[0]
+        case "gradient_between":
+            pull = pull_back(input, target)
+            pull_back(input[::-1], target[::-1] if target.ndim else target)
+            return pull(upstream)[0]
+        case "value_in_training":
+            return jax.vjp(lambda x: loss(x, target, weight), input)[0]
         case "weight_gradient":
             return jax.vjp(lambda w: loss(input, target, w), weight)[1](upstream)[0]
         case "second":

@@ -9,6 +9,14 @@ _VJP = "jax.vjp(lambda x: {loss}, x)[1](g)[0]"
 # kind -> the body of a function of all arrays, its last line an expression
 _ASKED = {
     "gradient": (_VJP,),
+    "gradient_again": ("pull = jax.vjp(lambda x: {loss}, x)[1]", "pull(g + g)", "pull(g)[0]"),
+    "gradient_between": (
+        "pull_back = lambda x, t: jax.vjp(lambda x: {loss}, x)[1]",
+        "pull = pull_back(x, t)",
+        "pull_back(x[::-1], {reversed})",
+        "pull(g)[0]",
+    ),
+    "value_in_training": ("jax.vjp(lambda x: {loss}, x)[0]",),
     "weight_gradient": ("jax.vjp(lambda w: {loss}, w)[1](g)[0]",),
     "second": (f"along = lambda x: ({_VJP} * v).sum()", "jax.grad(along)(x)"),
     "second_upstream": (
@@ -29,6 +37,7 @@ def spell(subject: str, call: Call) -> Spelling:
     result = loss
     if call.transform is not None:
         words = {"loss": loss, "moving": names(call, "input", "target", "weight"), "axes": axes(call)}
+        words["reversed"] = "t[::-1]" if call.target.ndim else "t"
         *before, asked = (line.format(**words) for line in _ASKED[call.kind])
         body = (*(f"    {line}" for line in before), f"    return {asked}")
         prepare = ("@jax.jit",) * jitted + (f"def asked({everything}):", *body)

@@ -14,6 +14,9 @@ from .script import spell
 
 _WITHOUT = {
     "weight gradient": "the port offers the gradient with respect to input only",
+    "training": "NumPy has no graph: the port's gradient is a function of its own",
+    "second backward": "NumPy has no graph: the port's gradient is a function of its own",
+    "autocast": "NumPy has no automatic mixed precision",
     "second order": "NumPy does not differentiate; the port offers the gradient only",
     "jvp": "NumPy does not differentiate",
     "vmap": "NumPy has no vmap",

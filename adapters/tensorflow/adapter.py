@@ -17,7 +17,11 @@ from ..user import returning
 from .script import spell
 
 _FLAT = "TensorFlow tensors have no strides: what is passed is copied into the usual order"
-_WITHOUT = {"strides": _FLAT, "mutable arrays": "TensorFlow tensors are immutable, and arrays are copied into them"}
+_WITHOUT = {
+    "strides": _FLAT,
+    "mutable arrays": "TensorFlow tensors are immutable, and arrays are copied into them",
+    "autocast": "TensorFlow's mixed precision is a policy of Keras layers, which functions know nothing of",
+}
 
 CPUS = "LOSSPARITY_TENSORFLOW_CPUS"  # into so many devices the CPU is divided: cpu, cpu:1, ...
 
@@ -187,11 +191,14 @@ def derive(
     def loss(x: Any, t: Any, w: Any) -> Any:
         return function(x, t, weight=w, **options)
 
+    def taped(x: Any, t: Any, w: Any, by: Any, persistent: bool = False) -> tuple[Any, Any]:
+        with tf.GradientTape(persistent) as tape:
+            tape.watch(by)
+            return loss(x, t, w), tape
+
     def gradient(x: Any, t: Any, w: Any, by: Any = None) -> Any:
         by = x if by is None else by
-        with tf.GradientTape() as tape:
-            tape.watch(by)
-            value = loss(x, t, w)
+        value, tape = taped(x, t, w, by)
         return tape.gradient(value, by, upstream, zero)
 
     def second(by: Any) -> Any:
@@ -203,6 +210,17 @@ def derive(
     match kind:
         case "gradient":
             return gradient(input, target, weight)
+        case "gradient_again":
+            value, tape = taped(input, target, weight, input, persistent=True)
+            tape.gradient(value, input, upstream + upstream, zero)
+            return tape.gradient(value, input, upstream, zero)
+        case "gradient_between":
+            value, tape = taped(input, target, weight, input)
+            reverse = input[::-1]
+            taped(reverse, target[::-1] if target.shape.rank else target, weight, reverse)
+            return tape.gradient(value, input, upstream, zero)
+        case "value_in_training":
+            return taped(input, target, weight, input)[0]
         case "weight_gradient":
             return tf.convert_to_tensor(gradient(input, target, weight, by=weight))
         case "second":

@@ -29,6 +29,21 @@ _FIRST = (
 # kind -> the body of a function of all arrays
 _ASKED = {
     "gradient": _FIRST,
+    "gradient_again": (
+        "with tf.GradientTape(persistent=True) as tape:",
+        *_FIRST[1:-1],
+        f"tape.gradient(loss, x, g + g, {_ZERO})",
+        _FIRST[-1],
+    ),
+    "gradient_between": (
+        "def taped(x, t):",
+        *(f"    {line}" for line in _FIRST[:-1]),
+        "    return loss, tape",
+        "loss, tape = taped(x, t)",
+        "taped(x[::-1], {reversed})",
+        _FIRST[-1],
+    ),
+    "value_in_training": (*_FIRST[:-1], "return loss"),
     "weight_gradient": (*_FIRST[:-1], f"return tf.convert_to_tensor(tape.gradient(loss, w, g, {_ZERO}))"),
     "second": _SECOND,
     "second_upstream": _SECOND,
@@ -81,6 +96,7 @@ def _body(call: Call, loss: str) -> list[str]:
     stack = ", ".join(f'"{x}": {x}' for given, x in letters.items() if given in batched)
     mapped = f"return tf.vectorized_map(lambda moved: {one}({arguments}), {{{stack}}})"
     words = {"loss": loss, "moving": moving, "by": _BY.get(call.kind, "x"), "mapped": mapped}
+    words["reversed"] = "t[::-1]" if call.target.ndim else "t"
     return [line.format(**words) for line in _ASKED[call.kind]]
 
 

@@ -33,6 +33,7 @@ _STRIDES = {
 _EAGER_WITHOUT |= _STRIDES
 _AROUND = "torch.func's transforms go around what torch.compile captures, not through it"
 _COMPILED_WITHOUT |= _STRIDES | {
+    "second backward": "a compiled backward pass reuses the memory of what forward saved, and refuses retain_graph",
     "second order": "torch.compile does not support double backward (pytorch#91469, #183603)",
     "jvp": _AROUND,
     "vmap": _AROUND,
@@ -207,6 +208,38 @@ def _gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -
     return torch.autograd.grad(loss(leaf, t, w), leaf, g)[0]
 
 
+def _gradient_again(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    x, t, w = arguments
+    leaf = x.detach().requires_grad_()
+    value = loss(leaf, t, w)
+    torch.autograd.grad(value, leaf, g + g, retain_graph=True)
+    return torch.autograd.grad(value, leaf, g)[0]
+
+
+def _gradient_between(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    x, t, w = arguments
+    leaf = x.detach().requires_grad_()
+    value = loss(leaf, t, w)
+    loss(x.detach().flip(0).requires_grad_(), t.flip(0) if t.ndim else t, w)
+    return torch.autograd.grad(value, leaf, g)[0]
+
+
+def _value_in_training(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    x, t, w = arguments
+    return loss(x.detach().requires_grad_(), t, w)
+
+
+def _autocast(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+    import torch
+
+    with torch.autocast(arguments[0].device.type, torch.bfloat16):
+        return loss(*arguments)
+
+
 def _weight_gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
     import torch
 
@@ -254,12 +287,16 @@ def _axes(transform: Transform) -> tuple[int | None, ...]:
 
 _DERIVE: dict[str, Callable[..., Any]] = {
     "gradient": _gradient,
+    "gradient_again": _gradient_again,
+    "gradient_between": _gradient_between,
     "weight_gradient": _weight_gradient,
     "second": _second,
     "second_upstream": _second,
     "jvp": _jvp,
     "vmap": _vmap,
     "vmap_gradient": _vmap_gradient,
+    "value_in_training": _value_in_training,
+    "autocast": _autocast,
 }
 
 

@@ -18,6 +18,33 @@ _ALONG = "torch.autograd.grad(({gradient} * v).sum(), {by}, materialize_grads=Tr
 _ASKED = {
     "value": ((), "{loss}"),
     "gradient": (("x.requires_grad_()",), "torch.autograd.grad({loss}, x, g)[0]"),
+    "gradient_again": (
+        (
+            "def asked():",
+            "    x.requires_grad_()",
+            "    loss = {loss}",
+            "    torch.autograd.grad(loss, x, g + g, retain_graph=True)",
+            "    return torch.autograd.grad(loss, x, g)[0]",
+        ),
+        "asked()",
+    ),
+    "gradient_between": (
+        (
+            "def nll(x, t):",
+            "    return {loss}",
+            "def asked():",
+            "    x.requires_grad_()",
+            "    loss = nll(x, t)",
+            "    nll(x.detach().flip(0).requires_grad_(), {reversed})",
+            "    return torch.autograd.grad(loss, x, g)[0]",
+        ),
+        "asked()",
+    ),
+    "value_in_training": (("x.requires_grad_()",), "{loss}"),
+    "autocast": (
+        ("def asked():", "    with torch.autocast(x.device.type, torch.bfloat16):", "        return {loss}"),
+        "asked()",
+    ),
     "weight_gradient": (("w.requires_grad_()",), "torch.autograd.grad({loss}, w, g)[0]"),
     "second": (("x.requires_grad_(), g.requires_grad_()",), _ALONG.format(gradient=_GRADIENT, by="x")),
     "second_upstream": (("x.requires_grad_(), g.requires_grad_()",), _ALONG.format(gradient=_GRADIENT, by="g")),
@@ -34,6 +61,7 @@ def spell(subject: str, call: Call) -> Spelling:
     """The native function's call, compiled if the subject is."""
     prepare, asked = _ASKED[call.kind]
     words = {"loss": invocation(call), "names": names(call, "input", "target", "weight"), "axes": axes(call)}
+    words["reversed"] = "t.flip(0)" if call.target.ndim else "t"
     wide = call.input.dtype == BFLOAT16  # NumPy alone has no bfloat16
     return Spelling(
         imports=("import torch",),

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
+from ..call import VALUES
 from ..case import Expectation, Raises, Returns, Unspecified
 from ..errors import SpecError, UsageError, nearest
 from ..exact import FORMATS
@@ -32,6 +33,10 @@ EDGES = frozenset(
     [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257]
     + [1023, 1024, 1025, 4095, 4096, 4097, 65535, 65536, 65537]
 )
+
+
+# More classes than kernels keep in their smallest block (GRAD-12).
+BLOCK = 2**15
 
 
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,10 +129,24 @@ def _exercised(facts: Facts, expectation: Expectation) -> tuple[str, ...]:
             )
 
 
+_KINDS = {
+    "gradient_again": "GRAD-10",
+    "gradient_between": "GRAD-11",
+    "second": "GRAD-6",
+    "second_upstream": "GRAD-6",
+    "jvp": "GRAD-7",
+    "vmap": "GRAD-8",
+    "vmap_gradient": "GRAD-8",
+    "value_in_training": "VALUE-10",
+    "autocast": "VALUE-11",
+}
+
+
 def _by_transform(facts: Facts) -> Iterator[str]:
+    if facts.classes > BLOCK and facts.kind not in VALUES:
+        yield "GRAD-12"
     if facts.kind != "gradient":
-        kinds = {"second": "GRAD-6", "second_upstream": "GRAD-6", "jvp": "GRAD-7"}
-        yield kinds.get(facts.kind, "GRAD-8")
+        yield _KINDS[facts.kind]
         return
     yield "GRAD-1"
     if facts.ignored:

@@ -82,12 +82,13 @@ class Size:
     strength: int
     longest: int
     explored: int
+    classes: tuple[int, ...] = (2**15 + 1, 2**16 + 1)  # class counts of gradients, just beyond those of a block
 
 
 PROFILES = {
     "quick": Size(bases=48, strength=2, longest=2**16 + 1, explored=25),
-    "ci": Size(bases=128, strength=3, longest=2**16 + 1, explored=100),
-    "nightly": Size(bases=320, strength=3, longest=2**20, explored=600),
+    "ci": Size(bases=128, strength=3, longest=2**16 + 1, explored=100, classes=(2**15 + 1, 2**16 + 1, 2**17 + 1)),
+    "nightly": Size(bases=320, strength=3, longest=2**20, explored=600, classes=(2**15 + 1, 2**16 + 1, 2**17 + 1)),
     "large": Size(bases=0, strength=2, longest=0, explored=0),  # family large alone
 }
 
@@ -403,6 +404,41 @@ def _pinned_gradients(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]
         yield 3, Structure((n, 3), dtype, asks="gradient", upstream="random", weights="random", unweighted_too=True)
     for target_dtype in TARGET_DTYPES:
         yield 3, Structure((40, 120), dtype, target_dtype, "random", asks="gradient", upstream="random")
+    yield from _pinned_modes(dtype)
+    yield from _pinned_blocks(dtype, size)
+
+
+# Other circumstances that the gradient and the value are asked for in; autocast is about float32 alone.
+MODES = ("gradient_again", "gradient_between", "value_in_training", "autocast")
+
+
+def _pinned_modes(dtype: str) -> Iterator[tuple[int, Structure]]:
+    """The gradient and the value in other circumstances (GRAD-10, GRAD-11, VALUE-10, VALUE-11).
+
+    To a compiler each of them is one more program, unless it compiles the loss apart from what is asked of it.
+    """
+    plain, weighted = CORE
+    main = dtype == "float32"
+    for asks in MODES if main else MODES[:-1]:
+        structure = Structure(weighted, dtype, weights="random", upstream="random", asks=asks)
+        if main:
+            yield 1, dataclasses.replace(structure, reductions=("mean",))
+            yield 2, Structure(plain, dtype, upstream="random", asks=asks, reductions=("none",))
+        for shape, plant in ((weighted, ""), ((12, 5), "ignored_rows"), ((5,), ""), ((33, 7), "targets")):
+            yield 3, dataclasses.replace(structure, shape=shape, sentinel=2, plant=plant, unweighted_too=True)
+        yield 3, dataclasses.replace(structure, shape=(257, 3), weights="none", mask="runs")
+
+
+def _pinned_blocks(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
+    """Gradients, jvp and vmap of more classes than a kernel keeps in a block (GRAD-12)."""
+    for number, classes in enumerate(size.classes):
+        structure = Structure((4, classes), dtype, weights="random", targets="blocks", mask="no", upstream="random")
+        if dtype == "float32" and number == 1:
+            yield 2, dataclasses.replace(structure, weights="none", asks="gradient", reductions=("sum",))
+        yield 3, dataclasses.replace(structure, asks="gradient", unweighted_too=True)
+        for asks, batched in (("jvp", ()), ("vmap", ("input", "target")), ("vmap_gradient", ("input", "target"))):
+            one = (REDUCTIONS[number % 3],)
+            yield 3, dataclasses.replace(structure, asks=asks, batched=batched, reductions=one, unweighted_too=True)
 
 
 LAYOUT_SHAPES = ((6,), (6, 5), (4, 3, 2), (2, 3, 4, 5), (2, 3, 2, 4, 2))

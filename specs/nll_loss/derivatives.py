@@ -18,7 +18,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..accuracy import REQUIRED, Arithmetic, Reduction, is_certified, quotient_bounds
-from ..call import Array, Call, Transform, dtype_of
+from ..call import GRADIENTS, VALUES, Array, Call, Transform, dtype_of
 from ..case import Bands, Elementwise, Expectation, Gradient, Raises, Returns, Stack, Unjudgeable, Unspecified
 from ..exact import Format, round_to
 from ..stopwatch import booked
@@ -34,8 +34,10 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
     transform = call.transform
     assert transform is not None
     match transform.kind:
-        case "gradient":
+        case kind if kind in GRADIENTS:
             return _expect_gradient(call, selection)
+        case kind if kind in VALUES:
+            return expect(call, selection)
         case "second":
             nothing = np.zeros(0, call.input.dtype)
             never = np.zeros(0, bool)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import OPTIONS, Call, dtype_name, range_of
+from ..call import OPTIONS, TRANSFORMS, Call, dtype_name, range_of
 from ..exact import FORMATS, exact_dot, exact_sum
 from .derivatives import own_precision_decides
 from .oracle import Selection, class_axis, structural_faults
@@ -52,7 +52,7 @@ MEANINGS = {
     "is not finite",
     "unselected_nonfinite_weight": "whether a weight that no kept position selects is NaN or infinite",
     "unselected_nonfinite_input": "whether an entry that no kept position selects is NaN or infinite",
-    "kind": "value, or what else is asked for: gradient, second, second_upstream, jvp, vmap, vmap_gradient",
+    "kind": f"value, or what else is asked for: {', '.join(TRANSFORMS)}",
     "batched": "arguments that carry a leading axis to map over, joined by +, none if there is none",
     "unit_upstream": "whether the upstream gradient is 1 everywhere, true where there is none",
     "infinite_slope": "whether g, some weight, or g w (for mean g w/W) with any class is not finite in input's dtype",

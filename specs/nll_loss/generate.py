@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import REDUCTIONS, Array, Call, Transform, dtype_of, range_of
+from ..call import REDUCTIONS, VALUES, Array, Call, Transform, dtype_of, range_of
 from ..case import Case, Expectation
 from ..layouts import lay
 from ..stream import Stream
@@ -159,7 +159,7 @@ def asking(
     """The case of a call that asks for what the structure says."""
     stream = Stream(family, structure.seed, structure.upstream, call.reduction)
     upstream = direction = None
-    if structure.asks not in ("jvp", "vmap"):
+    if structure.asks not in ("jvp", "vmap", *VALUES):
         shape = structure.positions if call.reduction == "none" else ()
         upstream = values.upstream(structure.upstream, stream, shape, structure.dtype)
     if structure.asks in ("jvp", "second", "second_upstream"):

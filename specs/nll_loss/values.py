@@ -195,8 +195,20 @@ def targets(pattern: str, stream: Stream, size: int, classes: int) -> Array:
             return stream.integers(0, (classes + 1) // 2, size) * 2
         case "extremes":
             return np.where(stream.integers(0, 2, size) > 0, classes - 1, 0)
+        case "blocks":
+            return np.resize(_ends_of_blocks(stream, classes), size)
         case _:
             return stream.integers(0, classes, size)
+
+
+def _ends_of_blocks(stream: Stream, classes: int, block: int = 2**15) -> list[int]:
+    """Of each block of classes, from the last one back: its last class, one inside of it, and its first."""
+    found: list[int] = []
+    for first in range((classes - 1) // block * block, -1, -block):
+        last = min(first + block, classes) - 1
+        inside = first + stream.integer(1, block - 1) if last == first + block - 1 else last
+        found += [last, inside, first]
+    return list(dict.fromkeys(found))
 
 
 # --- ignored positions -----------------------------------------------------------------------------------
