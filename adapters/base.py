@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..specs.call import (
     FLOAT_DTYPES,
     TARGET_DTYPES,
@@ -28,6 +30,7 @@ from ..specs.call import (
     dtype_name,
 )
 from ..specs.errors import BridgeError
+from .handover import checked, lacking
 from .spelling import Spelling
 
 # What a subject may be without, besides dtypes.
@@ -45,6 +48,7 @@ FEATURES = {
     "read-only arrays": "arrays that may not be written to",
     "mutable arrays": "arguments that could be modified, and results that could share their memory",
     "siblings": "another way of executing the same function to compare with",
+    "wide targets": "targets beyond 32 bits",
 }
 _FEATURES_OF = {
     "gradient": ("gradient",),
@@ -102,6 +106,8 @@ class Capabilities:
         for what in (call.dtype, target, *_needs(call)):
             if what in self.without:
                 return f"{what}: {self.without[what]}"
+        if (wide := self.without.get("wide targets")) and _is_wide(call.target):
+            return f"wide targets: {wide}"
         return None
 
 
@@ -113,6 +119,14 @@ def _needs(call: Call) -> Iterator[str]:
         yield "strides"
         if layout in _FEATURE_OF_LAYOUT:
             yield _FEATURE_OF_LAYOUT[layout]
+
+
+def _is_wide(target: Array) -> bool:
+    """Whether a 64-bit target holds a number that 32 bits of its kind do not."""
+    if target.dtype not in (np.int64, np.uint64) or not target.size:
+        return False
+    info = np.iinfo(np.int32 if target.dtype == np.int64 else np.uint32)
+    return bool(target.min() < info.min or target.max() > info.max)
 
 
 # What can be timed: the loss, its gradient once the loss is there, and both as a training step does.
@@ -132,6 +146,10 @@ class Subject(Protocol):
 
     def read(self, result: Any) -> Array:
         """Bring a result back bit for bit; raises BridgeError unless the framework under test made it."""
+        ...
+
+    def echo(self, call: Call) -> Mapping[str, Array]:
+        """Each array of `call.arrays()`, handed over as `prepare` does it and brought back by `read`."""
         ...
 
     def compilations(self) -> int:
@@ -186,18 +204,27 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
     Crashed stands for an accelerator that computes nothing more in this process, as after an assertion on a CUDA
     device: whoever sees it has to end the process.
 
-    Raises BridgeError when our conversion fails, which is never the implementation's fault.
+    Raises BridgeError when our conversion fails, which is never the implementation's fault, nor is a dtype that the
+    subject declares it is without: such a call is Unsupported. What is compiled may raise it as well, where it would
+    not run as what it is taken for.
     """
     if reason := subject.capabilities.refuses(call):
         return Unsupported(reason), 0.0
     try:
         invoke = subject.prepare(call)
+        reason = checked(subject, call)
     except Exception as error:
-        raise BridgeError(f"{subject.name}: cannot convert the arguments of {call.describe()}: {error!r}") from error
+        reason = next(filter(None, (lacking(subject, name, array) for name, array in call.arrays())), "")
+        if not reason and isinstance(error, BridgeError):
+            raise
+        if not reason:
+            raise BridgeError(_cannot_convert(subject, call, error)) from error
+    if reason:
+        return Unsupported(reason), 0.0
     start = time.perf_counter()
     try:
         result = invoke()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BridgeError):
         raise
     except BaseException as error:  # SystemExit and its like must not end the run
         seconds = time.perf_counter() - start
@@ -211,6 +238,14 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
         raise
     except Exception as error:
         raise BridgeError(f"{subject.name}: cannot read the result of {call.describe()}: {error!r}") from error
+
+
+def _cannot_convert(subject: Subject, call: Call, error: Exception) -> str:
+    dtypes = ", ".join(dict.fromkeys(dtype_name(array.dtype) for _, array in call.arrays()))
+    return (
+        f"{subject.name}: cannot convert the arguments of {call.describe()}: {error!r}; mend the adapter, or, if the "
+        f"framework has no such dtype ({dtypes}), declare that in Capabilities.without"
+    )
 
 
 def loop(subject: Subject, call: Call, work: str) -> AbstractContextManager[Callable[[int], Any]]:

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, UnionType
@@ -230,6 +230,10 @@ class UserSubject:
             return self._inner.read(result.value)
         except Exception as error:
             return np.array(f"{_name(type(result.value))} that cannot be read: {error!r}")
+
+    def echo(self, call: Call) -> Mapping[str, Array]:
+        """What the framework's bridge makes of the arrays."""
+        return self._inner.echo(call)
 
     def compilations(self) -> int:
         """What the framework counts."""

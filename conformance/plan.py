@@ -12,6 +12,7 @@ import msgspec
 
 from ..adapters import registry, user
 from ..adapters.base import Backend, Subject
+from ..adapters.handover import require_echo
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import AdapterUnavailable, NothingRan, UsageError, nearest
 from ..specs.nll_loss import large
@@ -136,7 +137,10 @@ def _in_import_order(backends: Iterable[Backend]) -> list[Backend]:
 
 
 def start(backend: Backend, device: str) -> list[Subject]:
-    """Import a backend and make its subjects; raises AdapterUnavailable when it or the device cannot start."""
+    """Import a backend and make its subjects, whose bridges can be checked.
+
+    Raises AdapterUnavailable when it or the device cannot start, or a subject is without `echo`.
+    """
     registry.start(backend)
     known = backend.devices()
     if not {device, f"{device}:0", device.removesuffix(":0")} & set(known):
@@ -144,6 +148,8 @@ def start(backend: Backend, device: str) -> list[Subject]:
             f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
         )
     subjects = backend.subjects(device)
+    for subject in subjects:
+        require_echo(subject)
     gc.freeze()  # a framework's modules stay; the collector need not walk through them again and again
     return subjects
 

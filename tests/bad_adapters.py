@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from lossparity.adapters.base import Backend, Subject
@@ -125,6 +125,22 @@ class _BrokenBridge(NumpySubject):
         return super().prepare(call)
 
 
+class _WithoutEcho:
+    """A subject as adapters were before bridges were checked."""
+
+    def __init__(self) -> None:
+        self._inner = NumpySubject(nll_loss, "without_echo")
+        self.name, self.device, self.capabilities = self._inner.name, "cpu", self._inner.capabilities
+        self.prepare, self.read, self.compilations = self._inner.prepare, self._inner.read, self._inner.compilations
+
+
+class _Flattening(NumpySubject):
+    """Reads 0-d results with np.ascontiguousarray, which makes arrays of one element of them."""
+
+    def read(self, result: Any) -> Any:
+        return np.ascontiguousarray(super().read(result))
+
+
 def _backend(name: str, make: Callable[[], Subject]) -> Backend:
     return _backend_of(name, lambda: [make()])
 
@@ -155,6 +171,8 @@ CORRUPTS = _backend("corrupts", lambda: NumpySubject(_Corrupts(), "corrupts"))
 HANG = _backend("hang", lambda: NumpySubject(_hang, "hang"))
 WRONG = _backend("wrong", lambda: NumpySubject(_wrong, "wrong"))
 BROKEN = _backend("broken", lambda: _BrokenBridge(nll_loss, "broken"))
+FLATTENING = _backend("flattening", lambda: _Flattening(nll_loss, "flattening"))
+ECHOLESS = _backend("echoless", lambda: cast(Subject, _WithoutEcho()))
 MISSING = Backend(
     name="missing",
     module="a_framework_that_is_not_there",

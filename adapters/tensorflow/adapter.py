@@ -103,6 +103,13 @@ class TensorflowSubject:
         require_device(f"/device:{result.device.rpartition('/device:')[2]}", self._where, self.name)
         return np.asarray(result.numpy())
 
+    def echo(self, call: Call) -> dict[str, Array]:
+        """The arrays as tensors on the device, read like results."""
+        import tensorflow as tf
+
+        with tf.device(self._where):
+            return {name: self.read(self._put(array)) for name, array in call.arrays()}
+
     def scrub(self, size: int) -> None:
         """Write so many bytes on the device, which empties its cache of everything else."""
         import tensorflow as tf

@@ -108,6 +108,10 @@ class TorchSubject:
             return np.asarray(tensor.view(torch.int16).numpy().view(BFLOAT16))
         return np.asarray(tensor.numpy())
 
+    def echo(self, call: Call) -> dict[str, Array]:
+        """The arrays as tensors, read like results."""
+        return {name: self.read(tensor) for name, tensor in self._arguments(call)[0].items()}
+
     def event_seconds(self, run: Callable[[int], Any], times: int) -> float:
         """Seconds that an accelerator itself was busy with so many calls, by its events."""
         import torch

@@ -165,7 +165,7 @@ def _bad_shapes(legal: Call) -> Iterator[Call]:
         yield to(np.zeros(1, np.int64))
         yield to(np.zeros(x.shape[0], np.int64))
     if x.ndim > 2:
-        yield to(target[..., :1])
+        yield to(np.ascontiguousarray(target[..., :1]))
         yield to(target.reshape(-1))
         yield to(np.ascontiguousarray(target.T))
         yield to(target.reshape(target.shape[0], 1, -1) if x.ndim == 4 else target.reshape(1, -1))
