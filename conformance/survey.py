@@ -15,7 +15,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -289,6 +289,10 @@ class _Announcing:
     def read(self, result: Any) -> Array:
         """What the subject reads."""
         return self._inner.read(result)
+
+    def echo(self, call: Call) -> Mapping[str, Array]:
+        """What the subject's bridge makes of the arrays."""
+        return self._inner.echo(call)
 
     def compilations(self) -> int:
         """What the subject counts."""
