@@ -12,7 +12,7 @@ from typing import Any
 from ..adapters import registry, user
 from ..reports import records
 from ..reports.findings import replay_line
-from ..reports.records import Finding, Run, SubjectInfo
+from ..reports.records import Before, Finding, Run, SubjectInfo
 from ..reports.verdict import plural
 from ..specs.call import decode_call
 from ..specs.case import Case
@@ -31,7 +31,8 @@ _EXPERIMENTS = ("PURE", "REL")  # families of clauses that several calls decide
 class Located:
     """A case in a form that crosses process boundaries, arrangements in memory included, and whom it is about.
 
-    `subject` is empty for a vector, which is about everybody; `key` is the name by which -b finds its backend.
+    `subject` is empty for a vector, which is about everybody; `key` is the name by which -b finds its backend. `before`
+    are the calls that ran before it, newest first, where it died and one of them may be to blame.
     """
 
     call: dict[str, Any]  # specs.call.encode_call
@@ -41,6 +42,7 @@ class Located:
     experiment: str = ""
     subject: str = ""
     key: str = ""
+    before: tuple[Before, ...] = ()
 
     def case(self) -> Case:
         """The case, with the oracle's expectation; raises VectorError when its call cannot be decoded."""
@@ -124,7 +126,9 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
     for run, one in sorted(found, key=lambda pair: pair[1].expected):
         known = tuple(id for id in one.clauses if id in clauses())
         several = next((id for id in known if clauses()[id].family in _EXPERIMENTS), "")
-        located = Located(one.call, one.family, one.origin, known, several, one.subject, _key(run, one.subject))
+        located = Located(
+            one.call, one.family, one.origin, known, several, one.subject, _key(run, one.subject), one.before
+        )
         cases.setdefault((one.subject, several), located)
     return list(cases.values())
 
