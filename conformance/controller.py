@@ -21,6 +21,7 @@ import pytest
 from ..adapters.base import on_cpu
 from ..reports import framed, records
 from ..reports.records import Finding, Footer, Header, Item, Record, Tally
+from ..reports.verdict import plural
 from ..specs.call import Earlier, encode_call
 from ..specs.case import Status
 from ..specs.nll_loss.clauses import clauses
@@ -65,6 +66,7 @@ class Listener:
     problems: list[str] = field(default_factory=list)  # engine errors
     unexpected: list[str] = field(default_factory=list)
     judged: Counter[tuple[str, str]] = field(default_factory=Counter)  # (subject, clause) -> verdicts that judged
+    deaths: int = 0  # of workers
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
     # subject -> items whose worker died outside of any call
     _outside: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -90,6 +92,10 @@ class Listener:
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Remember whose worker died; the report follows."""
         self._crashed[crashitem] = report.node.gateway.id
+
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        """Count the workers that died."""
+        self.deaths += error is not None
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         """Keep what pytest would have printed."""
@@ -217,7 +223,7 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     problems = list(listener.problems)
     if not interrupted:
         due = [spec for spec in specs if spec.id not in listener.lost]
-        problems += _engine_problems(listener.items, due, code)
+        problems += _engine_problems(listener.items, due, code, listener.deaths)
         if not stopped:
             problems += silent_hearts(listener.items)
         if not stopped and not selection.families and selection.profile != plan.LARGE:
@@ -261,7 +267,7 @@ def _pytest(selection: Selection, workers: int, items: int, listener: Listener) 
         return int(pytest.main(arguments, plugins=[listener]))
 
 
-def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int) -> list[str]:
+def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int, deaths: int) -> list[str]:
     """What does not add up at the end of a complete run."""
     problems = []
     seen = Counter(item.id for item in items)
@@ -269,7 +275,9 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
     missing = {spec.id for spec in specs} - set(seen)
     if missing:
         shown = ", ".join(sorted(missing)[:3])
-        problems.append(f"{len(missing)} of {len(specs)} items left no record, e.g. {shown}")
+        problems.append(
+            f"{len(missing)} of {len(specs)} items left no record, e.g. {shown}; {plural(deaths, 'worker')} died"
+        )
     problems += unaccounted(items)
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not problems:
         problems.append(f"pytest ended with {code}")

@@ -12,7 +12,7 @@ from typing import Any
 from ..adapters import registry, user
 from ..reports import records
 from ..reports.findings import replay_line
-from ..reports.records import Finding, Run, SubjectInfo
+from ..reports.records import Before, Finding, Run, SubjectInfo
 from ..reports.verdict import plural
 from ..specs.call import decode_call
 from ..specs.case import Case, Status
@@ -44,7 +44,8 @@ class Located:
     """A case in a form that crosses process boundaries, arrangements in memory included, and whom it is about.
 
     `subject` is empty for a vector, which is about everybody; `key` is the name by which -b finds its backend.
-    `recorded` tells of a finding that failed, and is None for all else.
+    `recorded` tells of a finding that failed, and is None for all else. `before` are the calls that ran before it,
+    newest first, where it died and one of them may be to blame.
     """
 
     call: dict[str, Any]  # specs.call.encode_call
@@ -55,6 +56,7 @@ class Located:
     subject: str = ""
     key: str = ""
     recorded: Recorded | None = None
+    before: tuple[Before, ...] = ()
 
     def case(self) -> Case:
         """The case, with the oracle's expectation; raises VectorError when its call cannot be decoded."""
@@ -142,7 +144,15 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
         known = tuple(id for id in one.clauses if id in clauses())
         several = next((id for id in known if clauses()[id].family in _EXPERIMENTS), "")
         located = Located(
-            one.call, one.family, one.origin, known, several, one.subject, _key(run, one.subject), _said(run, one)
+            one.call,
+            one.family,
+            one.origin,
+            known,
+            several,
+            one.subject,
+            _key(run, one.subject),
+            _said(run, one),
+            one.before,
         )
         cases.setdefault((one.subject, several), located)
     return list(cases.values())

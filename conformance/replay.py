@@ -14,7 +14,7 @@ from typing import Self
 from ..adapters import user
 from ..reports.records import Finding
 from ..reports.verdict import plural
-from ..specs.call import FLOAT_DTYPES, Outcome, Unsupported, encode_call
+from ..specs.call import FLOAT_DTYPES, Crashed, Earlier, Outcome, TimedOut, Unsupported, decode_call, encode_call
 from ..specs.case import Case, Status
 from ..specs.errors import UsageError
 from ..specs.nll_loss.clauses import clauses
@@ -24,10 +24,11 @@ from .ledger import Divergence, Resolved
 from .locate import FAILED, Located
 from .plan import Selection
 from .reproducer import Fault, Reproducer, reproducer
-from .rerun import Child, Hello
+from .rerun import Answer, Child, Hello
 
 # A finding that does not show the first time is run again so often, within so many seconds.
 _AGAIN, _AGAIN_SECONDS = 9, 20.0
+_Ended = Crashed | TimedOut
 # Clauses that say what is special about a call stand before those that every call exercises.
 _TELLING = ("PURE", "REL", "LAYOUT", "ERR", "GRAD", "IGN", "WEIGHT", "SPECIAL", "ACC", "VALUE", "DTYPE", "SHAPE")
 
@@ -109,6 +110,7 @@ class Replayed:
             summary=call.describe(),
             digest=call.digest(),
             origin=self.case.origin,
+            before=explain.suspects(self.outcome.before) if isinstance(self.outcome, _Ended) else (),
         )
 
     def _because(self) -> str:
@@ -160,6 +162,8 @@ class Session:
         """Run a case on one of the subjects; raises BridgeError when our bridge could not carry the call."""
         case = located.case()
         answer = self._child.run(subject, located, case)
+        if located.before and subject == located.subject and not isinstance(answer.outcome, _Ended):
+            answer = self._after(subject, located, case) or answer
         rows = ledger.for_subject(self._rows, subject, self.hello.version)
         verdicts = tuple(rows.resolve(case, answer.judgement, self.settings.strict))
         shown = {one.divergence for one in verdicts}
@@ -177,6 +181,21 @@ class Session:
             rows=tuple(row for row in rows.rows if row.id in shown),
             device=self.settings.device,
         )
+
+    def _after(self, subject: str, located: Located, case: Case) -> Answer | None:
+        """What comes of a case after the calls before it, of which it died once and does not alone; or None."""
+        answer = self._child.run(subject, located, case, after=True)
+        recorded = (one for one in located.before if one.call is not None)
+        before = tuple(Earlier(one.subject, decode_call(one.call), one.experiment) for one in recorded)
+        match answer.outcome:
+            case Crashed(how):
+                told = f"after the {plural(len(before), 'recorded call')} before it; alone it comes back"
+                outcome: Outcome = Crashed(f"{how}, {told}", before)
+            case TimedOut(seconds):
+                outcome = TimedOut(seconds, before)
+            case _:
+                return None
+        return dataclasses.replace(answer, outcome=outcome)
 
 
 def replay(cases: Sequence[Located], names: Sequence[str], settings: Settings) -> list[Replayed]:

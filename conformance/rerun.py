@@ -9,7 +9,7 @@ import dataclasses
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..adapters import registry
-from ..adapters.base import Capabilities, Subject, on_cpu
+from ..adapters.base import Capabilities, Subject, execute, on_cpu
+from ..reports.records import Before
 from ..specs.accuracy import Arithmetic
-from ..specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
+from ..specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut, decode_call
 from ..specs.case import Case, Status
 from ..specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ..specs.exact import keeps_subnormals
@@ -74,12 +75,17 @@ class Child:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def run(self, subject: str, located: Located, case: Case) -> Answer:
-        """Run a case, which `located` stands for; raises BridgeError when our bridge could not carry it."""
+    def run(self, subject: str, located: Located, case: Case, *, after: bool = False) -> Answer:
+        """Run a case, which `located` stands for; raises BridgeError when our bridge could not carry it.
+
+        With `after` the calls before it run first, in a process that has run no others.
+        """
+        if after:
+            self._end()
         if self._process is None:
             self._start()
-        self._pipe.send((subject, located))
-        limit = self._limit(case, self.hello.subjects[subject])
+        self._pipe.send((subject, located, after))
+        limit = self._limit(case, self.hello.subjects[subject]) * (1 + after * len(located.before))
         answer: Answer | None = None
         while True:
             message = self._receive(limit)
@@ -157,11 +163,12 @@ def _serve(pipe: Connection, key: str, device: str, seconds: float, folder: str)
     bench = _Bench(subjects, Isolation(key, device, seconds), Trail(Path(folder), "replay", seconds), device)
     while True:
         try:
-            name, located = pipe.recv()
+            name, located, after = pipe.recv()
         except EOFError:
             bench.isolation.close()
             return
         try:
+            bench.prepare(located.before[::-1] if after else ())
             for message in bench.answers(subjects[name], located):
                 pipe.send(message)
         except Exception as error:
@@ -179,6 +186,12 @@ class _Bench:
 
     def __post_init__(self) -> None:
         self._probed: dict[tuple[str, str], Traits] = {}
+
+    def prepare(self, before: Iterable[Before]) -> None:
+        """Run calls, as far as they are recorded, for what they leave behind in this process."""
+        for one in before:
+            if one.call is not None and one.subject in self.subjects:
+                execute(self.subjects[one.subject], decode_call(one.call))
 
     def answers(self, subject: Subject, located: Located) -> Iterator[Answer]:
         """One answer, or two: a result that fails is judged again once subnormal numbers are probed."""

@@ -170,7 +170,7 @@ class _Look:
         note = f"{NOT_PROBED} in {left}, and taken to be kept: {why}"
         return msgspec.structs.replace(info, gradual_underflow=keeps, notes=(*info.notes, note))
 
-    def _start(self) -> tuple[BaseProcess, Connection]:
+    def _start(self) -> tuple[BaseProcess, Any]:
         pipe, theirs = multiprocessing.Pipe(duplex=False)
         arguments = (theirs, self._key, self._device, str(self._words), tuple(self._begun))
         process = multiprocessing.get_context("spawn").Process(target=_report, args=arguments, daemon=True)

@@ -166,6 +166,10 @@ def test_the_calls_before_a_crash_are_recorded_and_shown(tmp_path: Path) -> None
         for one in finding.before:
             assert one.digest in text
     assert guilty.digest in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    again = lossparity("replay", f"{tmp_path}#{finding.digest}")
+    assert again.returncode == 1, again.stdout + again.stderr
+    count = len(finding.before)
+    assert f"killed by SIGSEGV, after the {count} recorded calls before it; alone it comes back" in again.stdout
 
 
 def test_a_trail_keeps_the_last_calls_and_each_its_own_arrays(tmp_path: Path) -> None:
