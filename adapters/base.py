@@ -210,17 +210,9 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
     """
     if reason := subject.capabilities.refuses(call):
         return Unsupported(reason), 0.0
-    try:
-        invoke = subject.prepare(call)
-        reason = checked(subject, call)
-    except Exception as error:
-        reason = next(filter(None, (lacking(subject, name, array) for name, array in call.arrays())), "")
-        if not reason and isinstance(error, BridgeError):
-            raise
-        if not reason:
-            raise BridgeError(_cannot_convert(subject, call, error)) from error
-    if reason:
-        return Unsupported(reason), 0.0
+    invoke = _handed_over(subject, call)
+    if isinstance(invoke, Unsupported):
+        return invoke, 0.0
     start = time.perf_counter()
     try:
         result = invoke()
@@ -238,6 +230,21 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
         raise
     except Exception as error:
         raise BridgeError(f"{subject.name}: cannot read the result of {call.describe()}: {error!r}") from error
+
+
+def _handed_over(subject: Subject, call: Call) -> Callable[[], Any] | Unsupported:
+    """The invocation of a call, whose arrays came over the bridge as they are; raises BridgeError when they do not."""
+    try:
+        invoke = subject.prepare(call)
+        reason = checked(subject, call)
+    except Exception as error:
+        reason = next(filter(None, (lacking(subject, name, array) for name, array in call.arrays())), "")
+        if reason:
+            return Unsupported(reason)
+        if isinstance(error, BridgeError):
+            raise
+        raise BridgeError(_cannot_convert(subject, call, error)) from error
+    return Unsupported(reason) if reason else invoke
 
 
 def _cannot_convert(subject: Subject, call: Call, error: Exception) -> str:

@@ -77,6 +77,8 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help=f"Only this family of cases; repeatable: vectors, {', '.join(FAMILIES)}."),
         click.option("--ledger", "ledgers", multiple=True, metavar="FILE",
                      help="More known divergences (TOML); repeatable."),
+        click.option("--forget", "forgotten", multiple=True, metavar="ID",
+                     help="Do without this known divergence, to see it as a failure; repeatable."),
         click.option("--timeout", type=click.FloatRange(min=1), default=timeout, show_default=True,
                      help="Seconds that one call may take."),
         click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
@@ -95,8 +97,6 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
 @click.option("-b", "--backend", "backends", multiple=True, metavar="NAME", help="Backend (torch), subject "
               "(torch:compile) or package.module:object; repeatable. Default: every installed backend.")  # fmt: skip
 @_running(timeout=300.0)
-@click.option("--forget", "forgotten", multiple=True, metavar="ID", help="Do without this known divergence, to see "
-              "it as a failure; repeatable.")  # fmt: skip
 @JSON
 def run(backends: tuple[str, ...], **options: Any) -> None:
     """Run the suite and write OUT/records.jsonl and OUT/index.html."""
@@ -119,8 +119,8 @@ def check(target: str, framework: str, dtypes: str, targets: str, spared: tuple[
     """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
 
     The function takes nll_loss's arguments, (input, target, weight=None, ignore_index=-100, reduction="mean"), as
-    arrays of the framework. path/to/file.py:FUNCTION works too, and the current directory is importable. No known
-    divergence is expected of it.
+    arrays of the framework. path/to/file.py:FUNCTION works too, and the current directory is importable. Of the
+    framework's known divergences only those of its differentiation and mapping are expected of the function.
     """
     found = user.target(framework, target, _words(dtypes), _words(targets), spared)
     _run((found.key,), **options)
@@ -143,7 +143,7 @@ def _run(
     timeout: float,
     out: Path,
     as_json: bool,
-    forgotten: tuple[str, ...] = (),
+    forgotten: tuple[str, ...],
     stop: bool = False,
 ) -> None:
     """Run the suite on these backends and exit with its code."""

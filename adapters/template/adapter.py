@@ -2,7 +2,7 @@
 
 It runs as it stands, against a small stand-in written with NumPy:
 
-    lossparity run -b lossparity.adapters.template.adapter:BACKEND --ledger divergences.toml
+    lossparity run -b lossparity.adapters.template.adapter:BACKEND
 
 Imports of the suite are absolute, so that this file works wherever it is copied to.
 """
