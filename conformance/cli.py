@@ -207,6 +207,7 @@ def report(paths: Sequence[Path], out: Path, as_json: bool) -> None:
         click.echo(msgspec.json.encode(summary).decode())
         return
     show.family_table(console, runs)
+    show.deep_sums(console, runs)
     console.print(f"Report: {index}", soft_wrap=True)
 
 

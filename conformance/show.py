@@ -19,8 +19,9 @@ from ..reports.bench import Bench
 from ..reports.effort import efforts
 from ..reports.kills import Zoo
 from ..reports.ratios import NOISY, Board, Change, Row
-from ..reports.records import STATUSES, ClauseInfo, Item, Run
+from ..reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run
 from ..reports.speed import duration, size, speed_sentence
+from ..reports.tolerance import deep_sentences
 from ..reports.verdict import plural
 from ..specs.stopwatch import PARTS
 from . import explain
@@ -83,6 +84,7 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
+    deep_sums(console, [run])
     console.print(f"Records: {result.file}", soft_wrap=True)
     console.print(f"Report: {index}", soft_wrap=True)
 
@@ -100,6 +102,12 @@ def unexpected(console: Console, run: Run, items: int) -> None:
         console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
 
 
+def deep_sums(console: Console, runs: Sequence[Run]) -> None:
+    """What it amounts to where sums are deeper than they should be: a mark under SHOULD does not say it."""
+    for sentence in deep_sentences(matrix.cells(runs).merged.of(Accuracy)):
+        console.print(f"{sentence}.", markup=False, soft_wrap=True)
+
+
 def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
     """How a run ended, for programs: the footer's fields, and of each kind of unexpected result the smallest call.
 
@@ -114,6 +122,7 @@ def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
         **msgspec.structs.asdict(result.footer),
         "problems": result.problems,
         "findings": findings,
+        "deep_sums": deep_sentences(run.of(Accuracy)),
         "subjects": run.header.subjects,
         "absent": run.header.absent,
         "records": str(result.file),

@@ -170,6 +170,8 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
             ladder=tolerance.LADDER,
             infinite=[row for group in groups for row in group.rows if row.worst_ulps == float("inf")],
             largest=_largest(groups, "float32"),
+            deep=tolerance.deep_sums(matrix.merged.of(Accuracy)),
+            deep_sentences=tolerance.deep_sentences(matrix.merged.of(Accuracy)),
             bar=tolerance.bars(groups),
             styled=styled,
             chart_size=_svg(charts.error_by_size(groups, styled)),

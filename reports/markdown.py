@@ -126,6 +126,7 @@ def _accuracy(matrix: Matrix) -> str:
             "0.5 and less is correctly rounded. In brackets: the largest share of a bound used.",
             "",
             *_table(["subject", *heads], rows, numbers=len(heads)),
+            *(f"\n{_text(sentence)}." for sentence in tolerance.deep_sentences(matrix.merged.of(Accuracy))),
         ]
     )
 

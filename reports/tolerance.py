@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ..specs.accuracy import Excess
 from .records import Accuracy
 
 # Classes of the verdict ladder, in order (`lossparity.specs.accuracy.Level`).
@@ -73,6 +74,60 @@ class Group:
     rows: tuple[Row, ...]
     best: tuple[str, ...]
     worst: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeepSum:
+    """What it amounts to in one dtype that a subject misses ACC-4: the reductions that do, and the largest error."""
+
+    dtype: str
+    reductions: tuple[str, ...]
+    worst: Excess
+
+    @property
+    def short(self) -> str:
+        """`0.38 % at 65,537`."""
+        return f"{percent(self.worst.error)} at {self.worst.terms:,}"
+
+
+def deep_sums(records: Iterable[Accuracy]) -> dict[str, list[DeepSum]]:
+    """By subject, what missing ACC-4 amounts to, the largest error first; subjects that miss it nowhere are left out."""
+    found: dict[str, dict[str, list[tuple[str, Excess]]]] = {}
+    for one in records:
+        if one.deep is not None:
+            found.setdefault(one.subject, {}).setdefault(one.dtype, []).append((one.reduction, one.deep))
+    return {
+        subject: sorted(
+            (_deep_sum(dtype, pairs) for dtype, pairs in by_dtype.items()), key=lambda one: -one.worst.error
+        )
+        for subject, by_dtype in found.items()
+    }
+
+
+def _deep_sum(dtype: str, found: Sequence[tuple[str, Excess]]) -> DeepSum:
+    reductions = tuple(sorted({name for name, _ in found}, key=lambda name: _place(_REDUCTIONS, name)))
+    return DeepSum(dtype, reductions, max((excess for _, excess in found), key=lambda one: one.error))
+
+
+def deep_sentences(records: Iterable[Accuracy]) -> list[str]:
+    """What missing ACC-4 amounts to, one sentence for each subject that does."""
+    return [_deep_sentence(subject, *sums) for subject, sums in deep_sums(records).items()]
+
+
+def _deep_sentence(subject: str, first: DeepSum, *others: DeepSum) -> str:
+    allowed = f"where a careful sum is at most {percent(first.worst.bound)} off"
+    parts = [f"{_off_by(first)} off at {first.worst.terms:,} terms, {allowed}"]
+    parts += [f"{_off_by(one)} at {one.worst.terms:,}" for one in others]
+    return f"{subject}'s sums lose accuracy as they grow: {'; '.join(parts)} (ACC-4, SHOULD)"
+
+
+def _off_by(one: DeepSum) -> str:
+    return f"{one.dtype} {' and '.join(one.reductions)} up to {percent(one.worst.error)}"
+
+
+def percent(share: float) -> str:
+    """A share with two significant digits: `0.38 %`."""
+    return f"{100 * share:.2g} %"
 
 
 def in_ulps(error: float | None) -> str:
