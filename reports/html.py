@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.resources
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import markupsafe
 import msgspec
 
 from ..specs.stopwatch import PARTS
-from . import bench, charts, findings, kills, limits, markdown, ratios, speed, speed_charts, tolerance
+from . import bench, charts, findings, guard, kills, limits, markdown, ratios, speed, speed_charts, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, cells, family_table
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
@@ -129,9 +131,9 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
             processes=speed.processes(run, boards),
             cache=cache[-1] if cache else "",
             styled=styled,
-            chart_size=_svg(speed_charts.time_by_size(boards, styled)),
-            chart_forest=_svg(speed_charts.forest(boards, styled)),
-            chart_cold=_svg(speed_charts.cold(run, styled)),
+            chart_size=_chart("The chart of times", lambda: speed_charts.time_by_size(boards, styled)),
+            chart_forest=_chart("The chart of ratios", lambda: speed_charts.forest(boards, styled)),
+            chart_cold=_chart("The chart of cold costs", lambda: speed_charts.cold(run, styled)),
             beside_run=beside_run,
             data=_json_inlined([run.header, *run.records]),
             stylesheet=_asset("style.css"),
@@ -151,7 +153,6 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
     """The page as a string; `mutants` and `speed` are addresses of the kill matrix and the speed report, if any."""
     views = _Views(matrix)
     subjects = [subject.name for subject in matrix.subjects]
-    groups = tolerance.table(matrix.merged.of(Accuracy), subjects)
     styled = charts.styles([(subject.name, subject.backend) for subject in matrix.subjects])
     return (
         _environment()
@@ -166,16 +167,9 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
             unexpected=views.unexpected(),
             panels=views.panels(),
             divergences=views.divergences(),
-            tolerance=groups,
+            accuracy=_Accuracy(matrix.merged.of(Accuracy), styled),
             ladder=tolerance.LADDER,
-            infinite=[row for group in groups for row in group.rows if row.worst_ulps == float("inf")],
-            largest=_largest(groups, "float32"),
-            deep=tolerance.deep_sums(matrix.merged.of(Accuracy)),
-            deep_sentences=tolerance.deep_sentences(matrix.merged.of(Accuracy)),
-            bar=tolerance.bars(groups),
             styled=styled,
-            chart_size=_svg(charts.error_by_size(groups, styled)),
-            chart_spread=_svg(charts.error_distribution(groups, subjects)),
             observations=_observations(matrix),
             efforts=efforts(matrix.merged.of(Item), subjects),
             parts=PARTS,
@@ -186,13 +180,60 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
     )
 
 
-def _largest(groups: Sequence[tolerance.Group], dtype: str) -> dict[str, float]:
-    """The largest error found in reductions of one dtype, by subject."""
-    found: dict[str, float] = {}
-    for row in (row for group in groups if group.dtype == dtype and group.reduction != "none" for row in group.rows):
-        if row.judged:
+@dataclass(frozen=True)
+class _Accuracy:
+    """What the accuracy records show; each part is made where it is shown, and fails there alone."""
+
+    records: list[Accuracy]
+    styled: dict[str, tuple[int, int]]  # subjects, in their order
+
+    @cached_property
+    def groups(self) -> list[tolerance.Group]:
+        """The tables."""
+        return tolerance.table(self.records, list(self.styled))
+
+    @cached_property
+    def largest(self) -> dict[str, float]:
+        """The largest error found in reductions of float32, by subject."""
+        found: dict[str, float] = {}
+        chosen = [group for group in self.groups if group.dtype == "float32" and group.reduction != "none"]
+        for row in (row for group in chosen for row in group.rows if row.judged):
             found[row.subject] = max(row.worst_ulps, found.get(row.subject, 0.0))
-    return found
+        return found
+
+    @cached_property
+    def infinite(self) -> list[tolerance.Row]:
+        """Rows whose worst error is beyond any axis."""
+        return [row for group in self.groups for row in group.rows if row.worst_ulps == math.inf]
+
+    @cached_property
+    def bar(self) -> Callable[[float], float]:
+        """Lengths of bars."""
+        return tolerance.bars(self.groups)
+
+    @cached_property
+    def deep(self) -> dict[str, list[tolerance.DeepSum]]:
+        """What missing ACC-4 amounts to, by subject."""
+        return tolerance.deep_sums(self.records)
+
+    @cached_property
+    def deep_sentences(self) -> list[str]:
+        """The same in words."""
+        return tolerance.deep_sentences(self.records)
+
+    @cached_property
+    def by_size(self) -> markupsafe.Markup | None:
+        """The chart of errors against size."""
+        return _chart(
+            "The chart “Largest error found against size”", lambda: charts.error_by_size(self.groups, self.styled)
+        )
+
+    @cached_property
+    def spread(self) -> markupsafe.Markup | None:
+        """The chart of how errors are distributed."""
+        return _chart(
+            "The chart “Distribution of errors”", lambda: charts.error_distribution(self.groups, list(self.styled))
+        )
 
 
 def anchor(*parts: str) -> str:
@@ -314,9 +355,9 @@ def _variant(subject: SubjectInfo) -> str:
     return subject.name.removeprefix(f"{subject.backend}:")
 
 
-_GLOBALS: dict[str, Any] = {"anchor": anchor, "State": State}
+_GLOBALS: dict[str, Any] = {"anchor": anchor, "section": guard.section, "State": State}
 _FILTERS: dict[str, Callable[..., Any]] = {
-    "thousands": lambda number: f"{number:,}",
+    "thousands": tolerance.whole,
     "ulps": tolerance.in_ulps,
     "percent": lambda share: f"{100 * share:.3g}%",
     "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
@@ -335,6 +376,11 @@ def _asset(name: str) -> markupsafe.Markup:
     return markupsafe.Markup(importlib.resources.files(_SITE).joinpath(name).read_text(encoding="utf-8"))
 
 
-def _svg(picture: str | None) -> markupsafe.Markup | None:
-    """A chart, already escaped by the library that drew it."""
-    return None if picture is None else markupsafe.Markup(picture)
+def _chart(name: str, draw: Callable[[], str | None]) -> markupsafe.Markup | None:
+    """A chart, already escaped by the library that drew it, or why there is none; None without data."""
+
+    def drawn() -> markupsafe.Markup | None:
+        picture = draw()
+        return None if picture is None else markupsafe.Markup(picture)
+
+    return guard.guarded(name, drawn, guard.paragraph)

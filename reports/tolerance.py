@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from ..specs.accuracy import Excess
 from .records import Accuracy
@@ -130,10 +131,26 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
+def as_size(number: float) -> float:
+    """A number that says how large something is, as a float64: what is no number, or too large for it, is infinite."""
+    try:
+        size = abs(float(number))
+    except OverflowError:
+        return math.inf
+    return math.inf if math.isnan(size) else size
+
+
+def whole(number: int) -> str:
+    """A count in full, or with three significant digits where nobody would read it: `1,930`, `4.31e+602`."""
+    return f"{number:,}" if abs(number) < 10**12 else f"{Decimal(number):.3g}"
+
+
 def in_ulps(error: float | None) -> str:
-    """An error with three significant digits: `0.5`, `31.4`, `1,930`, `2.1e+07`."""
+    """An error with three significant digits: `0.5`, `31.4`, `1,930`, `2.1e+07`, `∞`."""
     if error is None:
         return "–"
+    if math.isinf(error):
+        return "∞"
     return f"{float(f'{error:.3g}'):,.0f}" if 1000 <= error < 1e6 else f"{error:.3g}"
 
 
@@ -155,11 +172,14 @@ def table(records: Iterable[Accuracy], subjects: Sequence[str] = ()) -> list[Gro
 
 def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
     """Merge records of one subject, dtype and reduction; `records` must not be empty."""
-    worst = max(records, key=lambda record: (record.judged > 0, record.worst_ulps, record.worst_utilisation))
+    worst = max(
+        records,
+        key=lambda record: (record.judged > 0, as_size(record.worst_ulps), as_size(record.worst_utilisation)),
+    )
     ulps, levels = Counter[float](), Counter[str]()
     for record in records:
         for error, number in record.ulps.items():
-            ulps[float(error)] += number
+            ulps[as_size(float(error))] += number
         levels.update(record.levels)
     return Row(
         worst.subject,
@@ -175,8 +195,8 @@ def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
             for level in sorted(levels, key=lambda level: _place(tuple(LADDER), level))
             if levels[level]
         },
-        max(record.worst_ulps for record in records),
-        max(record.worst_utilisation for record in records),
+        max(as_size(record.worst_ulps) for record in records),
+        max(as_size(record.worst_utilisation) for record in records),
         max(record.worst_depth for record in records),
         worst if worst.worst_call is not None else None,
     )
