@@ -41,7 +41,8 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            sys.exit(super().main(*args, standalone_mode=False, **kwargs))
+            with show.drawing(errors):
+                sys.exit(super().main(*args, standalone_mode=False, **kwargs))
         except LossparityError as error:
             errors.print(f"lossparity: {error}", markup=False, soft_wrap=True)
             sys.exit(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.table import Table
 from ..reports import matrix
 from ..reports.bench import Bench
 from ..reports.effort import efforts
+from ..reports.guard import NotDrawn
 from ..reports.kills import Zoo
 from ..reports.ratios import NOISY, Board, Change, Row
 from ..reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run
@@ -30,6 +32,28 @@ from .plan import Selection
 from .survey import Survey
 
 _SHOWN = 5  # kinds of unexpected results that are told in full
+
+
+@contextlib.contextmanager
+def drawing(console: Console) -> Iterator[None]:
+    """Say in one line, at the end, which parts of a report failed to draw."""
+    failed: list[str] = []
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def noted(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, NotDrawn):
+                failed.append(str(message))
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = noted
+        try:
+            yield
+        finally:
+            if failed:
+                said = f"{plural(len(failed), 'part')} of the report failed to draw: {'; '.join(failed)}"
+                console.print(said, style="bold red", markup=False, soft_wrap=True)
 
 
 def opening(console: Console, selection: Selection, found: Survey) -> None:

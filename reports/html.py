@@ -100,7 +100,8 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
     With `beside_run` it links to the `index.html` of a run in the same folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    boards = ratios.boards(run)
+    failed: list[str] = []
+    boards = guard.guarded("What was timed", lambda: ratios.boards(run), lambda said: failed.append(said) or [])
     tables = {name: [one for one in boards if one.threads == name] for name in dict.fromkeys(b.threads for b in boards)}
     core = boards[0] if boards else None
     styled = charts.styles([(one.name, one.backend) for one in run.header.contestants])
@@ -116,7 +117,8 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
         .render(
             headline="Who is fast" if noisy * 2 <= len(boards) else "Too noisy to tell",
             sentence=speed.speed_sentence(run, boards),
-            trusted=noisy * 2 <= len(boards) and run.footer is not None,
+            failed=failed,
+            trusted=noisy * 2 <= len(boards) and run.footer is not None and not failed,
             header=run.header,
             footer=run.footer,
             versions={one.backend: one.version for one in run.header.contestants},

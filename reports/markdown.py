@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ..specs.stopwatch import PARTS
 from . import tolerance
 from .effort import efforts
+from .guard import guarded
 from .matrix import Matrix, State, family_table
 from .records import Accuracy, Finding, Item
 from .verdict import Outlook, Summary, summarise
@@ -24,21 +25,22 @@ _SYMBOLS = {
 def summary(matrix: Matrix) -> str:
     """The whole summary, as GitHub renders it."""
     verdict = summarise(matrix)
-    sections = [
-        _opening(matrix, verdict),
-        _unexpected(matrix, verdict),
-        _divergences(matrix, verdict),
-        _families(matrix),
-        _accuracy(matrix),
-        _time(matrix),
-        _environment(matrix),
-    ]
+    made: dict[str, Callable[[], str]] = {
+        "Unexpected": lambda: _unexpected(matrix, verdict),
+        "Known divergences": lambda: _divergences(matrix, verdict),
+        "Subjects by clause family": lambda: _families(matrix),
+        "Largest error found, in ulp": lambda: _accuracy(matrix),
+        "Where the time went": lambda: _time(matrix),
+        "What ran": lambda: _environment(matrix),
+    }
+    sections = [_opening(matrix, verdict)]
+    sections += [guarded(f"The section “{title}” of summary.md", make, _warning) for title, make in made.items()]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _opening(matrix: Matrix, verdict: Summary) -> str:
     lines = [f"# {_SYMBOLS[verdict.outlook]} {verdict.headline}", "", _text(verdict.sentence)]
-    lines += [f"\n> **Warning.** {_text(warning)}" for warning in verdict.warnings]
+    lines += [f"\n{_warning(warning)}" for warning in verdict.warnings]
     lines += [f"\n> {_text(note)}" for note in matrix.merged.notes]
     total = sum(verdict.statuses.values())
     counts = " + ".join(
@@ -46,6 +48,10 @@ def _opening(matrix: Matrix, verdict: Summary) -> str:
     )
     sign = "=" if total == verdict.planned else "≠"
     return "\n".join([*lines, "", f"{verdict.planned:,} calls planned {sign} {counts or '0'}."])
+
+
+def _warning(sentence: str) -> str:
+    return f"> **Warning.** {_text(sentence)}"
 
 
 def _unexpected(matrix: Matrix, verdict: Summary) -> str:

@@ -92,7 +92,7 @@ class DeepSum:
 
 
 def deep_sums(records: Iterable[Accuracy]) -> dict[str, list[DeepSum]]:
-    """By subject, what missing ACC-4 amounts to, the largest error first; subjects that miss it nowhere are left out."""
+    """By subject, what missing ACC-4 amounts to, the largest error first; subjects that meet it are left out."""
     found: dict[str, dict[str, list[tuple[str, Excess]]]] = {}
     for one in records:
         if one.deep is not None:

@@ -78,9 +78,7 @@ def spoils_its_target(
     return result
 
 
-def running_sum(
-    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Any = "mean"
-) -> Any:
+def running_sum(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Any = "mean") -> Any:
     """Right, but its sums of float32 and float64 add one term after another."""
     result = nll_loss(input, target, weight, ignore_index, reduction)
     if reduction == "none" or not np.isfinite(result) or input.dtype.itemsize < 4:
