@@ -47,6 +47,8 @@ def explore(work: Work, family: str, dtype: str, plan: Plan, tier: int) -> None:
     found: list[tuple[Case, Any]] = []
 
     def examine(structure: Structure) -> None:
+        if work.trail.is_stopped:
+            return
         largest: float | None = None
         for case in generate.cases(structure, family, tier, origin="exploration"):
             tried = work.try_out(case)

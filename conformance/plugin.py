@@ -97,7 +97,7 @@ class Workshop:
     def run(self, spec: ItemSpec) -> tuple[list[Record], str]:
         """Run one item, or note that it is not run because the run was told to stop."""
         backend, subject = self.subject(spec.subject)
-        if self.selection.stop and self.trail.is_stopped:
+        if self.trail.is_stopped:
             return [_not_run(spec, planned_cases(spec, self.selection.plan, subject)[1])], ""
         records, unexpected = self._run(spec, backend, subject)
         if self.selection.stop and unexpected:

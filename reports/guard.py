@@ -35,6 +35,6 @@ def paragraph(sentence: str) -> markupsafe.Markup:
 
 
 def section(title: str, anchor: str, caller: Callable[[], Any]) -> Any:
-    """What stands in a template between `{% call section("Title", "id") %}` and `{% endcall %}`, or why it does not."""
+    """What stands in a template between a call of this and `endcall`, guarded."""
     place = markupsafe.Markup('<section id="{}"><h2>{}</h2>{}</section>')
     return guarded(f"The section “{title}”", caller, lambda said: place.format(anchor, title, paragraph(said)))

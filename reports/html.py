@@ -6,10 +6,11 @@ import importlib.resources
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -57,23 +58,31 @@ class CellView:
     observations: tuple[tuple[str, int], ...]
 
 
-def write_site(runs: Sequence[Run], out: Path) -> Path:
+def write_site(
+    runs: Sequence[Run], out: Path, missing: Sequence[str] = (), others: Mapping[str, str] | None = None
+) -> Path:
     """Write `index.html` and `summary.md` into `out` and return the path of the former.
 
-    Several runs are merged, each subject's results from the newest run that has it.
+    Several runs are merged, each subject's results from the newest run that has it; `missing` are sentences on those
+    that should be there. `others` are names and addresses of pages to link to; by default the kill matrix and the speed
+    report in the same folder, if any.
     """
-    matrix = cells(runs)
+    matrix = cells(runs, missing)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.md").write_text(markdown.summary(matrix), encoding="utf-8")
     index = out / "index.html"
-    mutants = kills.PAGE if (out / kills.PAGE).exists() else ""
-    speed = BENCH_PAGE if (out / BENCH_PAGE).exists() else ""
-    index.write_text(render(matrix, mutants, speed), encoding="utf-8")
+    if others is None:
+        pages = {"Mutants": kills.PAGE, "Speed": BENCH_PAGE}
+        others = {name: page for name, page in pages.items() if (out / page).exists()}
+    index.write_text(render(matrix, others), encoding="utf-8")
     return index
 
 
-def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
-    """Write the kill matrix as `mutants.html` into `out` and return its path."""
+def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
+    """Write the kill matrix as `mutants.html` into `out` and return its path.
+
+    With `beside_run` it links to the `index.html` in the same folder.
+    """
     out.mkdir(parents=True, exist_ok=True)
     ours = "lossparity", "this suite, stopping at the first kill"
     rows = [(*ours, zoo.killed, len(zoo.mutants), zoo.accused, "")]
@@ -88,6 +97,7 @@ def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
         rows=rows,
         by_clause=zoo.by_clause(),
         blind=Counter(clause for clause, _ in zoo.blind),
+        beside_run=beside_run,
         stylesheet=_asset("style.css"),
     )
     page.write_text(text, encoding="utf-8")
@@ -146,13 +156,18 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
     return page, boards
 
 
+def render_landing(**content: Any) -> str:
+    """The page that leads to others, as a string."""
+    return _environment().get_template("landing.html").render(**content, stylesheet=_asset("style.css"))
+
+
 def _json_inlined(content: Any) -> markupsafe.Markup:
     """JSON to stand in a script element, where nothing but its own end tag could end it."""
     return markupsafe.Markup(msgspec.json.encode(content).decode().replace("</", "<\\/"))
 
 
-def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
-    """The page as a string; `mutants` and `speed` are addresses of the kill matrix and the speed report, if any."""
+def render(matrix: Matrix, others: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The page as a string; `others` are names and addresses of pages that belong to it."""
     views = _Views(matrix)
     subjects = [subject.name for subject in matrix.subjects]
     styled = charts.styles([(subject.name, subject.backend) for subject in matrix.subjects])
@@ -162,8 +177,7 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
         .render(
             summary=summarise(matrix),
             matrix=matrix,
-            mutants=mutants,
-            speed=speed,
+            others=others,
             merged=matrix.merged,
             families=family_table(matrix),
             unexpected=views.unexpected(),

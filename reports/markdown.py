@@ -13,7 +13,7 @@ from .records import Accuracy, Finding, Item
 from .verdict import Outlook, Summary, summarise
 
 _UNEXPECTED = 20
-_SYMBOLS = {
+SYMBOLS = {
     Outlook.BROKEN: "🛑",
     Outlook.UNEXPECTED: "❌",
     Outlook.EMPTY: "⚪",
@@ -39,9 +39,9 @@ def summary(matrix: Matrix) -> str:
 
 
 def _opening(matrix: Matrix, verdict: Summary) -> str:
-    lines = [f"# {_SYMBOLS[verdict.outlook]} {verdict.headline}", "", _text(verdict.sentence)]
+    lines = [f"# {SYMBOLS[verdict.outlook]} {verdict.headline}", "", text(verdict.sentence)]
     lines += [f"\n{_warning(warning)}" for warning in verdict.warnings]
-    lines += [f"\n> {_text(note)}" for note in matrix.merged.notes]
+    lines += [f"\n> {text(note)}" for note in matrix.merged.notes]
     total = sum(verdict.statuses.values())
     counts = " + ".join(
         f"{number:,} {status.replace('_', ' ')}" for status, number in verdict.statuses.items() if number
@@ -51,7 +51,7 @@ def _opening(matrix: Matrix, verdict: Summary) -> str:
 
 
 def _warning(sentence: str) -> str:
-    return f"> **Warning.** {_text(sentence)}"
+    return f"> **Warning.** {text(sentence)}"
 
 
 def _unexpected(matrix: Matrix, verdict: Summary) -> str:
@@ -68,8 +68,8 @@ def _unexpected(matrix: Matrix, verdict: Summary) -> str:
 def _finding(finding: Finding) -> list[str]:
     facts = {"observed": finding.observed, "exact": finding.exact, "distance": finding.distance}
     return [
-        f"- **{_text(finding.subject)}** {finding.dtype}, {', '.join(finding.clauses)}: {finding.status}",
-        f"  - {_text(finding.because)}",
+        f"- **{text(finding.subject)}** {finding.dtype}, {', '.join(finding.clauses)}: {finding.status}",
+        f"  - {text(finding.because)}",
         f"  - call {_code(finding.summary)}, digest {_code(finding.digest)}",
         *(f"  - {name} {_code(value)}" for name, value in facts.items() if value),
     ]
@@ -79,7 +79,7 @@ def _divergences(matrix: Matrix, verdict: Summary) -> str:
     rows = [
         [
             _code(d.id),
-            _text(d.title),
+            text(d.title),
             ", ".join(d.subjects),
             ", ".join(d.clauses),
             d.cause.replace("_", " "),
@@ -132,7 +132,7 @@ def _accuracy(matrix: Matrix) -> str:
             "0.5 and less is correctly rounded. In brackets: the largest share of a bound used.",
             "",
             *_table(["subject", *heads], rows, numbers=len(heads)),
-            *(f"\n{_text(sentence)}." for sentence in tolerance.deep_sentences(matrix.merged.of(Accuracy))),
+            *(f"\n{text(sentence)}." for sentence in tolerance.deep_sentences(matrix.merged.of(Accuracy))),
         ]
     )
 
@@ -174,10 +174,10 @@ def _environment(matrix: Matrix) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> list[str]:
     """A table whose last `numbers` columns are set to the right."""
     rule = ["---"] * (len(head) - numbers) + ["---:"] * numbers
-    return ["| " + " | ".join(cells) + " |" for cells in (list(map(_text, head)), rule, *rows)]
+    return ["| " + " | ".join(cells) + " |" for cells in (list(map(text, head)), rule, *rows)]
 
 
-def _text(words: str) -> str:
+def text(words: str) -> str:
     """Plain words that Markdown must not read as markup."""
     for mark in "\\`*_<>|[]":
         words = words.replace(mark, f"\\{mark}")

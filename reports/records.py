@@ -184,7 +184,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, tag="observation"):
 class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
     """Last line: how the run ended. `planned` is the sum over `statuses`, checked."""
 
-    ended: str  # complete, interrupted, or stopped at the first unexpected result
+    ended: str  # complete, interrupted, or stopped: at the first unexpected result, or by a limit in minutes
     exit_code: int
     seconds: float
     planned: int
