@@ -17,13 +17,13 @@ from rich.table import Table
 from ..adapters import registry, user
 from ..adapters.base import FEATURES
 from ..reports import bench as reports_bench
-from ..reports import html, ratios, records, sources
+from ..reports import html, ratios, records
 from ..reports import kills as reports_kills
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.nll_loss.clauses import Clause, clauses, find_clause, flags
 from ..specs.nll_loss.corpus import FAMILIES, PROFILES
-from . import follow_up, machine, plan, show
+from . import follow_up, machine, plan, publish, show
 from . import lint as lint_module
 from .plan import Selection
 
@@ -41,7 +41,8 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            sys.exit(super().main(*args, standalone_mode=False, **kwargs))
+            with show.drawing(errors):
+                sys.exit(super().main(*args, standalone_mode=False, **kwargs))
         except LossparityError as error:
             errors.print(f"lossparity: {error}", markup=False, soft_wrap=True)
             sys.exit(error.exit_code)
@@ -81,6 +82,8 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help="Do without this known divergence, to see it as a failure; repeatable."),
         click.option("--timeout", type=click.FloatRange(min=1), default=timeout, show_default=True,
                      help="Seconds that one call may take."),
+        click.option("--limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
+                     help="Start no more calls after so many minutes, and count what is left as not run."),
         click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
                      help="Folder for records.jsonl and index.html."),
     )  # fmt: skip
@@ -141,6 +144,7 @@ def _run(
     families: tuple[str, ...],
     ledgers: tuple[str, ...],
     timeout: float,
+    limit: float | None,
     out: Path,
     as_json: bool,
     forgotten: tuple[str, ...],
@@ -175,38 +179,13 @@ def _run(
     show.opening(screen, selection, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])
     with show.progress(screen) as progress:
-        result = controller.run(selection, found, workers or machine.cores(), out, progress, command)
+        result = controller.run(selection, found, workers or machine.cores(), out, progress, command, limit)
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
     show.closing(screen, run_read, result, index)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())
     sys.exit(result.exit_code)
-
-
-@main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE_OR_DIR...")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the merged site.")
-@JSON
-def report(paths: Sequence[Path], out: Path, as_json: bool) -> None:
-    """Merge runs into one HTML site and a Markdown summary.
-
-    Takes files records.jsonl, mutants.json and bench.jsonl, and folders that hold them: the kill matrix and the speed
-    report become pages of the site.
-    """
-    found = sources.sources(paths)
-    runs = [records.read(path) for path in found.runs]
-    if found.zoo is not None:
-        html.write_mutants(reports_kills.read(found.zoo), out)
-    if found.bench is not None:
-        html.write_bench(reports_bench.read(found.bench), out, beside_run=True)
-    index = html.write_site(runs, out)
-    summary = {"index": str(index), "summary": str(out / "summary.md"), "runs": [run.path for run in runs]}
-    if as_json:
-        click.echo(msgspec.json.encode(summary).decode())
-        return
-    show.family_table(console, runs)
-    console.print(f"Report: {index}", soft_wrap=True)
 
 
 @main.command()
@@ -303,7 +282,8 @@ def mutants(
         found = kills.run(
             chosen, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
         )
-    file, page = reports_kills.write(found, out), html.write_mutants(found, out)
+    file = reports_kills.write(found, out)
+    page = html.write_mutants(found, out, beside_run=(out / records.FILE).exists())
     _link(out)
     if as_json:
         click.echo(file.read_text(encoding="utf-8"))
@@ -387,6 +367,8 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
     sys.exit(1 if any(one.claim == "regression" for one in found) else 0)
 
 
+main.add_command(publish.report_command)
+main.add_command(publish.site_command)
 main.add_command(follow_up.replay_command)
 main.add_command(follow_up.freeze_command)
 

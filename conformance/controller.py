@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import math
 import os
 import tempfile
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ from ..reports.records import Finding, Footer, Header, Item, Record, Tally
 from ..reports.verdict import plural
 from ..specs.call import Earlier, encode_call
 from ..specs.case import Status
+from ..specs.errors import NothingRan
 from ..specs.nll_loss.clauses import clauses
 from . import breadcrumb, explain, floors, machine, plan
 from .isolation import environment
@@ -61,6 +64,7 @@ class Listener:
     progress: Progress
     trail: Path
     specs: Mapping[str, ItemSpec]
+    clock: threading.Timer  # tells every worker to stop, some time after the first item began
     stop: bool = False  # at the first unexpected result
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # engine errors
@@ -74,6 +78,11 @@ class Listener:
     def pytest_xdist_make_scheduler(self, config: Any, log: Any) -> GroupScheduling:
         """Use our scheduler in place of xdist's."""
         return GroupScheduling(config, log)
+
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        """Start the clock with the first item: until workers are up nothing is judged."""
+        if self.clock.ident is None and math.isfinite(self.clock.interval):
+            self.clock.start()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take an item's records from its report, or what a dead worker left."""
@@ -201,8 +210,16 @@ class Result:
     footer: Footer
 
 
-def run(selection: Selection, survey: Survey, workers: int, out: Path, progress: Progress, command: str) -> Result:
-    """Run a selection and write OUT/records.jsonl; the exit code follows design's table.
+def run(
+    selection: Selection,
+    survey: Survey,
+    workers: int,
+    out: Path,
+    progress: Progress,
+    command: str,
+    limit: float | None = None,
+) -> Result:
+    """Run a selection and write OUT/records.jsonl; no call starts after `limit` minutes.
 
     Raises LossparityError for what is wrong before anything ran.
     """
@@ -215,9 +232,12 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
     writer = framed.Writer(file, header)
     with _trail(selection) as selection:
         trail = Path(selection.trail)
-        listener = Listener(writer, progress, trail, {spec.id: spec for spec in specs}, selection.stop)
+        clock = threading.Timer(math.inf if limit is None else 60 * limit, breadcrumb.stop, [trail])
+        clock.daemon = True
+        listener = Listener(writer, progress, trail, {spec.id: spec for spec in specs}, clock, selection.stop)
         progress.started(len(specs))
         code = _pytest(selection, workers, len(specs), listener)
+        listener.clock.cancel()
         stopped = breadcrumb.is_stopped(trail)
     interrupted = code == pytest.ExitCode.INTERRUPTED
     problems = list(listener.problems)
@@ -229,8 +249,10 @@ def run(selection: Selection, survey: Survey, workers: int, out: Path, progress:
         if not stopped and not selection.families and selection.profile != plan.LARGE:
             problems += floors.blind_spots(selection.subjects, listener.judged, on_cpu=on_cpu(selection.device))
     unexpected = sum(item.unexpected for item in listener.items)
-    exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED
     statuses = records.count_statuses(listener.items)
+    exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED
+    if exit_code == EXPECTED and statuses.total() == statuses[Status.NOT_RUN.value]:
+        exit_code = NothingRan.exit_code
     footer = Footer(
         ended="interrupted" if interrupted else "stopped" if stopped else "complete",
         exit_code=exit_code,

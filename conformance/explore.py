@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import functools
 import math
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from .runner import Plan, Work
 
 _WIDTHS: Mapping[str, Literal[16, 32, 64]] = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
+FINDS = ".hypothesis/examples"  # in the current directory; nightly.yml keeps .hypothesis from night to night
+_UNSAFE = re.compile(r"[^\w.-]+")
 _LARGEST_EDIT = 64  # arrays up to this size have single elements drawn, and shrunk, one by one
 
 
@@ -44,6 +48,9 @@ def explore(work: Work, family: str, dtype: str, plan: Plan, tier: int) -> None:
     found: list[tuple[Case, Any]] = []
 
     def examine(structure: Structure) -> None:
+        if work.trail.is_stopped:
+            return
+        largest: float | None = None
         for case in generate.cases(structure, family, tier, origin="exploration"):
             tried = work.try_out(case)
             # Once something is found Hypothesis shrinks it: those calls are not counted.
@@ -51,12 +58,14 @@ def explore(work: Work, family: str, dtype: str, plan: Plan, tier: int) -> None:
             if not expected:
                 found.append((case, tried))
                 raise _Unexpected
-            _aim(plan, tried[1])
+            largest = _larger(largest, tried[1])
+        _aim(plan, largest)
 
     asks = _asks(work.executor.subject.capabilities, dtype, tier) if family == "gradient" else ()
-    test = _settings(plan, count)(hypothesis.given(structures(family, dtype, tier, asks))(examine))
+    test = hypothesis.given(structures(family, dtype, tier, asks))(examine)
     if plan.profile == "nightly":
         test = hypothesis.seed(plan.seed)(test)
+    test = _settings(plan, count, work.spec.id)(test)  # the last: a seed alone switches the database off
     try:
         with _no_litter():
             test()
@@ -77,13 +86,17 @@ def _no_litter() -> Iterator[None]:
             configuration.set_hypothesis_home_dir(before)
 
 
-def _settings(plan: Plan, count: int) -> hypothesis.settings:
-    """The same examples each time, but at night, when new ones are wanted and old finds are tried again."""
+def _settings(plan: Plan, count: int, item: str) -> hypothesis.settings:
+    """The same examples each time, but at night, when new ones are wanted and old finds are tried again.
+
+    Each item keeps its finds in a folder of its own: Hypothesis forgets a find that passes when it is tried again, and
+    would try it on every subject.
+    """
     nightly = plan.profile == "nightly"
     return hypothesis.settings(
         max_examples=count,
         derandomize=not nightly,
-        database=DirectoryBasedExampleDatabase(".hypothesis/examples") if nightly else None,
+        database=DirectoryBasedExampleDatabase(Path(FINDS, _UNSAFE.sub("_", item))) if nightly else None,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
         phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
@@ -92,10 +105,17 @@ def _settings(plan: Plan, count: int) -> hypothesis.settings:
     )
 
 
-def _aim(plan: Plan, judgement: Judgement | str) -> None:
-    """Drive the nightly profile towards larger errors."""
-    if plan.profile == "nightly" and isinstance(judgement, Judgement) and judgement.grade is not None:
-        hypothesis.target(min(judgement.grade.utilisation, 1e9), label="share of the bound used")
+def _larger(largest: float | None, judgement: Judgement | str) -> float | None:
+    """The largest share of its bound that a call of this structure has used, with one more of them."""
+    if isinstance(judgement, str) or judgement.grade is None:
+        return largest
+    return max(judgement.grade.utilisation, largest or 0.0)
+
+
+def _aim(plan: Plan, largest: float | None) -> None:
+    """Drive the nightly profile towards larger errors; Hypothesis takes one number for a whole example."""
+    if plan.profile == "nightly" and largest is not None:
+        hypothesis.target(min(largest, 1e9), label="share of the bound used")
 
 
 def _asks(can: Capabilities, dtype: str, tier: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..reports.records import Accuracy, Before, Finding, Observation, Record, Tally
-from ..specs.accuracy import Grade, Level, Reduction
+from ..specs.accuracy import Excess, Grade, Level, Reduction
 from ..specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, encode_call
 from ..specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified, Verdict
 from ..specs.exact import round_to
@@ -23,6 +23,7 @@ from .ledger import Resolved
 # Findings kept of each kind (clauses, symptom, expected or not) in an item; tallies count them all.
 _KEPT = 2
 _KEPT_UNEXPECTED = 5
+DEPTH = "ACC-4"  # not a running sum
 _UNREMARKABLE = (Status.PASS, Status.UNINFORMATIVE, Status.UNSUPPORTED)
 
 
@@ -38,6 +39,7 @@ class _Accuracy:
     utilisation: float = 0.0
     depth: int = 0
     worst: tuple[float, Call, str, str] | None = None
+    deep: Excess | None = None
 
 
 class Notebook:
@@ -168,6 +170,8 @@ class Notebook:
         match value:
             case Reduction() if judgement.grade is not None:
                 self._measure_reduction(entry, case, outcome, judgement.grade, value)
+                if (excess := judgement.grade.excess) and Verdict(DEPTH, Status.FAIL) in judgement.verdicts:
+                    entry.deep = max(excess, entry.deep or excess, key=lambda one: one.error)
             case Elementwise() if judgement.aspects:
                 entry.judged += 1
                 right = judgement.aspects.get("accuracy") is Status.PASS
@@ -211,6 +215,7 @@ class Notebook:
             worst_call=None if call is None else encode_call(call),
             worst_observed=observed,
             worst_exact=exact,
+            deep=entry.deep,
         )
 
     def _observe(self, case: Case, outcome: Outcome) -> None:

@@ -101,7 +101,7 @@ class Workshop:
             return [], ""
         with self.trail.starting():
             backend, subject = self.subject(spec.subject)
-        if self.selection.stop and self.trail.is_stopped:
+        if self.trail.is_stopped:
             known = self._known(spec, backend)
             return [_not_run(spec, planned_cases(spec, self.selection.plan, subject, known)[1])], ""
         records, unexpected = self._run(spec, backend, subject)

@@ -168,7 +168,7 @@ def run_item(
     with trail.item(spec.id, planned):
         for case in cases:
             work.do(case)
-            if plan.stop and (work.notebook.unexpected or trail.is_stopped):
+            if trail.is_stopped or plan.stop and work.notebook.unexpected:
                 work.notebook.statuses[Status.NOT_RUN.value] = planned - work.drawn
                 work.drawn = planned
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from rich.table import Table
 from ..reports import matrix
 from ..reports.bench import Bench
 from ..reports.effort import efforts
+from ..reports.guard import NotDrawn
 from ..reports.kills import Zoo
 from ..reports.ratios import NOISY, Board, Change, Row
-from ..reports.records import STATUSES, ClauseInfo, Item, Run
+from ..reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run
 from ..reports.speed import duration, size, speed_sentence
+from ..reports.tolerance import deep_sentences
 from ..reports.verdict import plural
 from ..specs.stopwatch import PARTS
 from . import explain
@@ -34,6 +37,28 @@ _SHOWN = 5  # kinds of unexpected results that are told in full
 def aside(console: Console) -> Callable[[str], None]:
     """Says what is not the matter itself, such as what is waited for."""
     return lambda message: console.print(message, style="dim", markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def drawing(console: Console) -> Iterator[None]:
+    """Say in one line, at the end, which parts of a report failed to draw."""
+    failed: list[str] = []
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def noted(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, NotDrawn):
+                failed.append(str(message))
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = noted
+        try:
+            yield
+        finally:
+            if failed:
+                said = f"{plural(len(failed), 'part')} of the report failed to draw: {'; '.join(failed)}"
+                console.print(said, style="bold red", markup=False, soft_wrap=True)
 
 
 def opening(console: Console, selection: Selection, found: Survey) -> None:
@@ -91,6 +116,7 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
+    deep_sums(console, [run])
     console.print(f"Records: {result.file}", soft_wrap=True)
     console.print(f"Report: {index}", soft_wrap=True)
 
@@ -108,6 +134,12 @@ def unexpected(console: Console, run: Run, items: int) -> None:
         console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
 
 
+def deep_sums(console: Console, runs: Sequence[Run]) -> None:
+    """What it amounts to where sums are deeper than they should be: a mark under SHOULD does not say it."""
+    for sentence in deep_sentences(matrix.cells(runs).merged.of(Accuracy)):
+        console.print(f"{sentence}.", markup=False, soft_wrap=True)
+
+
 def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
     """How a run ended, for programs: the footer's fields, and of each kind of unexpected result the smallest call.
 
@@ -122,6 +154,7 @@ def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
         **msgspec.structs.asdict(result.footer),
         "problems": result.problems,
         "findings": findings,
+        "deep_sums": deep_sentences(run.of(Accuracy)),
         "subjects": run.header.subjects,
         "absent": run.header.absent,
         "records": str(result.file),

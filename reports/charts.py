@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +100,11 @@ def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str 
     return draw(_facets(alt, strips, groups), "Distribution of errors in ulp")
 
 
+def on_log_axis(number: float) -> bool:
+    """Whether a logarithmic axis has a place for a number."""
+    return 0 < number < math.inf
+
+
 def altair_module() -> Any:
     """Altair is slow to import and only drawing needs it."""
     import altair
@@ -116,7 +122,7 @@ def _point(row: Row) -> dict[str, Any] | None:
 
 def _shares(row: Row) -> list[dict[str, Any]]:
     total, by_bin = row.ulps.total(), dict[int, int]()
-    for error, number in row.ulps.items():
+    for error, number in row.ulps.items() if total else ():
         by_bin[_bin(error)] = by_bin.get(_bin(error), 0) + number
     return [
         _facet(row)
@@ -158,9 +164,9 @@ def _present(data: list[dict[str, Any]], subjects: Sequence[str]) -> list[str]:
 
 
 def powers(alt: Any, data: list[dict[str, Any]], field: str) -> Any:
-    """An axis with a tick per power of ten, or per few of them where there are many."""
-    low = math.floor(math.log10(min(point[field] for point in data)))
-    high = math.ceil(math.log10(max(point[field] for point in data)))
+    """An axis with a tick per power of ten, or per few of them where there are many; only those that a float64 is."""
+    low = max(sys.float_info.min_10_exp, math.floor(math.log10(min(point[field] for point in data))))
+    high = min(sys.float_info.max_10_exp, math.ceil(math.log10(max(point[field] for point in data))))
     step = max(1, (high - low) // 5)
     ticks = [10.0**power for power in range(low, high + 1, step)]
     labels = [f"{tick:g}" if tick < 10_000 else f"10{_raised(round(math.log10(tick)))}" for tick in ticks]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.resources
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -15,7 +18,7 @@ import markupsafe
 import msgspec
 
 from ..specs.stopwatch import PARTS
-from . import bench, charts, findings, kills, limits, markdown, ratios, speed, speed_charts, tolerance
+from . import bench, charts, findings, guard, kills, limits, markdown, ratios, speed, speed_charts, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, cells, family_table
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
@@ -55,23 +58,31 @@ class CellView:
     observations: tuple[tuple[str, int], ...]
 
 
-def write_site(runs: Sequence[Run], out: Path) -> Path:
+def write_site(
+    runs: Sequence[Run], out: Path, missing: Sequence[str] = (), others: Mapping[str, str] | None = None
+) -> Path:
     """Write `index.html` and `summary.md` into `out` and return the path of the former.
 
-    Several runs are merged, each subject's results from the newest run that has it.
+    Several runs are merged, each subject's results from the newest run that has it; `missing` are sentences on those
+    that should be there. `others` are names and addresses of pages to link to; by default the kill matrix and the speed
+    report in the same folder, if any.
     """
-    matrix = cells(runs)
+    matrix = cells(runs, missing)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.md").write_text(markdown.summary(matrix), encoding="utf-8")
     index = out / "index.html"
-    mutants = kills.PAGE if (out / kills.PAGE).exists() else ""
-    speed = BENCH_PAGE if (out / BENCH_PAGE).exists() else ""
-    index.write_text(render(matrix, mutants, speed), encoding="utf-8")
+    if others is None:
+        pages = {"Mutants": kills.PAGE, "Speed": BENCH_PAGE}
+        others = {name: page for name, page in pages.items() if (out / page).exists()}
+    index.write_text(render(matrix, others), encoding="utf-8")
     return index
 
 
-def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
-    """Write the kill matrix as `mutants.html` into `out` and return its path."""
+def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
+    """Write the kill matrix as `mutants.html` into `out` and return its path.
+
+    With `beside_run` it links to the `index.html` in the same folder.
+    """
     out.mkdir(parents=True, exist_ok=True)
     ours = "lossparity", "this suite, stopping at the first kill"
     rows = [(*ours, zoo.killed, len(zoo.mutants), zoo.accused, "")]
@@ -86,6 +97,7 @@ def write_mutants(zoo: kills.Zoo, out: Path) -> Path:
         rows=rows,
         by_clause=zoo.by_clause(),
         blind=Counter(clause for clause, _ in zoo.blind),
+        beside_run=beside_run,
         stylesheet=_asset("style.css"),
     )
     page.write_text(text, encoding="utf-8")
@@ -98,7 +110,8 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
     With `beside_run` it links to the `index.html` of a run in the same folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    boards = ratios.boards(run)
+    failed: list[str] = []
+    boards = guard.guarded("What was timed", lambda: ratios.boards(run), lambda said: failed.append(said) or [])
     tables = {name: [one for one in boards if one.threads == name] for name in dict.fromkeys(b.threads for b in boards)}
     core = boards[0] if boards else None
     styled = charts.styles([(one.name, one.backend) for one in run.header.contestants])
@@ -114,7 +127,8 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
         .render(
             headline="Who is fast" if noisy * 2 <= len(boards) else "Too noisy to tell",
             sentence=speed.speed_sentence(run, boards),
-            trusted=noisy * 2 <= len(boards) and run.footer is not None,
+            failed=failed,
+            trusted=noisy * 2 <= len(boards) and run.footer is not None and not failed,
             header=run.header,
             footer=run.footer,
             versions={one.backend: one.version for one in run.header.contestants},
@@ -129,9 +143,9 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
             processes=speed.processes(run, boards),
             cache=cache[-1] if cache else "",
             styled=styled,
-            chart_size=_svg(speed_charts.time_by_size(boards, styled)),
-            chart_forest=_svg(speed_charts.forest(boards, styled)),
-            chart_cold=_svg(speed_charts.cold(run, styled)),
+            chart_size=_chart("The chart of times", lambda: speed_charts.time_by_size(boards, styled)),
+            chart_forest=_chart("The chart of ratios", lambda: speed_charts.forest(boards, styled)),
+            chart_cold=_chart("The chart of cold costs", lambda: speed_charts.cold(run, styled)),
             beside_run=beside_run,
             data=_json_inlined([run.header, *run.records]),
             stylesheet=_asset("style.css"),
@@ -142,16 +156,20 @@ def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[
     return page, boards
 
 
+def render_landing(**content: Any) -> str:
+    """The page that leads to others, as a string."""
+    return _environment().get_template("landing.html").render(**content, stylesheet=_asset("style.css"))
+
+
 def _json_inlined(content: Any) -> markupsafe.Markup:
     """JSON to stand in a script element, where nothing but its own end tag could end it."""
     return markupsafe.Markup(msgspec.json.encode(content).decode().replace("</", "<\\/"))
 
 
-def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
-    """The page as a string; `mutants` and `speed` are addresses of the kill matrix and the speed report, if any."""
+def render(matrix: Matrix, others: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The page as a string; `others` are names and addresses of pages that belong to it."""
     views = _Views(matrix)
     subjects = [subject.name for subject in matrix.subjects]
-    groups = tolerance.table(matrix.merged.of(Accuracy), subjects)
     styled = charts.styles([(subject.name, subject.backend) for subject in matrix.subjects])
     return (
         _environment()
@@ -159,21 +177,15 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
         .render(
             summary=summarise(matrix),
             matrix=matrix,
-            mutants=mutants,
-            speed=speed,
+            others=others,
             merged=matrix.merged,
             families=family_table(matrix),
             unexpected=views.unexpected(),
             panels=views.panels(),
             divergences=views.divergences(),
-            tolerance=groups,
+            accuracy=_Accuracy(matrix.merged.of(Accuracy), styled),
             ladder=tolerance.LADDER,
-            infinite=[row for group in groups for row in group.rows if row.worst_ulps == float("inf")],
-            largest=_largest(groups, "float32"),
-            bar=tolerance.bars(groups),
             styled=styled,
-            chart_size=_svg(charts.error_by_size(groups, styled)),
-            chart_spread=_svg(charts.error_distribution(groups, subjects)),
             observations=_observations(matrix),
             efforts=efforts(matrix.merged.of(Item), subjects),
             parts=PARTS,
@@ -184,13 +196,60 @@ def render(matrix: Matrix, mutants: str = "", speed: str = "") -> str:
     )
 
 
-def _largest(groups: Sequence[tolerance.Group], dtype: str) -> dict[str, float]:
-    """The largest error found in reductions of one dtype, by subject."""
-    found: dict[str, float] = {}
-    for row in (row for group in groups if group.dtype == dtype and group.reduction != "none" for row in group.rows):
-        if row.judged:
+@dataclass(frozen=True)
+class _Accuracy:
+    """What the accuracy records show; each part is made where it is shown, and fails there alone."""
+
+    records: list[Accuracy]
+    styled: dict[str, tuple[int, int]]  # subjects, in their order
+
+    @cached_property
+    def groups(self) -> list[tolerance.Group]:
+        """The tables."""
+        return tolerance.table(self.records, list(self.styled))
+
+    @cached_property
+    def largest(self) -> dict[str, float]:
+        """The largest error found in reductions of float32, by subject."""
+        found: dict[str, float] = {}
+        chosen = [group for group in self.groups if group.dtype == "float32" and group.reduction != "none"]
+        for row in (row for group in chosen for row in group.rows if row.judged):
             found[row.subject] = max(row.worst_ulps, found.get(row.subject, 0.0))
-    return found
+        return found
+
+    @cached_property
+    def infinite(self) -> list[tolerance.Row]:
+        """Rows whose worst error is beyond any axis."""
+        return [row for group in self.groups for row in group.rows if row.worst_ulps == math.inf]
+
+    @cached_property
+    def bar(self) -> Callable[[float], float]:
+        """Lengths of bars."""
+        return tolerance.bars(self.groups)
+
+    @cached_property
+    def deep(self) -> dict[str, list[tolerance.DeepSum]]:
+        """What missing ACC-4 amounts to, by subject."""
+        return tolerance.deep_sums(self.records)
+
+    @cached_property
+    def deep_sentences(self) -> list[str]:
+        """The same in words."""
+        return tolerance.deep_sentences(self.records)
+
+    @cached_property
+    def by_size(self) -> markupsafe.Markup | None:
+        """The chart of errors against size."""
+        return _chart(
+            "The chart “Largest error found against size”", lambda: charts.error_by_size(self.groups, self.styled)
+        )
+
+    @cached_property
+    def spread(self) -> markupsafe.Markup | None:
+        """The chart of how errors are distributed."""
+        return _chart(
+            "The chart “Distribution of errors”", lambda: charts.error_distribution(self.groups, list(self.styled))
+        )
 
 
 def anchor(*parts: str) -> str:
@@ -312,9 +371,14 @@ def _variant(subject: SubjectInfo) -> str:
     return subject.name.removeprefix(f"{subject.backend}:")
 
 
-_GLOBALS: dict[str, Any] = {"anchor": anchor, "State": State, "BEFORE": findings.BEFORE}
+_GLOBALS: dict[str, Any] = {
+    "anchor": anchor,
+    "section": guard.section,
+    "State": State,
+    "BEFORE": findings.BEFORE,
+}
 _FILTERS: dict[str, Callable[..., Any]] = {
-    "thousands": lambda number: f"{number:,}",
+    "thousands": tolerance.whole,
     "ulps": tolerance.in_ulps,
     "percent": lambda share: f"{100 * share:.3g}%",
     "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
@@ -333,6 +397,11 @@ def _asset(name: str) -> markupsafe.Markup:
     return markupsafe.Markup(importlib.resources.files(_SITE).joinpath(name).read_text(encoding="utf-8"))
 
 
-def _svg(picture: str | None) -> markupsafe.Markup | None:
-    """A chart, already escaped by the library that drew it."""
-    return None if picture is None else markupsafe.Markup(picture)
+def _chart(name: str, draw: Callable[[], str | None]) -> markupsafe.Markup | None:
+    """A chart, already escaped by the library that drew it, or why there is none; None without data."""
+
+    def drawn() -> markupsafe.Markup | None:
+        picture = draw()
+        return None if picture is None else markupsafe.Markup(picture)
+
+    return guard.guarded(name, drawn, guard.paragraph)

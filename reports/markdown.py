@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ..specs.stopwatch import PARTS
 from . import tolerance
 from .effort import efforts
+from .guard import guarded
 from .matrix import Matrix, State, family_table
 from .records import Accuracy, Finding, Item
 from .verdict import Outlook, Summary, summarise
 
 _UNEXPECTED = 20
-_SYMBOLS = {
+SYMBOLS = {
     Outlook.BROKEN: "🛑",
     Outlook.UNEXPECTED: "❌",
     Outlook.EMPTY: "⚪",
@@ -24,28 +25,33 @@ _SYMBOLS = {
 def summary(matrix: Matrix) -> str:
     """The whole summary, as GitHub renders it."""
     verdict = summarise(matrix)
-    sections = [
-        _opening(matrix, verdict),
-        _unexpected(matrix, verdict),
-        _divergences(matrix, verdict),
-        _families(matrix),
-        _accuracy(matrix),
-        _time(matrix),
-        _environment(matrix),
-    ]
+    made: dict[str, Callable[[], str]] = {
+        "Unexpected": lambda: _unexpected(matrix, verdict),
+        "Known divergences": lambda: _divergences(matrix, verdict),
+        "Subjects by clause family": lambda: _families(matrix),
+        "Largest error found, in ulp": lambda: _accuracy(matrix),
+        "Where the time went": lambda: _time(matrix),
+        "What ran": lambda: _environment(matrix),
+    }
+    sections = [_opening(matrix, verdict)]
+    sections += [guarded(f"The section “{title}” of summary.md", make, _warning) for title, make in made.items()]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _opening(matrix: Matrix, verdict: Summary) -> str:
-    lines = [f"# {_SYMBOLS[verdict.outlook]} {verdict.headline}", "", _text(verdict.sentence)]
-    lines += [f"\n> **Warning.** {_text(warning)}" for warning in verdict.warnings]
-    lines += [f"\n> {_text(note)}" for note in matrix.merged.notes]
+    lines = [f"# {SYMBOLS[verdict.outlook]} {verdict.headline}", "", text(verdict.sentence)]
+    lines += [f"\n{_warning(warning)}" for warning in verdict.warnings]
+    lines += [f"\n> {text(note)}" for note in matrix.merged.notes]
     total = sum(verdict.statuses.values())
     counts = " + ".join(
         f"{number:,} {status.replace('_', ' ')}" for status, number in verdict.statuses.items() if number
     )
     sign = "=" if total == verdict.planned else "≠"
     return "\n".join([*lines, "", f"{verdict.planned:,} calls planned {sign} {counts or '0'}."])
+
+
+def _warning(sentence: str) -> str:
+    return f"> **Warning.** {text(sentence)}"
 
 
 def _unexpected(matrix: Matrix, verdict: Summary) -> str:
@@ -62,8 +68,8 @@ def _unexpected(matrix: Matrix, verdict: Summary) -> str:
 def _finding(finding: Finding) -> list[str]:
     facts = {"observed": finding.observed, "exact": finding.exact, "distance": finding.distance}
     return [
-        f"- **{_text(finding.subject)}** {finding.dtype}, {', '.join(finding.clauses)}: {finding.status}",
-        f"  - {_text(finding.because)}",
+        f"- **{text(finding.subject)}** {finding.dtype}, {', '.join(finding.clauses)}: {finding.status}",
+        f"  - {text(finding.because)}",
         f"  - call {_code(finding.summary)}, digest {_code(finding.digest)}",
         *(f"  - {name} {_code(value)}" for name, value in facts.items() if value),
         *(f"  - before it {_code(one.summary)}, digest {_code(one.digest)}" for one in finding.before),
@@ -74,7 +80,7 @@ def _divergences(matrix: Matrix, verdict: Summary) -> str:
     rows = [
         [
             _code(d.id),
-            _text(d.title),
+            text(d.title),
             ", ".join(d.subjects),
             ", ".join(d.clauses),
             d.cause.replace("_", " "),
@@ -127,6 +133,7 @@ def _accuracy(matrix: Matrix) -> str:
             "0.5 and less is correctly rounded. In brackets: the largest share of a bound used.",
             "",
             *_table(["subject", *heads], rows, numbers=len(heads)),
+            *(f"\n{text(sentence)}." for sentence in tolerance.deep_sentences(matrix.merged.of(Accuracy))),
         ]
     )
 
@@ -168,10 +175,10 @@ def _environment(matrix: Matrix) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> list[str]:
     """A table whose last `numbers` columns are set to the right."""
     rule = ["---"] * (len(head) - numbers) + ["---:"] * numbers
-    return ["| " + " | ".join(cells) + " |" for cells in (list(map(_text, head)), rule, *rows)]
+    return ["| " + " | ".join(cells) + " |" for cells in (list(map(text, head)), rule, *rows)]
 
 
-def _text(words: str) -> str:
+def text(words: str) -> str:
     """Plain words that Markdown must not read as markup."""
     for mark in "\\`*_<>|[]":
         words = words.replace(mark, f"\\{mark}")

@@ -229,9 +229,9 @@ class FamilyCell:
         return f"{self.family} on {self.subject}: " + ", ".join(f"{number} {state.label}" for state, number in ordered)
 
 
-def cells(runs: Sequence[Run]) -> Matrix:
-    """Build the matrix of one run, or of several read as one."""
-    merged = merge(runs)
+def cells(runs: Sequence[Run], missing: Sequence[str] = ()) -> Matrix:
+    """Build the matrix of one run, or of several read as one, with sentences on those that are missing."""
+    merged = merge(runs, missing)
     counts = _count(merged.of(Tally))
     observed = Counter[tuple[str, str]]()
     for record in merged.of(Observation):

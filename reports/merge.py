@@ -32,6 +32,7 @@ class Merged:
     absent: tuple[AbsentBackend, ...]
     replaced: tuple[str, ...]
     reworded: tuple[str, ...]
+    missing: tuple[str, ...] = ()  # sentences on what should have been here
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -56,8 +57,8 @@ class Merged:
         return any(known.id == clause for known in self.runs[self.owner[subject]].header.clauses)
 
 
-def merge(runs: Sequence[Run]) -> Merged:
-    """Read several runs as one; raises ValueError for none at all."""
+def merge(runs: Sequence[Run], missing: Sequence[str] = ()) -> Merged:
+    """Read several runs as one, without those that are `missing`; raises ValueError for none at all."""
     if not runs:
         raise ValueError("no run to merge; read at least one records file")
     ordered = tuple(sorted(runs, key=lambda run: run.header.started))
@@ -71,6 +72,7 @@ def merge(runs: Sequence[Run]) -> Merged:
         absent=_absent(ordered),
         replaced=tuple(_replaced(ordered, owner)),
         reworded=tuple(_reworded(ordered)),
+        missing=tuple(missing),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from ..specs.accuracy import Excess
 from ..specs.errors import RecordsError
 from . import framed
 
@@ -160,7 +161,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
     """How accurate one subject's results were in one dtype, reduction and decade of size.
 
     `ulps` counts errors in ulp, keyed by the error with two significant digits; `levels` counts ladder classes.
-    The worst call is the one with the largest error in ulp among those judged.
+    The worst call is the one with the largest error in ulp among those judged. `deep` is the largest error, as a share,
+    among those that miss ACC-4.
     """
 
     subject: str
@@ -178,6 +180,7 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
     worst_call: dict[str, Any] | None
     worst_observed: str
     worst_exact: str
+    deep: Excess | None = None  # None: no call missed it, or an early file
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, tag="observation"):
@@ -193,7 +196,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, tag="observation"):
 class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
     """Last line: how the run ended. `planned` is the sum over `statuses`, checked."""
 
-    ended: str  # complete, interrupted, or stopped at the first unexpected result
+    ended: str  # complete, interrupted, or stopped: at the first unexpected result, or by a limit in minutes
     exit_code: int
     seconds: float
     planned: int

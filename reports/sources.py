@@ -35,6 +35,12 @@ def sources(paths: Sequence[Path]) -> Sources:
     return Sources(tuple(runs), *(found[-1] if found else None for found in (zoos, benches)))
 
 
+def look(path: Path) -> Sources:
+    """What one file or folder holds, be it nothing."""
+    runs, zoos, benches = (_named(path, name) for name in (records.FILE, kills.FILE, bench.FILE))
+    return Sources(tuple(runs), *(found[-1] if found else None for found in (zoos, benches)))
+
+
 def _named(path: Path, name: str) -> list[Path]:
     """Files of that name: a file itself, or what lies in a folder, however deep."""
     return sorted(path.rglob(name)) if path.is_dir() else [path] * (path.name == name and path.is_file())

@@ -14,8 +14,8 @@ from .verdict import plural
 
 def duration(seconds: float) -> str:
     """Seconds with three digits and the unit that suits them."""
-    if seconds == 0:
-        return "0 s"
+    if not 0 < seconds < math.inf:
+        return f"{seconds:g} s"
     exponent = min(0, math.floor(math.log10(seconds) / 3))
     unit = {0: "s", -1: "ms", -2: "µs"}.get(exponent, "ns")
     number = seconds * 1000.0 ** min(3, -exponent)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .bench import Bench
-from .charts import DASHES, INK, MARK, SHAPES, altair_module, draw, hues, powers, scale_of
+from .charts import DASHES, INK, MARK, SHAPES, altair_module, draw, hues, on_log_axis, powers, scale_of
 from .ratios import Board
 from .speed import duration
 
@@ -18,6 +18,7 @@ def time_by_size(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) ->
     """Seconds against N and against C, forward, with the limit (stream) and the empty call; None without data."""
     alt = altair_module()
     lines = [*_series(boards, "N", 256), *_series(boards, "C", 65536)]
+    lines = [one for one in lines if on_log_axis(one["seconds"])]
     points = Counter((one["series"], one["axis"], one["threads"]) for one in lines)
     lines = [one for one in lines if points[one["series"], one["axis"], one["threads"]] > 1]
     if not lines:
@@ -80,6 +81,7 @@ def forest(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) -> str |
         }
         for board in chosen
         for row in board.rows
+        if all(map(on_log_axis, (row.ratio.wide_low, row.ratio.estimate, row.ratio.wide_high)))
     ]
     if not data:
         return None

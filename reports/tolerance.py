@@ -6,7 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from ..specs.accuracy import Excess
 from .records import Accuracy
 
 # Classes of the verdict ladder, in order (`lossparity.specs.accuracy.Level`).
@@ -75,10 +77,80 @@ class Group:
     worst: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DeepSum:
+    """What it amounts to in one dtype that a subject misses ACC-4: the reductions that do, and the largest error."""
+
+    dtype: str
+    reductions: tuple[str, ...]
+    worst: Excess
+
+    @property
+    def short(self) -> str:
+        """`0.38 % at 65,537`."""
+        return f"{percent(self.worst.error)} at {self.worst.terms:,}"
+
+
+def deep_sums(records: Iterable[Accuracy]) -> dict[str, list[DeepSum]]:
+    """By subject, what missing ACC-4 amounts to, the largest error first; subjects that meet it are left out."""
+    found: dict[str, dict[str, list[tuple[str, Excess]]]] = {}
+    for one in records:
+        if one.deep is not None:
+            found.setdefault(one.subject, {}).setdefault(one.dtype, []).append((one.reduction, one.deep))
+    return {
+        subject: sorted(
+            (_deep_sum(dtype, pairs) for dtype, pairs in by_dtype.items()), key=lambda one: -one.worst.error
+        )
+        for subject, by_dtype in found.items()
+    }
+
+
+def _deep_sum(dtype: str, found: Sequence[tuple[str, Excess]]) -> DeepSum:
+    reductions = tuple(sorted({name for name, _ in found}, key=lambda name: _place(_REDUCTIONS, name)))
+    return DeepSum(dtype, reductions, max((excess for _, excess in found), key=lambda one: one.error))
+
+
+def deep_sentences(records: Iterable[Accuracy]) -> list[str]:
+    """What missing ACC-4 amounts to, one sentence for each subject that does."""
+    return [_deep_sentence(subject, *sums) for subject, sums in deep_sums(records).items()]
+
+
+def _deep_sentence(subject: str, first: DeepSum, *others: DeepSum) -> str:
+    allowed = f"where a careful sum is at most {percent(first.worst.bound)} off"
+    parts = [f"{_off_by(first)} off at {first.worst.terms:,} terms, {allowed}"]
+    parts += [f"{_off_by(one)} at {one.worst.terms:,}" for one in others]
+    return f"{subject}'s sums lose accuracy as they grow: {'; '.join(parts)} (ACC-4, SHOULD)"
+
+
+def _off_by(one: DeepSum) -> str:
+    return f"{one.dtype} {' and '.join(one.reductions)} up to {percent(one.worst.error)}"
+
+
+def percent(share: float) -> str:
+    """A share with two significant digits: `0.38 %`."""
+    return f"{100 * share:.2g} %"
+
+
+def as_size(number: float) -> float:
+    """A number that says how large something is, as a float64: what is no number, or too large for it, is infinite."""
+    try:
+        size = abs(float(number))
+    except OverflowError:
+        return math.inf
+    return math.inf if math.isnan(size) else size
+
+
+def whole(number: int) -> str:
+    """A count in full, or with three significant digits where nobody would read it: `1,930`, `4.31e+602`."""
+    return f"{number:,}" if abs(number) < 10**12 else f"{Decimal(number):.3g}"
+
+
 def in_ulps(error: float | None) -> str:
-    """An error with three significant digits: `0.5`, `31.4`, `1,930`, `2.1e+07`."""
+    """An error with three significant digits: `0.5`, `31.4`, `1,930`, `2.1e+07`, `∞`."""
     if error is None:
         return "–"
+    if math.isinf(error):
+        return "∞"
     return f"{float(f'{error:.3g}'):,.0f}" if 1000 <= error < 1e6 else f"{error:.3g}"
 
 
@@ -100,11 +172,14 @@ def table(records: Iterable[Accuracy], subjects: Sequence[str] = ()) -> list[Gro
 
 def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
     """Merge records of one subject, dtype and reduction; `records` must not be empty."""
-    worst = max(records, key=lambda record: (record.judged > 0, record.worst_ulps, record.worst_utilisation))
+    worst = max(
+        records,
+        key=lambda record: (record.judged > 0, as_size(record.worst_ulps), as_size(record.worst_utilisation)),
+    )
     ulps, levels = Counter[float](), Counter[str]()
     for record in records:
         for error, number in record.ulps.items():
-            ulps[float(error)] += number
+            ulps[as_size(float(error))] += number
         levels.update(record.levels)
     return Row(
         worst.subject,
@@ -120,8 +195,8 @@ def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
             for level in sorted(levels, key=lambda level: _place(tuple(LADDER), level))
             if levels[level]
         },
-        max(record.worst_ulps for record in records),
-        max(record.worst_utilisation for record in records),
+        max(as_size(record.worst_ulps) for record in records),
+        max(as_size(record.worst_utilisation) for record in records),
         max(record.worst_depth for record in records),
         worst if worst.worst_call is not None else None,
     )

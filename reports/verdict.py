@@ -24,7 +24,7 @@ class Outlook(enum.Enum):
 class Summary:
     """The verdict on a report.
 
-    `warnings` say what a reader must know before believing anything else: runs cut off, interrupted or
+    `warnings` say what a reader must know before believing anything else: runs missing, cut off, interrupted or
     contradicting themselves.
     """
 
@@ -47,7 +47,8 @@ def summarise(matrix: Matrix) -> Summary:
     ran = planned - statuses["unsupported"] - statuses["not_run"]
     unexpected = _unexpected(matrix, items)
     divergences = observed_divergences(matrix)
-    warnings = tuple(warning for run in matrix.merged.runs for warning in _warnings(run))
+    warnings = matrix.merged.missing
+    warnings += tuple(warning for run in matrix.merged.runs for warning in _warnings(run))
     warnings += tuple(_unexplained(matrix))
     outlook = _outlook(matrix, ran, unexpected)
     sentences = (
@@ -105,7 +106,7 @@ def _outlook(matrix: Matrix, ran: int, unexpected: int) -> Outlook:
         return Outlook.UNEXPECTED
     if not ran:
         return Outlook.EMPTY
-    if any(footer is None or footer.ended != "complete" for footer in footers):
+    if matrix.merged.missing or any(footer is None or footer.ended != "complete" for footer in footers):
         return Outlook.INCOMPLETE
     return Outlook.EXPECTED
 

@@ -255,13 +255,26 @@ def may_overflow(reduction: Reduction, accumulator: Format) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Excess:
+    """How far beyond the logarithmic-depth bound a result of `terms` terms is.
+
+    `error` and `bound` are shares of M, or of M/|W|: of |exact| itself where all terms have one sign.
+    """
+
+    error: float
+    bound: float
+    terms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Grade:
     """Where one observed reduction stands.
 
     `level` is the ladder class, `within_required` and `within_own` whether it meets the bound of the required
     accumulator and of the format's own precision (None: the bound reaches half of the exact value, so meeting it
-    says nothing), `within_log` the logarithmic-depth bound. `ulps` is |error|/ulp(exact), `utilisation`
-    |error|/bound of the required accumulator, `depth` a proven lower bound on the height of the summation tree.
+    says nothing), `within_log` the logarithmic-depth bound, and `excess` by how much it is missed. `ulps` is
+    |error|/ulp(exact), `utilisation` |error|/bound of the required accumulator, `depth` a proven lower bound on the
+    height of the summation tree.
     """
 
     level: Level
@@ -273,6 +286,7 @@ class Grade:
     utilisation: float
     depth: int
     bound: float
+    excess: Excess | None
 
 
 def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) -> Grade:
@@ -294,17 +308,31 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
         semantic = _within(exact, error, error_bound(reduction, own, arithmetic))
     log = Tier(fmt, logarithmic_height(reduction.positions))
     log_bound = bound if log.height >= reduction.n else error_bound(reduction, log, arithmetic)
+    within_log = True if level <= Level.NEIGHBOUR else _within(exact, error, log_bound)
     return Grade(
         level,
         judged,
         semantic,
-        True if level <= Level.NEIGHBOUR else _within(exact, error, log_bound),
+        within_log,
         certified,
         _in_ulps(error, exact, fmt),
         _ratio(error, bound),
         _effective_depth(reduction, error),
         _as_float(bound),
+        _excess(reduction, error, log_bound) if within_log is False else None,
     )
+
+
+def _excess(reduction: Reduction, error: Fraction, bound: tuple[float, int]) -> Excess | None:
+    """The error and its bound as shares of M/|W|; None where that is 0."""
+    whole = reduction.numerator.magnitude
+    if reduction.normaliser is not None:
+        whole /= abs(reduction.normaliser.total)
+    if not whole:
+        return None
+    size, scale = bound
+    shares = (error / whole, Fraction(size) * power_of_two(scale) / whole)
+    return Excess(*(min(_scaled(share, 0), sys.float_info.max) for share in shares), reduction.n)
 
 
 def _as_certified(

@@ -78,5 +78,16 @@ def spoils_its_target(
     return result
 
 
+def running_sum(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Any = "mean") -> Any:
+    """Right, but its sums of float32 and float64 add one term after another."""
+    result = nll_loss(input, target, weight, ignore_index, reduction)
+    if reduction == "none" or not np.isfinite(result) or input.dtype.itemsize < 4:
+        return result
+    terms = nll_loss(input, target, weight, ignore_index, "none").reshape(-1)
+    total = np.add.accumulate(terms)[-1:].sum()
+    count = nll_loss(np.full_like(input, -1), target, weight, ignore_index, "sum")
+    return np.asarray(total if reduction == "sum" else total / count, input.dtype)
+
+
 def takes_two(input: Any, target: Any) -> Any:
     return nll_loss(input, target)

@@ -283,6 +283,31 @@ def test_a_log_depth_sum_is_told_from_a_running_one() -> None:
     assert wide.level <= Level.WIDE_ANY
     assert tree.depth <= 12
     assert running.depth > 4000
+    lost = (n - 1) * FLOAT32.u  # each u, to the 1
+    assert running.excess is not None
+    assert running.excess.error == pytest.approx(lost / (1 + lost), rel=1e-12)
+    assert running.excess.bound == pytest.approx(88 * FLOAT32.u, rel=1e-4)
+    assert running.excess.terms == n
+    assert tree.excess is wide.excess is None
+
+
+def test_an_excess_is_a_share_of_the_terms_however_they_cancel() -> None:
+    n = 4096
+    x = cast(np.where(np.arange(n) == 0, 1.0, FLOAT32.u), "float32")
+    reduction = reduction_of(np.concatenate([x, cast(np.array([-1.0]), "float32")]), None, "sum")
+    lost = (n - 1) * FLOAT32.u
+    excess = grade(reduction, 0.0).excess  # the exact result being -lost
+    assert excess is not None
+    assert excess.error == pytest.approx(lost / (2 + lost), rel=1e-12)
+
+
+def test_a_mean_exceeds_by_a_share_of_itself() -> None:
+    n = 4096
+    x = cast(np.where(np.arange(n) == 0, 1.0, FLOAT32.u), "float32")
+    excess = grade(reduction_of(x, None, "mean"), -1.0 / n).excess
+    assert excess is not None
+    lost = (n - 1) * FLOAT32.u
+    assert excess.error == pytest.approx(lost / (1 + lost), rel=1e-12)
 
 
 def test_logarithmic_height() -> None:

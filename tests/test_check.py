@@ -12,7 +12,7 @@ import pytest
 from lossparity.adapters import registry, user
 from lossparity.conformance import plan
 from lossparity.reports import records
-from lossparity.reports.records import Finding, Footer, Item, Run, Tally
+from lossparity.reports.records import Accuracy, Finding, Footer, Item, Run, Tally
 from lossparity.specs.errors import UsageError
 
 from .test_cli import lossparity
@@ -56,6 +56,8 @@ def test_a_correct_function_is_as_expected(tmp_path: Path) -> None:
     assert "no target int32: not asked for: --targets int64" in subject.notes
     assert read.header.divergences == ()
     assert set(footer(read).statuses) <= {"pass", "uninformative", "unsupported"}
+    assert "ACC-4" not in done.stdout
+    assert not any(one.deep for one in read.of(Accuracy))
 
 
 def test_a_failure_can_be_mended_from_its_message_alone(tmp_path: Path) -> None:
@@ -107,6 +109,23 @@ def test_x_stops_after_a_call_that_does_not_come_back(tmp_path: Path) -> None:
     assert footer(read).ended == "stopped"
     assert 1 <= footer(read).statuses["timeout"] <= 4
     assert set(footer(read).statuses) == {"timeout", "not_run"}
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 1)])
+def test_the_last_lines_say_what_a_running_sum_amounts_to(options: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    arguments = ("--family", "accuracy", "--dtypes", "float32", *options)
+    done, read = check(tmp_path, f"{BAD}:running_sum", *arguments)
+    assert done.returncode == code, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines()[-4:] if "ACC-4" in line]
+    assert "running_sum's sums lose accuracy as they grow: float32 sum and mean up to 0." in line
+    assert " % off at 65,537 terms, where a careful sum is at most 0.0006 % off (ACC-4, SHOULD)." in line
+    worst = max((one.deep for one in read.of(Accuracy) if one.deep is not None), key=lambda deep: deep.error)
+    unit, terms = 2.0**-24, 65_537
+    assert 100 * 98 * unit < worst.error < (terms - 1) * unit  # far beyond a tree of 64 + 2 ceil(log2 N) additions
+    assert worst.bound == pytest.approx(math.expm1(98 * math.log1p(unit)), rel=0.1)
+    assert worst.terms == terms
+    for file in ("index.html", "summary.md"):
+        assert "off at 65,537 terms" in (tmp_path / file).read_text(encoding="utf-8")
 
 
 def test_x_leaves_a_correct_function_alone(tmp_path: Path) -> None:

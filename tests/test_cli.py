@@ -204,6 +204,37 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     assert read.of(Item)
 
 
+def test_a_night_ends_after_so_many_minutes_with_what_was_judged(tmp_path: Path) -> None:
+    families = ("--family", "error", "--family", "dtype", "--family", "value")
+    arguments = ("-b", "numpy", "--profile", "nightly", "--seed", "1", "--limit", "0.15", *families)
+    done = lossparity("run", *arguments, "--out", str(tmp_path), folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    footer = records.read(tmp_path / "records.jsonl").footer
+    assert footer is not None
+    assert (footer.ended, footer.unexpected, footer.exit_code) == ("stopped", 0, 0)
+    assert footer.statuses["not_run"] > 0
+    assert footer.statuses["pass"] > 0
+    assert footer.planned == sum(footer.statuses.values())
+    assert "Incomplete, nothing unexpected so far" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_limit_leaves_a_finding_what_it_is(tmp_path: Path) -> None:
+    arguments = ("--profile", "nightly", "--seed", "1", "--limit", "0.15", "--family", "shape", "--family", "value")
+    done, read = run(tmp_path, "-b", "tests.bad_adapters:WRONG", *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert read.footer is not None
+    assert read.footer.ended == "stopped"
+    assert read.footer.unexpected > 0
+
+
+def test_a_limit_within_which_nothing_ran_is_no_success(tmp_path: Path) -> None:
+    done, read = run(tmp_path, "-b", "numpy", "--family", "error", "--limit", "0.0001")
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert read.footer is not None
+    assert set(read.footer.statuses) == {"not_run"}
+    assert "Nothing ran" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
 def test_reading_commands_speak_json() -> None:
     for arguments in (("clauses", "--json"), ("clauses", "IGN-10", "--json"), ("lint", "--json")):
         done = lossparity(*arguments)

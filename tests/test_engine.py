@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import ml_dtypes
 import numpy as np
 import pytest
 from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.adapters.numpy.port import nll_loss, nll_loss_gradient
+from lossparity.conformance import explore
 from lossparity.conformance.runner import probe
 from lossparity.specs.call import FLOAT_DTYPES
+from lossparity.specs.nll_loss.corpus import PROFILES
 from lossparity.specs.stopwatch import PARTS, STOPWATCH, booked
 
 from . import engine
@@ -137,6 +140,46 @@ def test_exploration_shrinks(tmp_path: Path) -> None:
     finding = [f for f in findings if not f.expected and f.origin == "exploration"][-1]
     shape = finding.call["input"]["shape"]
     assert (len(shape), shape[1]) == (4, 4)  # no axis and no class more than the fault needs
+
+
+def test_the_profile_of_the_night_explores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis takes one number of an example, which here are several calls."""
+    monkeypatch.chdir(tmp_path)
+    aims: list[float] = []
+    monkeypatch.setattr("hypothesis.target", _noting(hypothesis.target, aims))
+    item, _, message = engine.run(NumpySubject(nll_loss, "numpy"), "dtype", "float32", tmp_path, plan=_NIGHT)
+    assert (item.unexpected, item.problem, message) == (0, "", "")
+    assert 0 < len(aims) <= 40  # one for each example, and some of those that are tried for a larger error
+    assert max(aims) > 0
+
+
+def test_what_a_night_found_is_tried_again_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each item keeps its own: another one, for which the find passes, would have it forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PROFILES, "nightly", dataclasses.replace(PROFILES["nightly"], bases=1))
+
+    def wrong(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
+        result: Any = nll_loss(input, target, *args, **kwargs)
+        odd = input.ndim >= 4 and input.shape[1] >= 4  # no shape of the corpus
+        return result + np.float32(1) if odd and np.ndim(result) == 0 else result
+
+    plan = dataclasses.replace(_NIGHT, explored=200)
+    assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, plan=plan)[0].unexpected
+    assert {folder.name for folder in (tmp_path / explore.FINDS).iterdir()} == {"dtype_wrong-float32_"}
+    again = dataclasses.replace(_NIGHT, seed=2, explored=1)
+    assert not engine.run(NumpySubject(nll_loss, "right"), "dtype", "float32", tmp_path, plan=again)[0].unexpected
+    assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, plan=again)[0].unexpected
+
+
+_NIGHT = dataclasses.replace(engine.PLAN, profile="nightly", seed=1, explored=30)
+
+
+def _noting(function: Callable[..., Any], noted: list[float]) -> Callable[..., Any]:
+    def noting(observation: float, **options: Any) -> Any:
+        noted.append(observation)
+        return function(observation, **options)
+
+    return noting
 
 
 @pytest.mark.parametrize("family", ["shape", "value", "ignore", "weight", "special", "dtype", "accuracy", "error"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import sample_run
 from click.testing import CliRunner
 from lossparity.conformance import cli
-from lossparity.reports import bench, framed, html, limits, ratios
+from lossparity.reports import bench, framed, guard, html, limits, ratios
 from lossparity.reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
 from lossparity.reports.ratios import Board
 from lossparity.reports.speed import duration, size, speed_sentence, switches
@@ -421,6 +423,35 @@ def test_the_page_of_an_empty_run_says_so(tmp_path: Path) -> None:
     path, boards = html.write_bench(a_bench([], footer=False), tmp_path)
     assert not boards
     assert "Nothing was timed" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "default::lossparity.reports.guard.NotDrawn")
+@pytest.mark.parametrize("seconds", [0.0, -0.0, 5e-324, 1.7e308, math.inf, math.nan, -1.0], ids=repr)
+@pytest.mark.parametrize("who", ["base", "other", bench.STREAM, bench.TWIN])
+def test_no_odd_time_costs_the_page(seconds: float, who: str, tmp_path: Path) -> None:
+    """What cannot be computed with is named where it would be; all else is there."""
+    records = [
+        msgspec.structs.replace(one, seconds=one.seconds | {who: [seconds] * len(one.seconds[who])})
+        if isinstance(one, Measured)
+        else one
+        for one in everything()
+    ]
+    with warnings.catch_warnings(record=True) as noted:
+        text = html.write_bench(a_bench(records), tmp_path)[0].read_text(encoding="utf-8")
+    failed = [str(one.message) for one in noted if issubclass(one.category, guard.NotDrawn)]
+    assert text.count("could not be drawn") == len(failed)
+    assert "How it was measured" in text
+
+
+def test_a_speed_chart_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(html.speed_charts, "forest", failing)
+    with pytest.warns(guard.NotDrawn):
+        text = html.write_bench(a_bench(everything()), tmp_path)[0].read_text(encoding="utf-8")
+    assert "The chart of ratios could not be drawn: ValueError: no ink." in text
+    assert "The chart of times" not in text
 
 
 def test_switching_is_answered_by_framework() -> None:

@@ -1,0 +1,147 @@
+"""Several reports as one site: each part on a page of its own, and one that says what there is and what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..specs.errors import RecordsError, UsageError
+from . import bench, html, kills, matrix, records, sources, speed
+from .markdown import SYMBOLS, text
+from .records import Run
+from .verdict import Outlook, listed, plural, summarise
+
+_HEADLINES = {
+    Outlook.BROKEN: "The suite itself failed",
+    Outlook.UNEXPECTED: "Unexpected results",
+    Outlook.EMPTY: "Nothing ran",
+    Outlook.INCOMPLETE: "Incomplete",
+    Outlook.EXPECTED: "All as expected",
+}
+_ORDER = list(Outlook)  # the worst first
+_NAMES = {kills.PAGE: "Mutants", html.BENCH_PAGE: "Speed"}
+_PART = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One report of a site: its part's name, where it is, and what it says first."""
+
+    part: str
+    address: str  # relative to the landing page
+    outlook: Outlook
+    headline: str
+    sentence: str
+    when: str
+    what: str  # it is about, such as versions
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The reports of a site, and sentences on what should be there and is not."""
+
+    pages: tuple[Page, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def outlook(self) -> Outlook:
+        """The worst of all; a site with anything missing is incomplete at best."""
+        found = [page.outlook for page in self.pages] or [Outlook.EMPTY]
+        return min(found + [Outlook.INCOMPLETE] * bool(self.missing), key=_ORDER.index)
+
+    @property
+    def headline(self) -> str:
+        """The whole in a few words."""
+        return _HEADLINES[self.outlook]
+
+    @property
+    def sentence(self) -> str:
+        """Which parts are as expected and which are not."""
+        good = [page.part for page in self.pages if page.outlook is Outlook.EXPECTED]
+        bad = [f"{page.part} ({page.headline[:1].lower()}{page.headline[1:]})" for page in self.pages
+               if page.outlook is not Outlook.EXPECTED]  # fmt: skip
+        parts = [f"as expected: {listed(good)}"] * bool(good) + [f"not so: {listed(bad)}"] * bool(bad)
+        parts += [f"{plural(len(self.missing), 'thing')} missing"] * bool(self.missing)
+        said = "; ".join(parts) or "there is no report"
+        return f"{said[:1].upper()}{said[1:]}."
+
+
+def write(parts: Mapping[str, Sequence[Path]], out: Path, failed: Sequence[str] = ()) -> Site:
+    """Write the pages of all parts, `index.html` and `summary.md` into `out`.
+
+    The runs of a part become one page, PART/index.html; a kill matrix becomes mutants.html and a bench file bench.html.
+    What a path does not hold, or what cannot be read, is missing; so is whatever the jobs that `failed` left out.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    read = {part: [_read(part, path) for path in paths] for part, paths in parts.items()}
+    others = [page for part, found in read.items() for one in found for page in _others(part, one, out)]
+    links = {"All reports": "../index.html"} | {_NAMES[page.address]: f"../{page.address}" for page in others}
+    runs = [page for part, found in read.items() if (page := _of_runs(part, found, links, out)) is not None]
+    missing = [f"The job {job} failed, and what it left may be incomplete." for job in failed]
+    missing += [one.missing for found in read.values() for one in found if one.missing]
+    site = Site((*runs, *others), tuple(missing))
+    (out / "index.html").write_text(html.render_landing(site=site), encoding="utf-8")
+    (out / "summary.md").write_text(_summary(site), encoding="utf-8")
+    return site
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one path held, or why that is missing."""
+
+    runs: tuple[Run, ...] = ()
+    zoo: kills.Zoo | None = None
+    bench: bench.Bench | None = None
+    missing: str = ""
+
+
+def _read(part: str, path: Path) -> _Read:
+    if not _PART.fullmatch(part):
+        raise UsageError(f"{part!r} cannot be a part's name, which is also its folder's: use letters, digits, - and _")
+    found = sources.look(path)
+    try:
+        read = _Read(
+            tuple(map(records.read, found.runs)),
+            kills.read(found.zoo) if found.zoo else None,
+            bench.read(found.bench) if found.bench else None,
+        )
+    except RecordsError as error:
+        return _Read(missing=f"{part}: {error}.")
+    return read if read.runs or read.zoo or read.bench else _Read(missing=f"{part}: {path} holds no report.")
+
+
+def _of_runs(part: str, found: Sequence[_Read], links: Mapping[str, str], out: Path) -> Page | None:
+    runs, missing = [run for one in found for run in one.runs], [one.missing for one in found if one.missing]
+    if not runs:
+        return None
+    html.write_site(runs, out / part, missing, links)
+    table = matrix.cells(runs, missing)
+    said = summarise(table)
+    versions = ", ".join(f"{name} {columns[0].version}" for name, columns in table.backends().items())
+    address = f"{part}/index.html"
+    return Page(part, address, said.outlook, said.headline, said.sentence, runs[-1].header.started, versions)
+
+
+def _others(part: str, one: _Read, out: Path) -> Iterator[Page]:
+    """The kill matrix and the speed report."""
+    if one.zoo is not None:
+        page = html.write_mutants(one.zoo, out, beside_run=True)
+        outlook = Outlook.EXPECTED if one.zoo.is_sound else Outlook.UNEXPECTED
+        yield Page(part, page.name, outlook, one.zoo.headline(), one.zoo.sentence(), one.zoo.started, one.zoo.command)
+    if one.bench is not None:
+        page, boards = html.write_bench(one.bench, out, beside_run=True)
+        outlook = Outlook.EXPECTED if one.bench.footer is not None and boards else Outlook.INCOMPLETE
+        header, says = one.bench.header, speed.speed_sentence(one.bench, boards)
+        yield Page(part, page.name, outlook, "Who is fast", says, header.started, header.command)
+
+
+def _summary(site: Site) -> str:
+    """The landing page in Markdown."""
+    lines = [f"# {SYMBOLS[site.outlook]} {site.headline}", "", text(site.sentence)]
+    lines += ["", "## Missing", "", *(f"- {text(one)}" for one in site.missing)] if site.missing else []
+    lines += ["", "## Parts", ""]
+    lines += [f"- {SYMBOLS[page.outlook]} **{page.part}** {text(page.headline)}. {text(page.sentence)}"
+              for page in site.pages]  # fmt: skip
+    return "\n".join(lines) + "\n"
