@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
+import itertools
 import json
 import os
 import re
@@ -15,6 +17,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 FLOORS = ("specs", "adapters", "reports", "conformance")
@@ -131,6 +134,106 @@ def test_pins_name_no_machine_and_no_local_version() -> None:
     needed = PYPROJECT["project"]["dependencies"]
     names = {re.split(r"[<>=!;\[ ]", line)[0].lower().replace("_", "-") for line in needed}
     assert names | {"torch", "jax", "tensorflow-cpu"} <= pinned
+
+
+# --- the workflows ---------------------------------------------------------------------------------------
+
+
+def workflow(name: str) -> dict[str, Any]:
+    """A workflow's jobs."""
+    text = (ROOT / ".github" / "workflows" / name).read_text(encoding="utf-8")
+    return YAML(typ="safe").load(text)["jobs"]
+
+
+def tox_environments() -> dict[str, str]:
+    """The environments of tox.ini with their settings, names in braces written out."""
+    found = configparser.ConfigParser(interpolation=None)
+    found.read(ROOT / "tox.ini", encoding="utf-8")
+    made: dict[str, str] = {}
+    for section in found.sections():
+        if section.startswith("testenv:"):
+            braces = re.findall(r"\{([^}]*)\}", section)
+            names = itertools.product(*(brace.split(",") for brace in braces))
+            text = "\n".join(found[section].values())
+            made |= {"".join(name) if braces else section.removeprefix("testenv:"): text for name in names}
+    return made
+
+
+def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """A job's steps once for each combination of its matrix, whose values are filled in."""
+    matrix = job.get("strategy", {}).get("matrix", {})
+    rows = matrix.get("include") or [
+        dict(zip(matrix, values, strict=True)) for values in itertools.product(*matrix.values())
+    ]
+    found = []
+    for row in rows:
+        text = json.dumps(job["steps"])
+        for name, value in row.items():
+            text = text.replace(f"${{{{ matrix.{name} }}}}", value)
+        found += json.loads(text)
+    return found
+
+
+def uploaded(jobs: dict[str, Any]) -> dict[str, str]:
+    """The artifacts that jobs leave for the report, each with its job."""
+    return {
+        step["with"]["name"]: name
+        for name, job in jobs.items()
+        for step in steps(job)
+        if name != "report" and step.get("uses", "").startswith("actions/upload-artifact")
+    }
+
+
+def test_the_night_merges_whatever_its_jobs_leave() -> None:
+    jobs = workflow("nightly.yml")
+    left = uploaded(jobs)
+    text = json.dumps(jobs["report"]["steps"])
+    merged = re.findall(r"([\w-]+)=downloaded/([\w-]+)", text)
+    assert {name for _, name in merged} == set(left)
+    assert all(name.startswith(part) for part, name in merged if name not in ("mutants", "bench"))
+    assert set(jobs["report"]["needs"]) == set(left.values())
+    for job in set(left.values()):
+        assert f"--failed {job}" in text  # a page whose job failed is not green
+
+
+def test_what_goes_wrong_at_night_opens_an_issue() -> None:
+    jobs = workflow("nightly.yml")
+    assert set(jobs["issue"]["needs"]) == set(jobs) - {"issue"}
+    assert all(f"contains(needs.*.result, '{result}')" in jobs["issue"]["if"] for result in ("failure", "cancelled"))
+    assert jobs["pages"]["needs"] == "report"
+    for step in (one for job in jobs.values() for one in job["steps"]):
+        if step.get("uses", "").startswith(("actions/upload-", "actions/cache/save")):
+            assert step["if"] == "always()", step  # also of a job that failed
+
+
+def test_workflows_ask_for_environments_that_there_are() -> None:
+    known = set(tox_environments())
+    asked = {
+        name.strip('"')
+        for file in ("ci.yml", "nightly.yml")
+        for job in workflow(file).values()
+        for step in steps(job)
+        for name in re.findall(r"tox\"? run -e (\S+)", step.get("run", ""))
+    }
+    assert {"numpy", "torch", "mutants", "bench", "site", "report", "$ENVIRONMENT"} <= asked
+    assert asked - {"$ENVIRONMENT"} <= known
+    backends = workflow("nightly.yml")["conformance"]["strategy"]["matrix"]["backend"]
+    assert {f"{backend}{suffix}" for backend in backends for suffix in ("", "-pre")} <= known
+
+
+def test_a_pre_release_is_of_the_framework_alone() -> None:
+    """Our own dependencies stay as pinned, and no setting makes pip take other pre-releases."""
+    text = (ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8")
+    assert "PIP_PRE" not in text
+    settings = tox_environments()["numpy-pre"]
+    lines = dict(re.findall(r"([a-z]+)-pre: env PIP_CONSTRAINT= python -m pip install --pre --upgrade (.+)", settings))
+    own = {re.split(r"[<>=!;\[ ]", line)[0].lower() for line in PYPROJECT["project"]["dependencies"]}
+    assert {name: set(packages.split()) & own for name, packages in lines.items()} == {
+        "numpy": {"numpy"}, "torch": set(), "jax": set(), "tensorflow": set(),
+    }  # fmt: skip
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    for name in ("torch", "jax", "tensorflow"):
+        assert re.split(r"[<>=]", extras[name][0])[0] in lines[name].split()
 
 
 def test_vectors_fit_their_schema() -> None:
