@@ -331,8 +331,9 @@ def _excess(reduction: Reduction, error: Fraction, bound: tuple[float, int]) -> 
     if not whole:
         return None
     size, scale = bound
-    shares = (error / whole, Fraction(size) * power_of_two(scale) / whole)
-    return Excess(*(min(_scaled(share, 0), sys.float_info.max) for share in shares), reduction.n)
+    allowed = Fraction(size) * power_of_two(scale)
+    off, careful = (min(_scaled(part / whole, 0), sys.float_info.max) for part in (error, allowed))
+    return Excess(off, careful, reduction.n)
 
 
 def _as_certified(
