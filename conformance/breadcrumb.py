@@ -34,7 +34,7 @@ _REARM_SECONDS = 5.0
 _START_SECONDS = 300.0  # for the import of a framework
 _LARGEST = 1 << 27  # bytes of an array that is written down
 _KEPT = 6  # calls that are kept: the one under way, and those before it
-_STOPPED = "stopped"
+_STOPPED, _GIVEN_UP = "stopped", "given-up"
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 _FRAMES = 3  # innermost ones that are shown
 _OURS = (str(Path(base.__file__).parent), str(Path(__file__).parent))
@@ -79,12 +79,12 @@ def is_stopped(folder: Path) -> bool:
 
 def give_up(folder: Path, subject: str) -> None:
     """Tell every worker to leave a subject alone."""
-    (folder / quote(subject, safe="")).touch()
+    (folder / f"{_GIVEN_UP}.{quote(subject, safe='')}").touch()
 
 
 def is_given_up(folder: Path, subject: str) -> bool:
     """Whether some process said so."""
-    return (folder / quote(subject, safe="")).exists()
+    return (folder / f"{_GIVEN_UP}.{quote(subject, safe='')}").exists()
 
 
 class Trail:

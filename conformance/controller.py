@@ -136,6 +136,13 @@ class Listener:
             self.problems.append(f"{problem}; run it alone with -b {spec.subject}")
 
     @property
+    def whole(self) -> list[str]:
+        """The subjects of which no item was lost outside of any call."""
+        return [
+            name for name in dict.fromkeys(spec.subject for spec in self.specs.values()) if name not in self._outside
+        ]
+
+    @property
     def lost(self) -> set[str]:
         """Items of which a problem says that they have no record."""
         died = {id for ids in self._outside.values() for id in ids}
@@ -247,7 +254,7 @@ def run(
         if not stopped:
             problems += silent_hearts(listener.items)
         if not stopped and not selection.families and selection.profile != plan.LARGE:
-            problems += floors.blind_spots(selection.subjects, listener.judged, on_cpu=on_cpu(selection.device))
+            problems += floors.blind_spots(listener.whole, listener.judged, on_cpu=on_cpu(selection.device))
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED

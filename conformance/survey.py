@@ -138,6 +138,7 @@ class _Look:
         self._keeps: dict[tuple[str, str], bool] = {}
         self._lost: dict[str, str] = {}  # subject -> what became of the call that was to probe it
         self._begun: list[str] = []  # subjects of which a call was announced
+        self._told: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="lossparity-")
         self._words = Path(self._folder.name) / "words"
         self._process, self._pipe = self._start()
@@ -194,7 +195,7 @@ class _Look:
         """Take in what is probed until all is; False when the process ended too early, and another has to go on."""
         ran, now = 0, _Next("", "its first call")
         while True:
-            doing = f"to probe subnormal numbers of {now.subject or self._key}: {now.call}"
+            doing = f"to probe subnormal numbers of {now.subject or self._key} with {now.call}"
             match self._receive(self._seconds, doing):
                 case None:
                     return True
@@ -206,14 +207,14 @@ class _Look:
                     self._keeps[subject, dtype] = keeps
                 case ended:
                     others = f", after {plural(ran - 1, 'other call')} in the same process" * (ran > 1)
-                    self._lost[now.subject] = f"{now.call} {self._became(ended)}{others}"
+                    self._lost[now.subject] = f"{now.call}, {self._became(ended)}{others}"
                     return not now.subject
 
     def _receive(self, seconds: float, doing: str) -> Any:
         """What the process says next, or how it ended; raises what it raised."""
         try:
             if not self._pipe.poll(min(seconds, _QUIET_SECONDS)):
-                self._said(f"waiting for {self._key} {doing}, for {seconds:g} s at most")
+                self._say(doing, seconds)
                 if not self._pipe.poll(max(0, seconds - _QUIET_SECONDS)):
                     return self._given_up(seconds)
             answer = self._pipe.recv()
@@ -223,6 +224,13 @@ class _Look:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def _say(self, doing: str, seconds: float) -> None:
+        """Say what is waited for, once of each subject: compilers are slow with every call."""
+        topic = doing.partition(" with ")[0]
+        if topic not in self._told:
+            self._told.add(topic)
+            self._said(f"waiting for {self._key} {doing}, for {seconds:g} s at most")
 
     def _given_up(self, seconds: float) -> TimedOut:
         """End a process that hangs, by a signal that makes it write down where it is."""
@@ -283,7 +291,7 @@ class _Announcing:
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """What the subject makes of the call."""
-        self._say(_Next(self.name, f"the call {call.digest()}, {call.describe()},"))
+        self._say(_Next(self.name, f"the call {call.digest()}, {call.describe()}"))
         return self._inner.prepare(call)
 
     def read(self, result: Any) -> Array:

@@ -239,7 +239,9 @@ def test_a_subject_that_hangs_while_it_is_probed_costs_one_time_limit(tmp_path: 
     assert time.monotonic() - start < 120
     read = records.read(tmp_path / "records.jsonl")
     ended(done, read, 1)
-    assert "waiting for tests.bad_adapters:PROBED_FOR_EVER to probe subnormal numbers of bad: the call " in done.stdout
+    assert (
+        "waiting for tests.bad_adapters:PROBED_FOR_EVER to probe subnormal numbers of bad with the call " in done.stdout
+    )
     ((name, note),) = notes(read).items()
     assert name == "bad"
     assert "did not come back within 7 s, in _sleep at" in note
