@@ -331,8 +331,11 @@ def _excess(reduction: Reduction, error: Fraction, bound: tuple[float, int]) -> 
     if not whole:
         return None
     size, scale = bound
-    shares = (error / whole, Fraction(size) * power_of_two(scale) / whole)
-    return Excess(*(min(_scaled(share, 0), sys.float_info.max) for share in shares), reduction.n)
+
+    def share(part: Fraction) -> float:
+        return min(_scaled(part / whole, 0), sys.float_info.max)
+
+    return Excess(share(error), share(Fraction(size) * power_of_two(scale)), reduction.n)
 
 
 def _as_certified(
