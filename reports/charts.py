@@ -19,6 +19,7 @@ DASHES = ([1, 0], [5, 2], [1.5, 2], [8, 2, 2, 2], [3, 3], [10, 3])
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 _FLOOR = 0.1  # a logarithmic axis has no zero: errors below are drawn here
+_CEILING = 1e300  # those above here: an axis that ends where float64 does is drawn as nothing
 _LARGEST_BIN = 24
 
 
@@ -102,7 +103,7 @@ def error_distribution(groups: Sequence[Group], subjects: Sequence[str]) -> str 
 
 def on_log_axis(number: float) -> bool:
     """Whether a logarithmic axis has a place for a number."""
-    return 0 < number < math.inf
+    return 1 / _CEILING < number < _CEILING
 
 
 def altair_module() -> Any:
@@ -115,7 +116,7 @@ def altair_module() -> Any:
 def _point(row: Row) -> dict[str, Any] | None:
     if not row.judged or not math.isfinite(row.worst_ulps) or row.decade is None:
         return None
-    size, error = 10**row.decade, max(_FLOOR, row.worst_ulps)
+    size, error = 10**row.decade, min(_CEILING, max(_FLOOR, row.worst_ulps))
     text = f"{row.subject} · {row.dtype} {row.reduction}, from {size:,} positions: {row.worst_ulps:.3g} ulp"
     return _facet(row) | {"subject": row.subject, "size": size, "error": error, "text": text}
 

@@ -62,7 +62,7 @@ class Site:
         good = [page.part for page in self.pages if page.outlook is Outlook.EXPECTED]
         bad = [f"{page.part} ({page.headline[:1].lower()}{page.headline[1:]})" for page in self.pages
                if page.outlook is not Outlook.EXPECTED]  # fmt: skip
-        parts = [f"as expected: {listed(good)}"] * bool(good) + [f"not so: {listed(bad)}"] * bool(bad)
+        parts = [f"as expected: {listed(good)}"] * bool(good) + [f"not as expected: {listed(bad)}"] * bool(bad)
         parts += [f"{plural(len(self.missing), 'thing')} missing"] * bool(self.missing)
         said = "; ".join(parts) or "there is no report"
         return f"{said[:1].upper()}{said[1:]}."

@@ -331,9 +331,11 @@ def _excess(reduction: Reduction, error: Fraction, bound: tuple[float, int]) -> 
     if not whole:
         return None
     size, scale = bound
-    allowed = Fraction(size) * power_of_two(scale)
-    off, careful = (min(_scaled(part / whole, 0), sys.float_info.max) for part in (error, allowed))
-    return Excess(off, careful, reduction.n)
+
+    def share(part: Fraction) -> float:
+        return min(_scaled(part / whole, 0), sys.float_info.max)
+
+    return Excess(share(error), share(Fraction(size) * power_of_two(scale)), reduction.n)
 
 
 def _as_certified(

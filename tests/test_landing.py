@@ -128,7 +128,7 @@ def test_the_worst_part_is_the_verdict(night: Path) -> None:
     done, out = site(night, "--json")
     assert done.exit_code == 0, done.output  # nothing is missing; the run itself has said the rest
     assert json.loads(done.output)["outlook"] == Outlook.UNEXPECTED.value
-    assert "not so: pre-release (1 unexpected result)" in (out / "summary.md").read_text()
+    assert "not as expected: pre-release (1 unexpected result)" in (out / "summary.md").read_text()
 
 
 def test_a_mutant_that_survives_is_not_as_expected(night: Path) -> None:
