@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..reports.bench import Bench
 from ..reports.effort import efforts
 from ..reports.kills import Zoo
 from ..reports.ratios import NOISY, Board, Change, Row
-from ..reports.records import STATUSES, ClauseInfo, Item, Run
+from ..reports.records import STATUSES, ClauseInfo, Item, Run, SubjectInfo
 from ..reports.speed import duration, size, speed_sentence
 from ..reports.verdict import plural
 from ..specs.stopwatch import PARTS
@@ -42,10 +42,22 @@ def opening(console: Console, selection: Selection, found: Survey) -> None:
         flushing = [dtype for dtype, keeps in subject.gradual_underflow.items() if not keeps]
         if flushing and subject.name in selection.subjects:
             console.print(f"  {subject.name} flushes subnormal numbers in {', '.join(flushing)}", style="dim")
+    for line in asked(subject for subject in found.subjects if subject.name in selection.subjects):
+        console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
     for one in found.absent:
         console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
     for sentence in found.elsewhere:
         console.print(f"  left out: {sentence}", style="yellow", markup=False, soft_wrap=True)
+
+
+def asked(subjects: Iterable[SubjectInfo]) -> list[str]:
+    """Of each user's function how it is executed, and which dtypes of input and target it is asked about."""
+    return [
+        f"{one.name}, {one.style}: asked about input of {', '.join(one.dtypes)}, "
+        f"target of {', '.join(one.target_dtypes)}"
+        for one in subjects
+        if one.binding == "user"
+    ]
 
 
 @contextlib.contextmanager
@@ -81,6 +93,8 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     footer = result.footer
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
+    for line in asked(run.header.subjects):
+        console.print(line, markup=False, soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
     console.print(f"Records: {result.file}", soft_wrap=True)
