@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import UnionType
@@ -176,6 +177,22 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compiler:
+    """How users of a framework compile a function, for theirs.
+
+    `made` tells by what a function was compiled, in the words of the framework's users, and "" of one that is not.
+    `compile` compiles one that is not, with ignore_index and reduction fixed where the framework asks for that, and
+    `line` does the same to `nll_loss` in a script. `refuses` tells, of an exception, that this compiler cannot take the
+    function as it is written, and "" of one that is the function's own.
+    """
+
+    made: Callable[[Any], str]
+    compile: Callable[[Callable[..., Any]], Callable[..., Any]]
+    refuses: Callable[[BaseException], str]
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """A framework: how it is found, named and installed, and what makes its subjects for a device."""
 
@@ -185,8 +202,11 @@ class Backend:
     subjects: Callable[[str], list[Subject]]
     version: Callable[[], str]
     devices: Callable[[], list[str]]
-    # (function, name, device) -> a user's own function as an eager subject, for `lossparity check`.
-    wrap: Callable[[Callable[..., Any], str, str], Subject] | None = None
+    # (function, name, device) -> a user's own function as a subject in each of `modes`, for `lossparity check`.
+    wrap: Callable[[Callable[..., Any], str, str], Sequence[Subject]] | None = None
+    modes: tuple[str, ...] = ("",)  # what follows `name` in the names of these subjects
+    targets: tuple[str, ...] = ("int64",)  # dtypes of target that are the framework's own default: asked of users'
+    compiler: Compiler | None = None
     # (subject, call) -> how a user writes the call down, for reproducers; of a user's function as of the eager subject.
     spell: Callable[[str, Call], Spelling] | None = None
     # device -> what is timed beside the subjects, `lossparity bench`.
@@ -268,6 +288,13 @@ def loop(subject: Subject, call: Call, work: str) -> AbstractContextManager[Call
     steps = [subject.prepare(dataclasses.replace(call, transform=None))] if work != "backward" else []
     steps += [subject.prepare(call)] if work != "forward" else []
     return contextlib.nullcontext(repeated(steps[0] if len(steps) == 1 else lambda: [step() for step in steps]))
+
+
+def unwrapped(function: Any) -> Any:
+    """What a functools.partial calls in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def reduced(losses: Any, reduction: str) -> Any:

@@ -1,7 +1,8 @@
 """A user's own function as a backend, for `lossparity check`, and as a subject, for `lossparity.conformance.testing`.
 
-`FRAMEWORK@MODULE:FUNCTION`, with `?` behind it and the dtypes that are asked for and the features that are not, is
-the name by which each process of a run finds it: jax@/home/me/my_losses.py:nll?float32,float64,int64,jvp.
+`FRAMEWORK@MODULE:FUNCTION`, with `?` behind it and the dtypes that are asked for, the features that are not, and how
+it is executed, is the name by which each process of a run finds it:
+jax@/home/me/my_losses.py:nll?float32,float64,int64,jvp,compiled.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from typing import Any
 import numpy as np
 
 from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call
-from ..specs.errors import UsageError, nearest
-from .base import FEATURES, Backend, Subject
+from ..specs.errors import CannotCompile, UsageError, nearest
+from .base import FEATURES, Backend, Capabilities, Compiler, Subject
 
 SIGN = "@"
 SIGNATURE = "(input, target, weight=None, ignore_index=-100, reduction='mean')"
 _ALONE = "a user's function is executed in one way only"
 _WATCHED = 1 << 27  # bytes of an argument that is compared with what it held before; larger ones are left to PURE-1
-TARGETS = ("int64",)  # asked for unless the user names others: all that the specification demands (DTYPE-2)
+_COMPILED, _TRACED = "compiled", "traced"  # in keys
+FOUND_BY = "found by -b "  # begins the note that holds a function's key
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,17 @@ class Target:
     module: str  # package.module, or the path of a file that ends in .py
     function: str  # its name there; dots lead into classes
     dtypes: tuple[str, ...] = FLOAT_DTYPES
-    target_dtypes: tuple[str, ...] = TARGETS
+    target_dtypes: tuple[str, ...] = ()  # empty: those that are the framework's own default
     spared: tuple[str, ...] = ()  # FEATURES that are not asked for
+    compiled: bool = False  # it is compiled by us, with the framework's compiler
+    traced: bool = False  # it is traced in a way that cannot be recognised
 
     @property
     def key(self) -> str:
         """The name by which `parse` finds it again."""
-        return f"{self.framework}{SIGN}{self.place}?{','.join((*self.dtypes, *self.target_dtypes, *self.spared))}"
+        flags = (_COMPILED,) * self.compiled + (_TRACED,) * self.traced
+        words = (*self.dtypes, *self.target_dtypes, *self.spared, *flags)
+        return f"{self.framework}{SIGN}{self.place}?{','.join(words)}"
 
     @property
     def place(self) -> str:
@@ -81,8 +87,11 @@ def target(
     dtypes: Sequence[str] = (),
     target_dtypes: Sequence[str] = (),
     spared: Sequence[str] = (),
+    *,
+    compiled: bool = False,
+    traced: bool = False,
 ) -> Target:
-    """What MODULE:FUNCTION means here; without dtypes all, without target dtypes int64, but `spared` FEATURES.
+    """What MODULE:FUNCTION means here; without dtypes all, without target dtypes the framework's own, less `spared`.
 
     Raises UsageError unless it has that form and dtypes and features exist.
     """
@@ -91,7 +100,8 @@ def target(
         raise UsageError(f"{place!r} names no function; write MODULE:FUNCTION or path/to/file.py:FUNCTION")
     if module.endswith(".py"):
         module = str(Path(module).resolve())
-    return _asked(Target(framework, module, function), dtypes, target_dtypes, spared, "--")
+    found = Target(framework, module, function, compiled=compiled, traced=traced)
+    return _asked(found, dtypes, target_dtypes, spared, "--")
 
 
 def target_of(
@@ -100,6 +110,9 @@ def target_of(
     dtypes: Sequence[str] = (),
     target_dtypes: Sequence[str] = (),
     spared: Sequence[str] = (),
+    *,
+    compiled: bool = False,
+    traced: bool = False,
 ) -> Target:
     """A function itself as a target, named by the module that defines it; the rest as for `target`.
 
@@ -108,7 +121,8 @@ def target_of(
     if not callable(function):
         raise UsageError(f"{_shortened(repr(function))} is of type {_name(type(function))}; pass the function itself")
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__
-    found = Target(framework, getattr(function, "__module__", None) or type(function).__module__, name)
+    module = getattr(function, "__module__", None) or type(function).__module__
+    found = Target(framework, module, name, compiled=compiled, traced=traced)
     _check_signature(function, found)
     return _asked(found, dtypes, target_dtypes, spared)
 
@@ -120,35 +134,63 @@ def _asked(
     _check(dtypes, FLOAT_DTYPES, f"{dashes}dtypes")
     _check(target_dtypes, TARGET_DTYPES, f"{dashes}targets")
     _check(spared, FEATURES, f"{dashes}without")
-    floats, integers = tuple(dtypes) or FLOAT_DTYPES, tuple(target_dtypes) or TARGETS
-    return dataclasses.replace(target, dtypes=floats, target_dtypes=integers, spared=tuple(spared))
+    floats = tuple(dtypes) or FLOAT_DTYPES
+    return dataclasses.replace(target, dtypes=floats, target_dtypes=tuple(target_dtypes), spared=tuple(spared))
 
 
 def parse(key: str) -> Target:
     """The target that `Target.key` named."""
     framework, _, rest = key.partition(SIGN)
     place, mark, words = rest.rpartition("?") if "?" in rest else (rest, "", "")
-    named = words.split(",") if mark else []
+    named = [word for word in words.split(",") if word] if mark else []
+    flags = {flag: flag in named for flag in (_COMPILED, _TRACED)}
     floats, spared = ([word for word in named if word in known] for known in (FLOAT_DTYPES, FEATURES))
-    return target(framework, place, floats, [word for word in named if word not in (*floats, *spared)], spared)
+    integers = [word for word in named if word not in (*floats, *spared, *flags)]
+    return target(framework, place, floats, integers, spared, compiled=flags[_COMPILED], traced=flags[_TRACED])
 
 
 def backend(target: Target, framework: Backend) -> Backend:
-    """The framework, with the user's function as its only subject; the function is imported with the subject."""
+    """The framework, with the user's function as its only subjects; the function is imported with the subjects.
+
+    Raises UsageError when its adapter has nothing to wrap, or nothing to compile, a function with.
+    """
     require_wrap(framework)
-    return dataclasses.replace(framework, subjects=lambda device: [subject(load(target), target, framework, device)])
+    if target.compiled:
+        _require_compiler(framework)
+    return dataclasses.replace(framework, subjects=lambda device: subjects(load(target), target, framework, device))
 
 
-def subject(function: Callable[..., Any], target: Target, framework: Backend, device: str) -> UserSubject:
-    """The function on a device of the framework, which is imported already, asked for what the target says."""
-    return UserSubject(require_wrap(framework)(function, target.subject, device), target)
+def subjects(function: Callable[..., Any], target: Target, framework: Backend, device: str) -> list[Subject]:
+    """The function in each mode of the framework, which is imported already, asked for what the target says."""
+    target = dataclasses.replace(target, target_dtypes=target.target_dtypes or framework.targets)
+    compiler = None
+    if target.compiled:
+        require_eager(function, target, framework)
+        compiler = _require_compiler(framework)
+        function = compiler.compile(function)
+    return [UserSubject(one, target, compiler) for one in require_wrap(framework)(function, target.subject, device)]
 
 
-def require_wrap(framework: Backend) -> Callable[[Callable[..., Any], str, str], Subject]:
+def require_wrap(framework: Backend) -> Callable[[Callable[..., Any], str, str], Sequence[Subject]]:
     """What wraps a function on arrays of the framework; raises UsageError when its adapter has nothing for that."""
     if framework.wrap is None:
         raise UsageError(f"the adapter of {framework.name} cannot wrap a user's function: it defines no Backend.wrap")
     return framework.wrap
+
+
+def require_eager(function: Callable[..., Any], target: Target, framework: Backend) -> None:
+    """Guard that a function can be compiled; raises UsageError when there is no compiler, or it has been at work."""
+    if by := _require_compiler(framework).made(function):
+        raise UsageError(f"{target.place} is compiled already, by {by}: leave `compiled` out, this is recognised")
+
+
+def _require_compiler(framework: Backend) -> Compiler:
+    if framework.compiler is None:
+        raise UsageError(
+            f"nothing compiles functions on arrays of {framework.name} (its adapter defines no Backend.compiler): "
+            "leave `compiled` out, or check a function on arrays of torch, jax or tensorflow"
+        )
+    return framework.compiler
 
 
 # --- running ---------------------------------------------------------------------------------------------
@@ -183,18 +225,31 @@ class _Result:
     laid: frozenset[str]
 
 
-class UserSubject:
-    """A user's function as an eager subject: what it returns is its own doing, and never an error of the bridge."""
+def _style(can: Capabilities, target: Target) -> str:
+    """How a function is executed, for the report: what was asked, recognised or declared."""
+    if target.compiled:
+        return f"compiled for this by {can.style}"
+    if can.traced:
+        return f"recognised as compiled by {can.style}"
+    return f"{can.style}, declared as traced" if target.traced else can.style
 
-    def __init__(self, inner: Subject, target: Target) -> None:
-        self._inner = inner
+
+class UserSubject:
+    """A user's function as a subject: what it returns is its own doing, and never an error of the bridge."""
+
+    def __init__(self, inner: Subject, target: Target, compiler: Compiler | None = None) -> None:
+        self._inner, self._compiler, self._place = inner, compiler, target.place
         self.name, self.device = inner.name, inner.device
         self.random_state = getattr(inner, "random_state", None)  # of the framework's global generator
+        can = inner.capabilities
         self.capabilities = dataclasses.replace(
-            inner.capabilities,
+            can,
             binding="user",
-            without={**inner.capabilities.without, "siblings": _ALONE, **target.without},
-            notes=(target.place,),
+            style=_style(can, target),
+            traced=can.traced or target.traced,
+            tier=min(can.tier, 2) if target.traced else can.tier,
+            without={**can.without, "siblings": _ALONE, **target.without},
+            notes=(target.place, FOUND_BY + target.key, *can.notes),
         )
 
     def prepare(self, call: Call) -> Callable[[], Any]:
@@ -208,8 +263,19 @@ class UserSubject:
                 return _Result(invoke(), arguments, laid)
             except Foreign as foreign:
                 return _Result(foreign, arguments, laid)
+            except Exception as error:
+                self._require_compilable(error)
+                raise
 
         return run
+
+    def _require_compilable(self, error: Exception) -> None:
+        """Raise CannotCompile if an exception says that what we were told to compile cannot be compiled."""
+        if self._compiler is not None and (why := self._compiler.refuses(error)):
+            raise CannotCompile(
+                f"{self._place} cannot be compiled as a whole: {why}. Rewrite that, or compile it yourself as you use "
+                "it and check what comes of it without `compiled`"
+            ) from error
 
     def read(self, result: Any) -> Array:
         """The result; one that is no array of the framework becomes a text that says so, whose dtype is always wrong.

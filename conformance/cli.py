@@ -112,20 +112,33 @@ def run(backends: tuple[str, ...], **options: Any) -> None:
 @click.option("--dtypes", default="", metavar="NAME,...", help=f"Only these dtypes of input. Default: all, "
               f"{','.join(FLOAT_DTYPES)}.")  # fmt: skip
 @click.option("--targets", default="", metavar="NAME,...", help="These dtypes of target, such as int64,int32. "
-              f"Default: {','.join(user.TARGETS)}.")  # fmt: skip
+              "Default: the framework's own, int64,int32 with jax and tensorflow, else int64.")  # fmt: skip
 @click.option("--without", "spared", multiple=True, metavar="NAME", help="Do not ask for this feature, such as "
               f"gradient; repeatable: {', '.join(FEATURES)}.")  # fmt: skip
+@click.option("--compiled", is_flag=True, help="Compile the function first: jax.jit, tf.function, torch.compile.")
+@click.option("--traced", is_flag=True, help="It calls something traced, which cannot raise on what targets hold and "
+              "returns NaN. What jax.jit, tf.function, torch.compile or torch.jit made is recognised.")  # fmt: skip
 @click.option("-x", "stop", is_flag=True, help="Stop at the first unexpected result.")
 @_running(timeout=60.0)
 @JSON
-def check(target: str, framework: str, dtypes: str, targets: str, spared: tuple[str, ...], **options: Any) -> None:
+def check(
+    target: str,
+    framework: str,
+    dtypes: str,
+    targets: str,
+    spared: tuple[str, ...],
+    compiled: bool,
+    traced: bool,
+    **options: Any,
+) -> None:
     """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
 
     The function takes nll_loss's arguments, (input, target, weight=None, ignore_index=-100, reduction="mean"), as
     arrays of the framework. path/to/file.py:FUNCTION works too, and the current directory is importable. Of the
     framework's known divergences only those of its differentiation and mapping are expected of the function.
     """
-    found = user.target(framework, target, _words(dtypes), _words(targets), spared)
+    asked = _words(dtypes), _words(targets), spared
+    found = user.target(framework, target, *asked, compiled=compiled, traced=traced)
     _run((found.key,), **options)
 
 

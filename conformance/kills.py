@@ -130,7 +130,7 @@ def subject_of(variant: Variant) -> Subject:
     """A variant as `lossparity check` runs it; it has siblings, too, where it is about them."""
     backend = registry.backend(variant.framework)
     registry.start(backend)
-    (subject,) = user.backend(variant.target, backend).subjects("cpu")
+    subject = user.backend(variant.target, backend).subjects("cpu")[0]  # in the first of its framework's modes
     if _has_siblings(variant):
         without = {what: why for what, why in subject.capabilities.without.items() if what != "siblings"}
         subject.capabilities = dataclasses.replace(subject.capabilities, without=without)

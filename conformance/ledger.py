@@ -89,11 +89,11 @@ class Divergence(Row, frozen=True, kw_only=True):
         """Whether this row expects that clause to fail."""
         return "*" in self.clauses or clause in self.clauses
 
-    def lend(self, framework: str, subject: str) -> Divergence:
+    def lend(self, framework: str, subjects: tuple[str, ...]) -> Divergence:
         """The row as it is expected of a user's function, which may pass wherever the framework's own does not."""
         return msgspec.structs.replace(
             self,
-            subjects=(subject,),
+            subjects=subjects,
             mode="sometimes",
             title=f"of {framework} itself: {self.title}",
             explanation=f"The fault is {framework}'s, and met by functions that it differentiates. {self.explanation}",

@@ -185,8 +185,8 @@ def _key(run: Run, subject: str) -> str:
 
 def _users(info: SubjectInfo) -> str:
     """The key of a user's function; empty where its file is gone, or it never had a place to be found at."""
-    place = next(iter(info.notes), "")
-    module, _, function = place.rpartition(":")
-    if not module or module.endswith(".py") and not Path(module).is_file():
+    key = next((note.removeprefix(user.FOUND_BY) for note in info.notes if note.startswith(user.FOUND_BY)), "")
+    if not key:
         return ""
-    return user.Target(info.backend, module, function, info.dtypes, info.target_dtypes).key
+    target = user.parse(key)
+    return "" if target.is_file and not Path(target.module).is_file() else key

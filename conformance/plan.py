@@ -163,7 +163,10 @@ def divergences(selection: Selection) -> list[Divergence]:
     found: list[Divergence] = []
     for backend in choose_backends(selection.backends):
         key = key_of(backend, selection.backends)
-        found += machinery(user.parse(key)) if user.SIGN in key else rows.brought_along(key, subjects)
+        if user.SIGN in key:
+            found += machinery(user.parse(key).framework, selection.owners.get(backend.name, ()))
+        else:
+            found += rows.brought_along(key, subjects)
     for file in selection.ledgers:
         found += rows.load_file(Path(file), subjects)
     rows.require_distinct(found)
@@ -174,10 +177,10 @@ def divergences(selection: Selection) -> list[Divergence]:
     return [row for row in found if row.id not in selection.forgotten]
 
 
-def machinery(target: user.Target) -> list[Divergence]:
+def machinery(framework: str, subjects: Iterable[str]) -> list[Divergence]:
     """What is known of how a framework differentiates and maps, and so is expected of a user's function on it."""
-    known, eager = rows.brought_along(target.framework, None), registry.backend(target.framework).name
-    return [row.lend(eager, target.subject) for row in known if row.machinery and eager in row.subjects]
+    known, eager = rows.brought_along(framework, None), registry.backend(framework).name
+    return [row.lend(eager, tuple(subjects)) for row in known if row.machinery and eager in row.subjects]
 
 
 def items(subjects: Iterable[str], families: Sequence[str] = (), profile: str = DEFAULT_PROFILE) -> list[ItemSpec]:

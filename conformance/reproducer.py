@@ -137,8 +137,11 @@ def _spelling(fault: Fault) -> Spelling:
         raise Unspeakable("the arrays take hundreds of megabytes")
     if user.SIGN not in fault.key:
         return backend.spell(fault.subject, call)
-    spelling = backend.spell(backend.name, call)
-    return dataclasses.replace(spelling, function=_users_function(user.parse(fault.key)))
+    spelling, target = backend.spell(fault.subject, call), user.parse(fault.key)
+    function = _users_function(target)
+    if target.compiled and backend.compiler is not None:
+        function = (*function, backend.compiler.line)
+    return dataclasses.replace(spelling, function=function)
 
 
 def _users_function(target: user.Target) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..reports.effort import efforts
 from ..reports.guard import NotDrawn
 from ..reports.kills import Zoo
 from ..reports.ratios import NOISY, Board, Change, Row
-from ..reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run
+from ..reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo
 from ..reports.speed import duration, size, speed_sentence
 from ..reports.tolerance import deep_sentences
 from ..reports.verdict import plural
@@ -75,10 +75,22 @@ def opening(console: Console, selection: Selection, found: Survey) -> None:
         for note in subject.notes:
             if note.startswith(NOT_PROBED) and subject.name in selection.subjects:
                 console.print(f"  {subject.name}: {note}", style="yellow", markup=False, soft_wrap=True)
+    for line in asked(subject for subject in found.subjects if subject.name in selection.subjects):
+        console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
     for one in found.absent:
         console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
     for sentence in found.elsewhere:
         console.print(f"  left out: {sentence}", style="yellow", markup=False, soft_wrap=True)
+
+
+def asked(subjects: Iterable[SubjectInfo]) -> list[str]:
+    """Of each user's function how it is executed, and which dtypes of input and target it is asked about."""
+    return [
+        f"{one.name}, {one.style}: asked about input of {', '.join(one.dtypes)}, "
+        f"target of {', '.join(one.target_dtypes)}"
+        for one in subjects
+        if one.binding == "user"
+    ]
 
 
 @contextlib.contextmanager
@@ -114,6 +126,8 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     footer = result.footer
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
+    for line in asked(run.header.subjects):
+        console.print(line, markup=False, soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
     deep_sums(console, [run])

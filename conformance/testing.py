@@ -54,6 +54,8 @@ def conformance_tests(
     dtypes: str | Iterable[str] = (),
     targets: str | Iterable[str] = (),
     without: str | Iterable[str] = (),
+    compiled: bool = False,
+    traced: bool = False,
     families: str | Iterable[str] = (),
     ledger: str | os.PathLike[str] | None = None,
     seed: int | None = None,
@@ -63,29 +65,35 @@ def conformance_tests(
 
     `function` takes (input, target, weight=None, ignore_index=-100, reduction="mean") as arrays of the framework. The
     options are those of `lossparity check`; `ledger` is a file of known divergences. Where the framework is not
-    installed the tests are skipped, and so is a test all of whose calls ask for what the function is without.
+    installed the tests are skipped, and so is a test all of whose calls ask for what the function is without. With JAX
+    there are tests of both modes, 64-bit types on and off.
 
     Raises UsageError, or LedgerError for the file, when it is called and not when the tests run.
     """
     backend = registry.backend(framework)
     user.require_wrap(backend)
     asked = [_words(option) for option in (dtypes, targets, without)]
-    target = user.target_of(function, framework, *asked)
+    target = user.target_of(function, framework, *asked, compiled=compiled, traced=traced)
+    if compiled and (backend.compiler is None or backend.module in sys.modules):  # else it cannot be compiled yet
+        user.require_eager(function, target, backend)
     if plan.check_profile(profile) == plan.LARGE:
         raise UsageError(f"profile {profile!r} takes gigabytes a call; leave it to `lossparity check`")
+    names = [target.subject + mode for mode in backend.modes]
     suite = _Suite(
         function,
         target,
         backend,
         Plan(profile, plan.choose_seed(profile, seed), strict, _DEVICE),
-        [*plan.machinery(target), *(() if ledger is None else load_file(Path(ledger), [target.subject]))],
+        [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))],
     )
-    items = [one for one in plan.items([target.subject], _words(families), profile) if one.dtype in target.dtypes]
+    items = [one for one in plan.items(names, _words(families), profile) if one.dtype in target.dtypes]
     items = [one for one in items if one.family != VECTORS or any(vector_cases(one.dtype))]
     items.sort(key=lambda item: item.family != VECTORS)  # the most telling calls first
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
     test.__doc__ = f"{target.place} conforms to the specification of nll_loss."
-    test = pytest.mark.parametrize("item", items, ids=[f"{item.family}-{item.dtype}" for item in items])(test)
+    modes = [item.subject.removeprefix(target.subject).replace(":", "-") for item in items]
+    ids = [f"{item.family}-{item.dtype}{mode}" for item, mode in zip(items, modes, strict=True)]
+    test = pytest.mark.parametrize("item", items, ids=ids)(test)
     absent = f"{backend.name} is not installed; install it with: {backend.install}"
     return pytest.mark.skipif(not registry.is_installed(backend), reason=absent)(test)
 
@@ -111,13 +119,14 @@ class _Suite:
     backend: Backend
     plan: Plan
     rows: Sequence[Divergence]
-    _traits: dict[str, Traits] = field(default_factory=dict)
+    _traits: dict[tuple[str, str], Traits] = field(default_factory=dict)
 
     @cached_property
-    def subject(self) -> Subject:
-        """The function as a subject."""
+    def subjects(self) -> dict[str, Subject]:
+        """The function as a subject, in each mode of the framework."""
         registry.start(self.backend)
-        return user.subject(self.function, self.target, self.backend, _DEVICE)
+        made = user.subjects(self.function, self.target, self.backend, _DEVICE)
+        return {subject.name: subject for subject in made}
 
     def run(self, spec: ItemSpec) -> None:
         """Run one item; ends in pytest's own way unless it is as expected."""
@@ -135,10 +144,11 @@ class _Suite:
             pytest.skip(self._why_nothing(spec, item.planned))
 
     def _records(self, spec: ItemSpec) -> list[Record]:
-        if spec.dtype not in self._traits:
-            self._traits[spec.dtype] = probe(self.subject, spec.dtype)
-        traits = self._traits[spec.dtype]
-        return run_item(spec, self.plan, self.subject, traits, self._known(spec), NoTrail(), NoIsolation())[0]
+        subject, key = self.subjects[spec.subject], (spec.subject, spec.dtype)
+        if key not in self._traits:
+            self._traits[key] = probe(subject, spec.dtype)
+        known = self._known(spec)
+        return run_item(spec, self.plan, subject, self._traits[key], known, NoTrail(), NoIsolation())[0]
 
     def _known(self, spec: ItemSpec) -> Ledger:
         return for_subject(self.rows, spec.subject, self.backend.version())
@@ -160,8 +170,9 @@ class _Suite:
         """Why no call of an item could be judged: what the function is without."""
         if not planned:
             return f"no calls of family {spec.family} are meant for this function in {spec.dtype}"
-        cases = itertools.islice(planned_cases(spec, self.plan, self.subject, self._known(spec))[0], 100)
-        reasons = (self.subject.capabilities.refuses(case.call) for case in cases)
+        subject = self.subjects[spec.subject]
+        cases = itertools.islice(planned_cases(spec, self.plan, subject, self._known(spec))[0], 100)
+        reasons = (subject.capabilities.refuses(case.call) for case in cases)
         return next(filter(None, reasons), f"no call of {spec.id} can be judged")
 
 

@@ -62,6 +62,12 @@ class BridgeError(LossparityError):
     """Our own conversion to or from a framework failed: counted as ERROR, never as the framework's failure."""
 
 
+class CannotCompile(BridgeError):
+    """A function that we were asked to compile cannot be compiled: said of what was asked, not of the function."""
+
+    exit_code = 4
+
+
 class EngineError(LossparityError):
     """The suite contradicts itself: a heartbeat that did not beat, a sum that does not add up."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,9 +14,15 @@ from ...specs.call import Array, Call
 from ...specs.errors import BridgeError
 from ..base import Backend, Baseline, Capabilities, Subject, on_cpu, repeated, require_device, require_type
 from ..user import returning
+from .compiling import COMPILER, FIXED, require_jit
 from .script import spell
 
 _X32 = {"float64": "jax_enable_x64 is off, as it is unless a user switches it on"}
+_NARROW = {
+    "complex128": _X32["float64"],
+    "wide targets": "without 64-bit types JAX makes 32-bit targets of int64 and uint64 ones, and these do not fit",
+}
+_AS_JAX_DOES = "int64 and uint64 targets arrive as int32 and uint32, which JAX makes of them without 64-bit types"
 _FLAT = "JAX arrays have no strides: what is passed is laid out anew by the framework"
 _WITHOUT = {
     "strides": _FLAT,
@@ -27,10 +34,22 @@ _COMPILATIONS = [0]  # counted by JAX's own monitoring, which knows no way to un
 
 
 class JaxSubject:
-    """A function on JAX arrays, run on one device with 64-bit types on or off."""
+    """A function on JAX arrays, run on one device with 64-bit types on or off.
+
+    Without them it `narrows` integers that fit, as JAX itself does, or leaves wide arrays as NumPy's. Where a
+    derivative is compiled, the options named by `fixed` are part of the program.
+    """
 
     def __init__(
-        self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities, *, x64: bool = True
+        self,
+        name: str,
+        function: Callable[..., Any],
+        device: str,
+        capabilities: Capabilities,
+        *,
+        x64: bool = True,
+        narrows: bool = False,
+        fixed: tuple[str, ...] = ("reduction",),
     ) -> None:
         import jax
 
@@ -43,10 +62,12 @@ class JaxSubject:
         # Arrays that the function makes itself would lie on the first device otherwise.
         is_first = self._device == jax.devices()[0]
         self._home = contextlib.nullcontext if is_first else functools.partial(jax.default_device, self._device)
-        self._x64 = x64
+        self._x64, self._narrows, self._fixed = x64, narrows, fixed
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Put the arrays on the device; without 64-bit types wide ones stay NumPy's, as the port accepts them."""
+        if self.capabilities.traced:
+            require_jit(self.name)
         with self._mode():
             arguments, options = self._arguments(call)
             if call.transform is None:
@@ -96,12 +117,20 @@ class JaxSubject:
         return np.asarray(result)
 
     def echo(self, call: Call) -> dict[str, Array]:
-        """The arrays on the device, read like results; what stays NumPy's is handed over as it is."""
+        """The arrays on the device, read like results; what stays NumPy's is handed over as it is.
+
+        Integers that were narrowed without loss, which capabilities tell of, are widened again.
+        """
         import jax
 
+        def there_and_back(array: Array) -> Array:
+            put = self._put(array)
+            back = self.read(put) if isinstance(put, jax.Array) else put
+            narrowed = self._narrows and array.dtype.kind in "iu" and back.dtype == _narrow(array)
+            return back.astype(array.dtype) if narrowed else back
+
         with self._mode():
-            put = {name: self._put(array) for name, array in call.arrays()}
-            return {name: self.read(one) if isinstance(one, jax.Array) else one for name, one in put.items()}
+            return {name: there_and_back(array) for name, array in call.arrays()}
 
     def scrub(self, size: int) -> None:
         """Write so many bytes on the device, which empties its cache of everything else."""
@@ -133,10 +162,10 @@ class JaxSubject:
     def _put(self, array: Array) -> Any:
         import jax
 
-        if not self._x64 and jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
+        if not self._x64 and not self._narrows and _narrow(array) != array.dtype:
             return array
         put = jax.device_put(array, self._device)
-        if put.dtype != array.dtype:
+        if put.dtype != array.dtype and not (self._narrows and _fits(array, put.dtype)):
             raise BridgeError(f"{self.name}: {array.dtype} became {put.dtype} on the way in")
         return put
 
@@ -147,11 +176,26 @@ class JaxSubject:
 
         if not self.capabilities.traced:
             return functools.partial(derive, self.function)
-        return jax.jit(functools.partial(derive, self.function), static_argnames=("reduction", "kind", "batched"))
+        return jax.jit(functools.partial(derive, self.function), static_argnames=(*self._fixed, "kind", "batched"))
 
     def _run(self, function: Callable[..., Any], arguments: tuple[Any, Any], options: dict[str, Any]) -> Any:
         with self._mode(), self._home():
             return function(*arguments, **options).block_until_ready()
+
+
+def _narrow(array: Array) -> np.dtype[Any]:
+    """The dtype that JAX makes of an array's, 64-bit types being as they are now."""
+    import jax
+
+    return np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
+
+
+def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether an integer dtype holds every number of an array of integers."""
+    if array.dtype.kind not in "iu" or dtype.kind != array.dtype.kind:
+        return False
+    info = np.iinfo(dtype)
+    return not array.size or bool(info.min <= array.min() and array.max() <= info.max)
 
 
 def derive(
@@ -247,13 +291,18 @@ def _subjects(device: str) -> list[Subject]:
     ]
 
 
-def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
-    """A user's own function, with 64-bit types on."""
+def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]:
+    """A user's own function, with 64-bit types on, and off as they are unless a user switches them on."""
     import jax
 
     _start(device)
-    capabilities = Capabilities(binding="user", style="eager", tier=2, without=_WITHOUT)
-    return JaxSubject(name, returning(function, jax.Array), device, capabilities)
+    by, returned = COMPILER.made(function), returning(function, jax.Array)
+    can = Capabilities(binding="user", style=by or "eager", tier=2, traced=bool(by), without=_WITHOUT)
+    narrow = dataclasses.replace(
+        can, style=f"{can.style}, 64-bit types off", without=_X32 | _NARROW | _WITHOUT, notes=(_AS_JAX_DOES,)
+    )
+    wide = JaxSubject(name, returned, device, can, fixed=FIXED)
+    return [wide, JaxSubject(f"{name}:x32", returned, device, narrow, x64=False, narrows=True, fixed=FIXED)]
 
 
 def _device(name: str) -> Any:
@@ -295,6 +344,9 @@ BACKEND = Backend(
     version=_version,
     devices=_devices,
     wrap=_wrap,
+    modes=("", ":x32"),
+    targets=("int64", "int32"),
+    compiler=COMPILER,
     spell=spell,
     baselines=_baselines,
 )

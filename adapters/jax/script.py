@@ -30,8 +30,11 @@ _ASKED = {
 
 
 def spell(subject: str, call: Call) -> Spelling:
-    """The port's call, or a user's; under jax.jit a derivative is compiled as a whole."""
-    jitted, x64 = subject == "jax:jit", subject != "jax:x32"
+    """The port's call, or a user's; under jax.jit a derivative is compiled as a whole.
+
+    A user's function gets what JAX makes of all arrays, without 64-bit types too.
+    """
+    jitted, x64 = subject == "jax:jit", not subject.endswith(":x32")
     loss, everything = invocation(call), names(call)
     prepare: tuple[str, ...] = ()
     result = loss
@@ -47,7 +50,7 @@ def spell(subject: str, call: Call) -> Spelling:
     return Spelling(
         imports=("import jax", *mode),
         function=("from lossparity.adapters.jax import nll_loss", *compiled * (jitted and call.transform is None)),
-        put=_put if x64 else _put_narrow,
+        put=_put_narrow if subject == "jax:x32" else _put,
         prepare=prepare,
         result=result,
         take="np.asarray({})",

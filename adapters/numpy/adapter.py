@@ -73,9 +73,9 @@ def _subjects(device: str) -> list[Subject]:
     return [NumpySubject(nll_loss, gradient=nll_loss_gradient)]
 
 
-def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
+def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]:
     """A user's own function."""
-    return NumpySubject(returning(function, np.ndarray | np.generic), name)
+    return [NumpySubject(returning(function, np.ndarray | np.generic), name)]
 
 
 def _baselines(device: str) -> list[Baseline]:

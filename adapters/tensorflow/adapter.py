@@ -12,8 +12,9 @@ import numpy as np
 
 from ...specs.call import Array, Call
 from ...specs.errors import BridgeError, UsageError
-from ..base import Backend, Baseline, Capabilities, Subject, repeated, require_device, require_type
+from ..base import Backend, Baseline, Capabilities, Subject, repeated, require_device, require_type, unwrapped
 from ..user import returning
+from .compiling import COMPILER, OneByOne, require_graphs
 from .script import spell
 
 _FLAT = "TensorFlow tensors have no strides: what is passed is copied into the usual order"
@@ -27,11 +28,17 @@ CPUS = "LOSSPARITY_TENSORFLOW_CPUS"  # into so many devices the CPU is divided: 
 
 
 class TensorflowSubject:
-    """A function on TensorFlow tensors of one device."""
+    """A function on TensorFlow tensors of one device.
 
-    def __init__(self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities) -> None:
+    `graph` is the tf.function behind a function of a user, which is called as a user's training step would.
+    """
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities, graph: Any = None
+    ) -> None:
         self.name = name
         self.function = function
+        self.graph = graph
         self.device = device
         self._where = _device(device)
         self.capabilities = capabilities
@@ -41,9 +48,11 @@ class TensorflowSubject:
         """Copy the arrays into tensors on the device."""
         import tensorflow as tf
 
+        if self.capabilities.traced:
+            require_graphs(self.name)
         with tf.device(self._where):
             arguments, options = self._arguments(call)
-            if self.capabilities.traced and "ignore_index" in options:
+            if self.capabilities.traced and self.graph is None and "ignore_index" in options:
                 # As a tensor it is traced; as a Python number each value would be a graph of its own.
                 options["ignore_index"] = tf.constant(call.ignore_index, tf.int64)
             if call.transform is None:
@@ -134,9 +143,8 @@ class TensorflowSubject:
 
     def compilations(self) -> int:
         """Graphs traced by this subject's tf.function."""
-        counts = (
-            getattr(f, "experimental_get_tracing_count", None) for f in (self.function, self._derive, *self._steps)
-        )
+        functions = (self.graph or self.function, self._derive, *self._steps)
+        counts = (getattr(function, "experimental_get_tracing_count", None) for function in functions)
         return sum(int(count()) for count in counts if count)
 
     @functools.cached_property
@@ -145,14 +153,15 @@ class TensorflowSubject:
         import tensorflow as tf
 
         python = getattr(self.function, "python_function", None)
-        if python is None:
+        if python is None and self.graph is None:
             return functools.partial(derive, self.function)
-        return tf.function(functools.partial(derive, python), jit_compile=self._is_whole, autograph=False)
+        asked = functools.partial(derive, python or self.function)
+        return tf.function(asked, jit_compile=self._is_whole, autograph=False)
 
     @property
     def _is_whole(self) -> bool:
         """Whether XLA compiles the function as a whole."""
-        return bool(self.function._jit_compile)  # pyright: ignore[reportFunctionMemberAccess] -- of tf.function
+        return bool((self.graph or self.function)._jit_compile)
 
     def _arguments(self, call: Call) -> tuple[tuple[Any, Any], dict[str, Any]]:
         """Input and target, and the options with the weight, as tensors."""
@@ -286,14 +295,19 @@ def _subjects(device: str) -> list[Subject]:
     ]
 
 
-def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
+def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]:
     """A user's own function."""
     import tensorflow as tf
 
     _divide_cpu()
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    capabilities = Capabilities(binding="user", style="eager", without=_WITHOUT)
-    return TensorflowSubject(name, returning(function, tf.Tensor), device, capabilities)
+    by = COMPILER.made(function)
+    if by and getattr(function, "_reduce_retracing", False):
+        function = OneByOne(function)
+    style, tier = by or "eager", 2 if by else 3
+    can = Capabilities(binding="user", style=style, tier=tier, traced=bool(by), without=_WITHOUT)
+    graph = unwrapped(function) if by else None
+    return [TensorflowSubject(name, returning(function, tf.Tensor), device, can, graph=graph)]
 
 
 def _device(name: str) -> str:
@@ -330,6 +344,8 @@ BACKEND = Backend(
     version=_version,
     devices=_devices,
     wrap=_wrap,
+    targets=("int64", "int32"),
+    compiler=COMPILER,
     spell=spell,
     baselines=_baselines,
 )

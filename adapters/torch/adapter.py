@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import logging
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +14,7 @@ from ...specs.call import BFLOAT16, TARGET_DTYPES, Array, Call, Transform
 from ...specs.layouts import extent
 from ..base import Backend, Baseline, Capabilities, Subject, on_cpu, repeated, require_device, require_type
 from ..user import returning
+from .compiling import COMPILE, COMPILER, SCRIPT, never_eager, require_compiling
 from .script import spell
 
 _NOT_LONG = "the native op takes int64 and, up to two axes of input, uint8 targets only"
@@ -32,24 +31,30 @@ _STRIDES = {
 }
 _EAGER_WITHOUT |= _STRIDES
 _AROUND = "torch.func's transforms go around what torch.compile captures, not through it"
-_COMPILED_WITHOUT |= _STRIDES | {
+_AROUND_COMPILED = {
     "second backward": "a compiled backward pass reuses the memory of what forward saved, and refuses retain_graph",
     "second order": "torch.compile does not support double backward (pytorch#91469, #183603)",
     "jvp": _AROUND,
     "vmap": _AROUND,
 }
+_COMPILED_WITHOUT |= _STRIDES | _AROUND_COMPILED
 
 _ELSEWHERE = {"mutable arrays": "arrays are copied to the device, and results back: none share memory"}
 
-# Far above the number of signatures of any profile: a recompilation too many is an error, never a silent fall
-# back to eager.
-_RECOMPILE_LIMIT = 1 << 14
-
 
 class TorchSubject:
-    """A function on torch tensors of one device."""
+    """A function on torch tensors of one device; `compiled` says that torch.compile made it."""
 
-    def __init__(self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities) -> None:
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        device: str,
+        capabilities: Capabilities,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        self._compiled = compiled
         self.name = name
         self.function = function
         self.device = device
@@ -60,6 +65,8 @@ class TorchSubject:
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Wrap the arrays as tensors: on the CPU they share their memory."""
+        if self._compiled:
+            require_compiling(self.name)
         tensors, options = self._arguments(call)
         input, target, weight = tensors["input"], tensors["target"], tensors.get("weight")
         if call.transform is None:
@@ -153,7 +160,7 @@ class TorchSubject:
 
     def compilations(self) -> int:
         """Graphs that dynamo captured in this process, for the compiled subject."""
-        if self.capabilities.style == "eager":
+        if not self._compiled:
             return 0
         from torch._dynamo.utils import counters
 
@@ -308,27 +315,11 @@ _DERIVE: dict[str, Callable[..., Any]] = {
 def _compiled() -> Callable[..., Any]:
     """The native op under torch.compile: one whole graph, no dynamic shapes, no fall back to eager."""
     import torch
-    import torch._dynamo
-
-    # Calls that must fail do so while a graph is made, and dynamo would log each at length.
-    for name in ("torch._subclasses.fake_tensor", "torch._dynamo"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    config: Any = torch._dynamo.config
-    configured = threading.local()
 
     def nll_loss(input: Any, target: Any, **options: Any) -> Any:
         return torch.nn.functional.nll_loss(input, target, **options)
 
-    compiled = torch.compile(nll_loss, fullgraph=True, dynamic=False)
-
-    def run(*arguments: Any, **options: Any) -> Any:
-        if not hasattr(configured, "done"):  # settings of dynamo hold for the thread that makes them
-            config.recompile_limit = config.accumulated_recompile_limit = _RECOMPILE_LIMIT
-            config.fail_on_recompile_limit_hit = True
-            configured.done = True
-        return compiled(*arguments, **options)
-
-    return run
+    return never_eager(COMPILER.compile(nll_loss), "torch:compile")
 
 
 def _without_tf32() -> None:
@@ -348,18 +339,28 @@ def _subjects(device: str) -> list[Subject]:
     )
     return [
         TorchSubject("torch", torch.nn.functional.nll_loss, device, eager),
-        TorchSubject("torch:compile", _compiled(), device, compiled),
+        TorchSubject("torch:compile", _compiled(), device, compiled, compiled=True),
     ]
 
 
-def _wrap(function: Callable[..., Any], name: str, device: str) -> Subject:
+def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]:
     """A user's own function."""
     import torch
 
     _without_tf32()
+    by = COMPILER.made(function)
     without = {name: _STRIDES[name] for name in ("negative strides", "read-only arrays")}
-    capabilities = Capabilities(binding="user", style="eager", without=without)
-    return TorchSubject(name, returning(function, torch.Tensor), device, capabilities)
+    if by == COMPILE:
+        function, without = never_eager(function, name), without | _AROUND_COMPILED
+    can = Capabilities(
+        binding="user",
+        style=by or "eager",
+        tier={COMPILE: 1, SCRIPT: 2}.get(by, 3),
+        isolate=by == COMPILE,
+        traced=bool(by),
+        without=without,
+    )
+    return [TorchSubject(name, returning(function, torch.Tensor), device, can, compiled=by == COMPILE)]
 
 
 def _version() -> str:
@@ -396,6 +397,7 @@ BACKEND = Backend(
     version=_version,
     devices=_devices,
     wrap=_wrap,
+    compiler=COMPILER,
     spell=spell,
     baselines=_baselines,
 )
