@@ -102,7 +102,6 @@ def _made(function: Any) -> str:
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one graph; raises CannotCompile where torch.compile is switched off."""
     import torch
-    import torch._dynamo
 
     compiled = torch.compile(function, fullgraph=True, dynamic=False)
     if not _made(compiled):
