@@ -223,11 +223,11 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
         invoke = subject.prepare(call)
         reason = checked(subject, call)
     except Exception as error:
-        reason = next(filter(None, (lacking(subject, name, array) for name, array in call.arrays())), "")
-        if not reason and isinstance(error, BridgeError):
+        if reason := next(filter(None, (lacking(subject, name, array) for name, array in call.arrays())), ""):
+            return Unsupported(reason), 0.0
+        if isinstance(error, BridgeError):
             raise
-        if not reason:
-            raise BridgeError(_cannot_convert(subject, call, error)) from error
+        raise BridgeError(_cannot_convert(subject, call, error)) from error
     if reason:
         return Unsupported(reason), 0.0
     start = time.perf_counter()

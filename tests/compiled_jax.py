@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 WIDER: dict[str, Any] = {
     "float16": jnp.float32,
@@ -40,9 +41,9 @@ def _compute(
     info = jnp.iinfo(t.dtype)
     kept = t != ignore_index if info.min <= ignore_index <= info.max else jnp.ones(t.shape, bool)
     bad = kept & ((t < 0) | (t >= x.shape[axis]))
-    if clamp and isinstance(t, jax.core.Tracer):
+    if clamp and isinstance(t, Tracer):
         t, bad = jnp.clip(t, 0, x.shape[axis] - 1), jnp.zeros(t.shape, bool)
-    if not isinstance(bad, jax.core.Tracer) and bad.any():
+    if not isinstance(bad, Tracer) and bad.any():
         raise IndexError("a target is no class")
     label = jnp.where(kept & ~bad, t, 0)
     wide = WIDER[x.dtype.name]
@@ -67,7 +68,7 @@ def _clamps(input: Any, target: Any, weight: Any = None, ignore_index: int = -10
 
 
 def _counts(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Any = "mean") -> Any:
-    count = isinstance(target, jax.core.Tracer)
+    count = isinstance(target, Tracer)
     return _compute(input, target, weight, ignore_index, reduction, count=count)
 
 
@@ -92,7 +93,8 @@ def narrow_counts(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Any = "mean"
 ) -> Any:
     """Wrong without 64-bit types only."""
-    count = not jax.config.jax_enable_x64
+    config: Any = jax.config
+    count = not config.jax_enable_x64
     return _compute(input, target, weight, ignore_index, reduction, count=count)
 
 

@@ -15,7 +15,8 @@ def require_jit(name: str) -> None:
     """Guard that what jax.jit made does not run eagerly in silence; raises BridgeError."""
     import jax
 
-    if jax.config.jax_disable_jit:
+    config: Any = jax.config
+    if config.jax_disable_jit:
         raise BridgeError(
             f"{name}: jax_disable_jit is on, so that what jax.jit compiles would run eagerly: switch it off "
             "(JAX_DISABLE_JIT, jax.disable_jit)"
