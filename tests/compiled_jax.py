@@ -14,7 +14,6 @@ WIDER: dict[str, Any] = {
     "float32": jnp.float32,
     "float64": jnp.float64,
 }
-CONFIG: Any = jax.config
 FIXED = ("ignore_index", "reduction")
 
 
@@ -94,7 +93,8 @@ def narrow_counts(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Any = "mean"
 ) -> Any:
     """Wrong without 64-bit types only."""
-    count = not CONFIG.jax_enable_x64
+    config: Any = jax.config
+    count = not config.jax_enable_x64
     return _compute(input, target, weight, ignore_index, reduction, count=count)
 
 

@@ -97,6 +97,8 @@ _UNDIFFERENTIATED = "mylib does not differentiate"
 _WITHOUT = {
     "float16": "mylib has no half precision",  # also "target uint16": "..."
     "bfloat16": "mylib has no half precision",
+    # Other dtypes that your framework does not have, so that calls with them, which must fail, are unsupported and no
+    # errors of the bridge: "complex64": "mylib has no complex numbers",
     "gradient": _UNDIFFERENTIATED,
     "weight gradient": _UNDIFFERENTIATED,
     "training": _UNDIFFERENTIATED,

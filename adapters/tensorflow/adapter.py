@@ -161,7 +161,8 @@ class TensorflowSubject:
     @property
     def _is_whole(self) -> bool:
         """Whether XLA compiles the function as a whole."""
-        return bool(getattr(self.graph or self.function, "_jit_compile", False))
+        graph: Any = self.graph or self.function
+        return bool(graph._jit_compile)
 
     def _arguments(self, call: Call) -> tuple[tuple[Any, Any], dict[str, Any]]:
         """Input and target, and the options with the weight, as tensors."""

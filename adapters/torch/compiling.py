@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +61,7 @@ def require_compiling(name: str) -> None:
     config: Any = torch._dynamo.config
     switch = ""
     if config.disable:
-        switch = "torch._dynamo.config.disable (TORCHCOMPILE_DISABLE)"
+        switch = "torch._dynamo.config.disable (TORCH_COMPILE_DISABLE)"
     elif config.suppress_errors:
         switch = "torch._dynamo.config.suppress_errors (TORCHDYNAMO_SUPPRESS_ERRORS)"
     elif eval_frame._stance.stance != "default":
@@ -94,7 +95,8 @@ def _made(function: Any) -> str:
     function = unwrapped(function)
     if isinstance(function, torch.jit.ScriptFunction | torch.jit.ScriptModule):
         return SCRIPT
-    is_module = isinstance(function, torch._dynamo.OptimizedModule)
+    dynamo = sys.modules.get("torch._dynamo")  # as long as nobody imports it, nothing is compiled
+    is_module = dynamo is not None and isinstance(function, dynamo.OptimizedModule)
     is_compiled = hasattr(function, "_torchdynamo_orig_callable") and not hasattr(function, "_torchdynamo_disable")
     return COMPILE if is_module or is_compiled else ""
 
