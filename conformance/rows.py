@@ -42,16 +42,23 @@ def brought_along(backend: str, subjects: Iterable[str] | None) -> tuple[Diverge
     if folder is None or not (file := folder.joinpath(FILE)).is_file():
         return ()
     where = f"adapters/{backend}/{FILE}" if backend in registry.BUILT_IN else str(file)
-    return load(file.read_text(encoding="utf-8"), where, subjects, folder)
+    return load(_read(file, where), where, subjects, folder)
 
 
 def load_file(path: Path, subjects: Iterable[str] | None) -> tuple[Divergence, ...]:
     """Rows of a file on disk; raises LedgerError when it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LedgerError(f"{path}: {error}; name a TOML file of [[divergence]] rows") from error
+    text = _read(path, str(path), "; name a TOML file of [[divergence]] rows")
     return load(text, str(path), subjects, path.parent)
+
+
+def _read(file: Traversable, where: str, advice: str = "") -> str:
+    """A file's text; raises LedgerError with the reason why there is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LedgerError(f"{where}: {error.strerror}{advice}") from error
+    except UnicodeDecodeError as error:
+        raise LedgerError(f"{where}: not UTF-8: {error}{advice}") from error
 
 
 def load(
@@ -166,11 +173,7 @@ class _Pins:
         if name not in self._files:
             if self._folder is None or PurePath(name).name != name:
                 raise LedgerError(f'{name!r} is no file beside that of the row; write vector = "my_vectors.json#ID"')
-            try:
-                text = self._folder.joinpath(name).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise LedgerError(f"{name}, beside the file of the row, cannot be read: {error}") from error
-            found = frozen.parse(text, name)
+            found = frozen.parse(_read(self._folder.joinpath(name), f"{name}, beside the file of the row"), name)
             for vector in found:
                 _check(vector, name)
             self._files[name] = {vector.id: vector for vector in found}

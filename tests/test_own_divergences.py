@@ -139,7 +139,7 @@ OUTSIDE = "outside its selector: "
     ("old", "new", "words"),
     [
         ("#mine-1", "#mine-2", "my_vectors.json has no vector 'mine-2'; did you mean mine-1?"),
-        ("my_vectors.json#", "other.json#", "other.json, beside the file of the row, cannot be read: "),
+        ("my_vectors.json#", "other.json#", "other.json, beside the file of the row: No such file"),
         ("my_vectors.json#", "../my_vectors.json#", "'../my_vectors.json' is no file beside that of the row"),
         ("my_vectors.json#", "known.toml#", "known.toml: "),
         ("my_vectors.json#mine-1", "mine-1", "one of your own is named as my_vectors.json#ID"),
@@ -183,7 +183,7 @@ def test_a_file_of_vectors_is_validated(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="vector mine-1: the oracle expects"):
         rows.load_file(file, ["mine"])
     (tmp_path / "my_vectors.json").write_bytes(b"\xff{")
-    with pytest.raises(LedgerError, match=r"my_vectors\.json, beside the file of the row, cannot be read"):
+    with pytest.raises(LedgerError, match=r"my_vectors\.json, beside the file of the row: not UTF-8"):
         rows.load_file(file, ["mine"])
 
 
@@ -376,7 +376,7 @@ def test_they_are_missed_where_they_are_forgotten_or_broken(strange: Path, tmp_p
     file.write_text(file.read_text(encoding="utf-8").replace("strange.json#", "gone.json#"), encoding="utf-8")
     done = lossparity(*arguments, PYTHONPATH=path(strange))
     assert done.returncode == 4
-    assert f"{file}: row mylib-bool-target: gone.json, beside the file of the row" in done.stderr
+    assert f"{file}: row mylib-bool-target: gone.json, beside the file of the row: No such file" in done.stderr
 
 
 def path(strange: Path) -> str:
