@@ -126,11 +126,11 @@ def test_what_dies_alone_too_is_to_blame(children: Callable[..., Isolation]) -> 
 
 
 def test_a_hang_is_waited_for_once(children: Callable[..., Isolation]) -> None:
-    isolation, hangs = children("HANGS_ON_CUBES", 2), subject("hangs_on_cubes")
+    isolation, hangs = children("HANGS_ON_CUBES", 4), subject("hangs_on_cubes")
     isolation.run(hangs, flat(1), Returned)
     start = time.monotonic()
     outcome = isolation.run(hangs, CUBE, Returned)
-    assert time.monotonic() - start < 3.9
+    assert time.monotonic() - start < 7.5
     assert isinstance(outcome, TimedOut)
     assert [one.call.digest() for one in outcome.before] == [flat(1).digest()]
     assert isinstance(isolation.run(hangs, flat(1), Returned), Returned)
@@ -236,7 +236,7 @@ def test_a_subject_that_hangs_while_it_is_probed_costs_one_time_limit(tmp_path: 
     done = lossparity(
         "run", "-b", "tests.bad_adapters:PROBED_FOR_EVER", "--timeout", "7", *PROBED, "--out", str(tmp_path)
     )
-    assert time.monotonic() - start < 120
+    assert time.monotonic() - start < 250
     read = records.read(tmp_path / "records.jsonl")
     ended(done, read, 1)
     assert (
