@@ -67,7 +67,7 @@ def subject(framework: str, how: str) -> Subject:
     registry.start(backend)
     function = MAKE[framework](how)
     target = user.target_of(function, framework, ["float32"], spared=["second order", "jvp", "vmap"])
-    return user.subject(function, target, backend, "cpu")
+    return user.subjects(function, target, backend, "cpu")[0]
 
 
 def failing(framework: str, how: str) -> set[str]:
@@ -181,7 +181,7 @@ def test_the_second_pass_is_returned_and_the_first_had_another_upstream() -> Non
         return Watching.apply(input)
 
     backend = registry.backend("torch")
-    one = user.subject(watched, user.target_of(watched, "torch"), backend, "cpu")
+    (one,) = user.subjects(watched, user.target_of(watched, "torch"), backend, "cpu")
     (case,) = cases(Structure((2, 3), "float32", asks="gradient_again", upstream="random", reductions=("sum",)), "test")
     assert case.call.transform is not None
     g = case.call.transform.upstream
