@@ -34,15 +34,16 @@ def in_torch(how: str) -> Loss:
             label = torch.where(kept, t, 0)
             scale = torch.where(kept, torch.ones_like(label, dtype=x.dtype) if w is None else w[label], 0)
             slope = torch.where(kept, -scale / scale.sum(), 0) if r == "mean" else -scale
-            LAST[0] = ctx.slope, ctx.label, ctx.shape = slope, label, x.shape
+            LAST[0] = ctx.slope, ctx.label = slope, label
+            ctx.kept, ctx.shape = kept, x.shape
             return plain(x, t, w, i, r)
 
         @staticmethod
         def backward(ctx: Any, *upstream: Any) -> Any:
-            slope, label, shape = LAST[0] if how == "slopes in a global" else (ctx.slope, ctx.label, ctx.shape)
-            label = LAST[0][1] if how == "labels in a global" else label
-            slope = _scaled(slope, upstream[0], how)
-            return _scattered(slope, label, shape, how), None, None, None, None
+            slope = LAST[0][0] if how == "slopes in a global" else ctx.slope
+            label = LAST[0][1] if how == "labels in a global" else ctx.label
+            slope = torch.where(ctx.kept, _scaled(slope, upstream[0], how), 0)
+            return _scattered(slope, label, ctx.shape, how), None, None, None, None
 
     def written(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
         return Written.apply(input, target, weight, ignore_index, reduction)
