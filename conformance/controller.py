@@ -257,9 +257,7 @@ def run(
             problems += floors.blind_spots(listener.whole, listener.judged, on_cpu=on_cpu(selection.device))
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)
-    exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else UNEXPECTED if unexpected else EXPECTED
-    if exit_code == EXPECTED and statuses.total() == statuses[Status.NOT_RUN.value]:
-        exit_code = NothingRan.exit_code
+    exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else judged(statuses, unexpected)
     footer = Footer(
         ended="interrupted" if interrupted else "stopped" if stopped else "complete",
         exit_code=exit_code,
@@ -270,6 +268,12 @@ def run(
     )
     writer.close(footer)
     return Result(file, exit_code, tuple(problems), tuple(listener.unexpected), footer)
+
+
+def judged(statuses: Counter[str], unexpected: int) -> int:
+    """The exit code of a run that the suite itself got through: one in which no call ran is no success."""
+    ran = statuses.total() - statuses[Status.NOT_RUN.value]
+    return UNEXPECTED if unexpected else EXPECTED if ran else NothingRan.exit_code
 
 
 def _pytest(selection: Selection, workers: int, items: int, listener: Listener) -> int:
