@@ -131,9 +131,13 @@ class Trail:
         return is_stopped(self.folder)
 
     def pause(self) -> None:
-        """Stop the watchdog until the next call, as this one runs in another process; so it need not be kept."""
+        """Stop the watchdog until the next call, as this one runs in another process."""
         faulthandler.cancel_dump_traceback_later()
         self._armed = 0.0
+        self.forget()
+
+    def forget(self) -> None:
+        """Do not keep the last call: it did not run here."""
         self._keeps = False
 
     def rearm(self) -> None:
@@ -184,6 +188,9 @@ class NoTrail(Trail):
 
     def pause(self) -> None:
         """There is no watchdog."""
+
+    def forget(self) -> None:
+        """Nothing was kept."""
 
     def rearm(self) -> None:
         """There is no watchdog."""

@@ -14,7 +14,7 @@ import numpy as np
 from ..adapters.base import Subject, execute, on_cpu
 from ..reports.records import Item, Record
 from ..specs.accuracy import Arithmetic, Reduction
-from ..specs.call import Call, Crashed, Outcome, Raised, Returned
+from ..specs.call import Call, Crashed, Outcome, Raised, Returned, Unsupported
 from ..specs.case import Case, Elementwise, Raises, Returns, Status
 from ..specs.errors import BridgeError, EngineError
 from ..specs.exact import FORMATS, keeps_subnormals, round_to
@@ -214,17 +214,22 @@ class Work:
     def try_out(self, case: Case) -> tuple[Outcome, Judgement] | tuple[None, str]:
         """Run and judge a case without noting it; (None, reason) when our bridge failed."""
         self.trail.drop(case)
-        before = checks.snapshot(case.call) if isinstance(case.expectation, Raises) else None
         try:
-            if case.experiment:
-                return self.executor.perform(case)
-            outcome = self.executor.run(case)
-            judgement = judge(case, outcome, self.executor.traits)
-            judgement = self._look_again(case, outcome, judgement, before)
-            if before is not None:
-                checks.restore(before, case.call)
+            outcome, judgement = self.executor.perform(case) if case.experiment else self._ask(case)
         except BridgeError as error:
             return None, str(error)
+        if isinstance(outcome, Unsupported):
+            self.trail.forget()
+        return outcome, judgement
+
+    def _ask(self, case: Case) -> tuple[Outcome, Judgement]:
+        """Run and judge a case that one call decides."""
+        before = checks.snapshot(case.call) if isinstance(case.expectation, Raises) else None
+        outcome = self.executor.run(case)
+        judgement = judge(case, outcome, self.executor.traits)
+        judgement = self._look_again(case, outcome, judgement, before)
+        if before is not None:
+            checks.restore(before, case.call)
         return outcome, judgement
 
     @booked("noting")

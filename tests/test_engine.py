@@ -192,12 +192,14 @@ def test_every_family_has_a_heartbeat(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("family", ["gradient", "layout", "purity", "relation"])
 def test_families_beyond_the_value_have_a_heartbeat(family: str, dtype: str, tmp_path: Path) -> None:
-    """The port offers its gradient, too; it has no siblings, and no second order."""
+    """The port offers its gradient, too; it has no siblings, no second order, and no graph."""
     subject = NumpySubject(nll_loss, "numpy", gradient=nll_loss_gradient)
     item, _, message = engine.run(subject, family, dtype, tmp_path)
     assert (item.unexpected, item.problem, message) == (0, "", "")
     assert item.heartbeats >= 4
-    assert item.statuses["pass"] > 0.8 * item.planned
+    asked = item.planned - item.statuses.get("unsupported", 0)
+    assert asked > item.planned / 2
+    assert item.statuses["pass"] > 0.95 * asked
 
 
 # Small slips, each visible in its corner only. The full zoo has an issue of its own; these guard what was missed once.

@@ -258,7 +258,7 @@ def test_the_corpus_round_trips(family: str) -> None:
         if case.call.input.size < 1000:
             assert_same(case.call, stored(case.call))
             kinds.add(case.call.kind)
-    assert len(kinds) == (2 if family == "layout" else 6)
+    assert len(kinds) == (2 if family == "layout" else 9)
 
 
 def test_laid_names_only_what_has_an_arrangement() -> None:

@@ -316,7 +316,8 @@ class _Slowed:
     def __init__(self, inner: Subject, share: float) -> None:
         self._inner, self._share = inner, share
         self.name, self.device, self.capabilities = inner.name, inner.device, inner.capabilities
-        self.read, self.prepare, self.compilations = inner.read, inner.prepare, inner.compilations
+        self.read, self.prepare, self.echo = inner.read, inner.prepare, inner.echo
+        self.compilations = inner.compilations
 
     @contextlib.contextmanager
     def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
