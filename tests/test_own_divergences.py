@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from lossparity.adapters import registry, user
+from lossparity.adapters import registry
 from lossparity.adapters.numpy import nll_loss
 from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.conformance import explain, freeze, plan, rows, runner, testing
