@@ -115,7 +115,8 @@ def _refuses(error: BaseException) -> str:
     """Why no single graph can be made of a function; what it raises itself, dynamo words as an observed exception."""
     from torch._dynamo.exc import Unsupported
 
-    if not isinstance(error, Unsupported) or error.gb_type == "Observed exception":
+    refused: Any = error
+    if not isinstance(error, Unsupported) or refused.gb_type == "Observed exception":
         return ""
     return f"torch.compile(fullgraph=True): {str(error).strip().splitlines()[0]}"
 
