@@ -26,6 +26,7 @@ from ..specs.nll_loss.corpus import FAMILIES, PROFILES
 from . import follow_up, machine, plan, publish, show
 from . import lint as lint_module
 from .plan import Selection
+from .publish import JSON
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -33,7 +34,6 @@ errors = Console(stderr=True, highlight=False)
 OUT = Path("reports-out")
 # For a test of the suite only: a run without heartbeats must end as an engine error.
 HEARTBEAT_OFF = "LOSSPARITY_WITHOUT_HEARTBEAT"
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 class _Group(click.Group):

@@ -25,7 +25,7 @@ from ..reports import framed, records
 from ..reports.records import Finding, Footer, Header, Item, Record, Tally
 from ..reports.verdict import plural
 from ..specs.call import Earlier, encode_call
-from ..specs.case import Status
+from ..specs.case import FAILED, Status
 from ..specs.errors import NothingRan
 from ..specs.nll_loss.clauses import clauses
 from . import breadcrumb, explain, floors, machine, plan
@@ -40,7 +40,7 @@ from .survey import Survey
 _decode = msgspec.json.Decoder(list[Record]).decode
 
 # Statuses of verdicts that say something about the implementation.
-_JUDGED = frozenset({Status.PASS, Status.FAIL, Status.CRASH, Status.TIMEOUT})
+_JUDGED = FAILED | {Status.PASS}
 
 _DEATHS = 2  # of workers outside of any call, after which a subject is given up
 
@@ -335,9 +335,7 @@ def silent_hearts(items: Sequence[Item]) -> list[str]:
     for item in items:
         beats[item.subject, item.family] += item.heartbeats
         passed[item.subject, item.family] += item.statuses.get(Status.PASS.value, 0)
-        failed[item.subject, item.family] += sum(
-            item.statuses.get(status.value, 0) for status in (Status.FAIL, Status.CRASH, Status.TIMEOUT)
-        )
+        failed[item.subject, item.family] += sum(item.statuses.get(status.value, 0) for status in FAILED)
     for key, count in beats.items():
         blind = count == 0 and passed[key] > 0 and not failed[key]  # what fails shows that it can
         if blind and key[1] != VECTORS:

@@ -121,36 +121,30 @@ def _agreement(case: Case, bench: Bench) -> tuple[Outcome, Found]:
     """REL-8: the subject agrees with its siblings; what is wrong with one of those alone is booked on it."""
     outcome = bench.run(case.call)
     own = _value(outcome, case.call)
-    is_right = _is_right(case, outcome, bench.traits)
+    is_right = _is_right(judge(case, outcome, bench.traits))
+    bounds = Bounds(bench.traits.arithmetic)
     comparisons: list[Comparison] = []
     for sibling in bench.siblings:
         theirs = _of_sibling(sibling, case, bench.traits, only_right=is_right)
         if theirs is not None:
-            comparisons += agreeing(
-                lambda _: own, lambda _, value=theirs: value, case.call, Bounds(bench.traits.arithmetic)
-            )
+            comparisons += agreeing(lambda _: own, lambda _, value=theirs: value, case.call, bounds)
     return outcome, _compared(comparisons)
 
 
 def _of_sibling(sibling: Subject, case: Case, traits: Traits, *, only_right: bool) -> Array | None:
     """What a sibling makes of a call; None where it does not take it, or fails alone, as its own calls tell of it."""
-    if sibling.capabilities.tier < case.tier or sibling.capabilities.refuses(case.call) is not None:
+    if sibling.capabilities.tier < case.tier:
         return None
     outcome, _ = execute(sibling, case.call)
-    traits = dataclasses.replace(traits, traced=sibling.capabilities.traced)
-    if not _looks(case, outcome, traits) or only_right and not _is_right(case, outcome, traits):
+    judgement = judge(case, outcome, dataclasses.replace(traits, traced=sibling.capabilities.traced))
+    # Without aspects it is no result, or none of the shape and dtype that are due.
+    if not isinstance(outcome, Returned) or not judgement.aspects or only_right and not _is_right(judgement):
         return None
-    assert isinstance(outcome, Returned)
     return outcome.value
 
 
-def _is_right(case: Case, outcome: Outcome, traits: Traits) -> bool:
-    return _looks(case, outcome, traits).get("accuracy", FAIL) is not FAIL
-
-
-def _looks(case: Case, outcome: Outcome, traits: Traits) -> Mapping[str, Status]:
-    """The aspects of a result by itself; none where it is not of the shape and dtype that are due."""
-    return judge(case, outcome, traits).aspects
+def _is_right(judgement: Judgement) -> bool:
+    return judgement.aspects.get("accuracy", FAIL) is not FAIL
 
 
 def _compared(comparisons: Iterable[Comparison]) -> Found:

@@ -20,7 +20,7 @@ from typing import Any
 from ..adapters import registry, user
 from ..adapters.base import Subject
 from ..reports import kills
-from ..specs.case import Case, Status
+from ..specs.case import FAILED, Case
 from ..specs.errors import EngineError, UsageError, nearest
 from ..specs.nll_loss import large
 from ..specs.nll_loss.clauses import clauses
@@ -30,12 +30,10 @@ from . import checks, explain, explore, machine, plan, rivals
 from .breadcrumb import NoTrail
 from .controller import Progress
 from .isolation import NoIsolation
-from .ledger import Ledger
+from .ledger import NOTHING_KNOWN
 from .mutants import zoo
 from .mutants.zoo import Variant
 from .runner import VECTORS, Executor, ItemSpec, Plan, Work, planned_cases, probe
-
-BAD = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})
 
 # How much is run: NAMED only cases of clauses named for a mutant that have not seen it yet, SPARING also those of
 # families that have not killed it yet, ALL every case.
@@ -79,7 +77,7 @@ class _Contender:
         traits = probe(self.subject, spec.dtype)
         trail = NoTrail()
         executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
-        self.work = Work(spec, plan, executor, Ledger(()), trail)
+        self.work = Work(spec, plan, executor, NOTHING_KNOWN, trail)
         if variant.correct:
             self._fatal = set(clauses()) - set(variant.departs)
         else:
@@ -104,7 +102,7 @@ class _Contender:
             raise EngineError(f"mutants: {self.variant.name}: {judgement}")
         if not bout.first:
             bout.seconds += spent
-        bad = {verdict.clause for verdict in judgement.verdicts if verdict.status in BAD}
+        bad = {verdict.clause for verdict in judgement.verdicts if verdict.status in FAILED}
         bout.clauses |= bad
         if not bad & self._fatal:
             return

@@ -18,7 +18,7 @@ import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from ..specs.case import Case, Facts, Status, Verdict
+from ..specs.case import FAILED, Case, Facts, Status, Verdict
 from ..specs.nll_loss.clauses import clauses
 from ..specs.nll_loss.frozen import Vector, case_of, item_dtype
 from .judge import Judgement
@@ -213,7 +213,7 @@ def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...
     concerned = [row for row in rows if row.concerns(verdict.clause)]
     if not concerned:
         return _resolve_alone(verdict, strict)
-    if verdict.status in (Status.FAIL, Status.CRASH, Status.TIMEOUT):
+    if verdict.status in FAILED:
         for row in concerned:
             if judgement.symptom in row.signature and _falls_back(row, judgement):
                 return Resolved(verdict, True, row.id)

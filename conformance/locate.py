@@ -15,7 +15,7 @@ from ..reports.findings import replay_line
 from ..reports.records import Before, Finding, Run, SubjectInfo
 from ..reports.verdict import plural
 from ..specs.call import decode_call
-from ..specs.case import Case, Status
+from ..specs.case import FAILED, Case
 from ..specs.errors import UsageError, VectorError, nearest
 from ..specs.nll_loss import large
 from ..specs.nll_loss.clauses import clauses
@@ -24,7 +24,6 @@ from ..specs.nll_loss.generate import case_of_call, experiment
 from . import explain
 from .ledger import BESIDE
 
-FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 _LISTED = 20
 _EXPERIMENTS = ("PURE", "REL")  # families of clauses that several calls decide
 

@@ -10,19 +10,19 @@ import click
 import msgspec
 from rich.console import Console
 
-from ..reports import bench, html, kills, landing, records, sources
+from ..reports import bench, html, kills, landing, merge, records, sources
 from ..specs.errors import UsageError
 from . import show
 
 console = Console(highlight=False)
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 @click.command(name="report")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE_OR_DIR...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the merged site.")
-@_JSON
+@JSON
 def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     """Merge runs into one HTML site and a Markdown summary.
 
@@ -41,7 +41,7 @@ def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
         click.echo(msgspec.json.encode(summary).decode())
         return
     show.family_table(console, runs)
-    show.deep_sums(console, runs)
+    show.deep_sums(console, merge.merge(runs).of(records.Accuracy))
     console.print(f"Report: {index}", soft_wrap=True)
 
 
@@ -49,7 +49,7 @@ def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
 @click.argument("parts", nargs=-1, required=True, metavar="PART=FILE_OR_DIR...")
 @click.option("--failed", multiple=True, metavar="JOB", help="Say on the page that this job failed; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the site.")
-@_JSON
+@JSON
 def site_command(parts: Sequence[str], failed: Sequence[str], out: Path, as_json: bool) -> None:
     """Lay several reports side by side, with a page that leads to them and names what is missing.
 

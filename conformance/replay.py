@@ -15,13 +15,13 @@ from ..adapters import user
 from ..reports.records import Finding
 from ..reports.verdict import plural
 from ..specs.call import FLOAT_DTYPES, Crashed, Earlier, Outcome, TimedOut, Unsupported, decode_call, encode_call
-from ..specs.case import Case, Status
+from ..specs.case import FAILED, Case, Status
 from ..specs.errors import UsageError
 from ..specs.nll_loss.clauses import clauses
 from . import explain, ledger, plan
 from .judge import Judgement, Traits
 from .ledger import Divergence, Resolved
-from .locate import FAILED, Located
+from .locate import Located
 from .plan import Selection
 from .reproducer import Fault, Reproducer, reproducer
 from .rerun import Answer, Child, Hello

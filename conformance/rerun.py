@@ -29,7 +29,7 @@ from . import plan
 from .breadcrumb import Trail
 from .isolation import Isolation, how_it_ended
 from .judge import Judgement, Traits, judge
-from .ledger import Ledger
+from .ledger import NOTHING_KNOWN
 from .locate import Located
 from .runner import Executor, ItemSpec, Plan, Work, probe
 
@@ -214,7 +214,7 @@ class _Bench:
         siblings = [other for other in self.subjects.values() if other is not subject]
         executor = Executor(subject, traits, self.isolation, self.trail, siblings)
         asked = Plan(profile="quick", seed=0, strict=False, device=self.device)
-        work = Work(ItemSpec(subject.name, case.family, dtype), asked, executor, Ledger(()), self.trail)
+        work = Work(ItemSpec(subject.name, case.family, dtype), asked, executor, NOTHING_KNOWN, self.trail)
         outcome, judgement = work.try_out(case)
         self.trail.pause()
         if outcome is None or isinstance(judgement, str):

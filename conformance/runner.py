@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Executor:
     isolation: Isolation
     trail: Trail
     siblings: Sequence[Subject] = ()
-    ledger: Ledger = field(default_factory=lambda: Ledger(()))
+    ledger: Ledger = NOTHING_KNOWN
     compile_seconds: float = 0.0
 
     @booked("conversion")
@@ -88,10 +88,6 @@ class Executor:
     def bench(self) -> experiments.Bench:
         """What an experiment works with."""
         return experiments.Bench(self, self.subject, self.siblings, self.traits, self.trail.seconds)
-
-    def run(self, case: Case) -> Outcome:
-        """Run a case where it may run."""
-        return self.runs(case)(case.call)
 
     def runs(self, case: Case) -> Callable[[Call], Outcome]:
         """What runs the calls of a case: children where they may take the process down, else this process."""
@@ -225,9 +221,10 @@ class Work:
     def _ask(self, case: Case) -> tuple[Outcome, Judgement]:
         """Run and judge a case that one call decides."""
         before = checks.snapshot(case.call) if isinstance(case.expectation, Raises) else None
-        outcome = self.executor.run(case)
+        run = self.executor.runs(case)
+        outcome = run(case.call)
         judgement = judge(case, outcome, self.executor.traits)
-        judgement = self._look_again(case, outcome, judgement, before)
+        judgement = self._look_again(case, outcome, judgement, before, run)
         if before is not None:
             checks.restore(before, case.call)
         return outcome, judgement
@@ -255,9 +252,10 @@ class Work:
     def _resolve(self, case: Case, judgement: Judgement) -> tuple[Resolved, ...]:
         return self.ledger.resolve(case, judgement, self.plan.strict)
 
-    def _look_again(self, case: Case, outcome: Outcome, judgement: Judgement, before: Any) -> Judgement:
+    def _look_again(
+        self, case: Case, outcome: Outcome, judgement: Judgement, before: Any, run: checks.Run
+    ) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""
-        run = self.executor.runs(case)
         more = dict(checks.pattern(run, case, judgement, self.executor.traits))
         if judgement.status is Status.PASS:
             more |= checks.scaling(run, case, outcome, self.executor.traits)

@@ -130,7 +130,7 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
         console.print(line, markup=False, soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
-    deep_sums(console, [run])
+    deep_sums(console, run.of(Accuracy))
     console.print(f"Records: {result.file}", soft_wrap=True)
     console.print(f"Report: {index}", soft_wrap=True)
 
@@ -148,9 +148,9 @@ def unexpected(console: Console, run: Run, items: int) -> None:
         console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
 
 
-def deep_sums(console: Console, runs: Sequence[Run]) -> None:
+def deep_sums(console: Console, accuracy: Iterable[Accuracy]) -> None:
     """What it amounts to where sums are deeper than they should be: a mark under SHOULD does not say it."""
-    for sentence in deep_sentences(matrix.cells(runs).merged.of(Accuracy)):
+    for sentence in deep_sentences(accuracy):
         console.print(f"{sentence}.", markup=False, soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -28,7 +28,7 @@ from ..adapters import registry, user
 from ..adapters.base import Backend, Subject
 from ..reports.records import AbsentBackend, SubjectInfo
 from ..reports.verdict import plural
-from ..specs.call import Array, Call, Crashed, TimedOut
+from ..specs.call import Call, Crashed, TimedOut
 from ..specs.errors import AdapterUnavailable, LossparityError
 from . import breadcrumb, machine, plan
 from .isolation import how_it_ended
@@ -288,23 +288,12 @@ class _Announcing:
     def __init__(self, inner: Subject, say: Callable[[_Next], None]) -> None:
         self._inner, self._say = inner, say
         self.name, self.device, self.capabilities = inner.name, inner.device, inner.capabilities
+        self.read, self.echo, self.compilations = inner.read, inner.echo, inner.compilations
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """What the subject makes of the call."""
         self._say(_Next(self.name, f"the call {call.digest()}, {call.describe()}"))
         return self._inner.prepare(call)
-
-    def read(self, result: Any) -> Array:
-        """What the subject reads."""
-        return self._inner.read(result)
-
-    def echo(self, call: Call) -> Mapping[str, Array]:
-        """What the subject's bridge makes of the arrays."""
-        return self._inner.echo(call)
-
-    def compilations(self) -> int:
-        """What the subject counts."""
-        return self._inner.compilations()
 
 
 # --- what is not there -------------------------------------------------------------------------------------

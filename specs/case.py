@@ -23,6 +23,9 @@ class Status(enum.StrEnum):
     NOT_RUN = "not_run"
 
 
+FAILED = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})  # the implementation's own failures
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Elementwise:
     """`none`: each element is prescribed.
