@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +143,41 @@ def test_exploration_shrinks(tmp_path: Path) -> None:
     finding = [f for f in findings if not f.expected and f.origin == "exploration"][-1]
     shape = finding.call["input"]["shape"]
     assert (len(shape), shape[1]) == (4, 4)  # no axis and no class more than the fault needs
+
+
+_SEEN = """
+import hashlib, importlib, sys
+for name in sys.argv[3:]:
+    importlib.import_module(name)
+from lossparity.adapters.numpy import nll_loss
+from lossparity.adapters.numpy.adapter import NumpySubject
+from pathlib import Path
+from tests import engine
+import dataclasses
+seen = hashlib.sha256()
+def noting(input, target, **options):
+    seen.update(repr((input.tobytes(), target.tobytes(), sorted(options.items(), key=str))).encode())
+    return nll_loss(input, target, **options)
+plan = dataclasses.replace(engine.PLAN, seed=int(sys.argv[2]), explored=60)
+engine.run(NumpySubject(noting, "noting"), "value", "float32", Path(sys.argv[1]), plan=plan)
+print(seen.hexdigest())
+"""
+
+
+def test_a_seed_means_the_same_calls_whatever_is_loaded(tmp_path: Path) -> None:
+    """Hypothesis mixes constants of local modules into what it draws, as one that counts our own among them does."""
+    (tmp_path / "strange.py").write_text("A, B, C, D = 3, 7, 1234567, 0.123\n" + "X = [5, 17, 33, 4001]\n")
+
+    def seen(seed: int, *loaded: str) -> str:
+        path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, "-c", _SEEN, str(tmp_path), str(seed), *loaded],
+            capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
+        return done.stdout
+
+    assert seen(1) == seen(1, "strange")
+    assert seen(1) != seen(2)
 
 
 def test_the_profile_of_the_night_explores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
