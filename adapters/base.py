@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,15 +22,9 @@ from ..specs.call import (
     TARGET_DTYPES,
     Array,
     Call,
-    Crashed,
-    Outcome,
-    Raised,
-    Returned,
-    Unsupported,
     dtype_name,
 )
 from ..specs.errors import BridgeError
-from .handover import checked, lacking
 from .spelling import Spelling
 
 # What a subject may be without, besides dtypes.
@@ -218,63 +211,6 @@ def on_cpu(device: str) -> bool:
     return device.partition(":")[0] == "cpu"
 
 
-def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
-    """Run one call on one subject; returns what happened and the seconds spent inside the implementation.
-
-    Crashed stands for an accelerator that computes nothing more in this process, as after an assertion on a CUDA
-    device: whoever sees it has to end the process.
-
-    Raises BridgeError when our conversion fails, which is never the implementation's fault, nor is a dtype that the
-    subject declares it is without: such a call is Unsupported. What is compiled may raise it as well, where it would
-    not run as what it is taken for.
-    """
-    if reason := subject.capabilities.refuses(call):
-        return Unsupported(reason), 0.0
-    invoke = _handed_over(subject, call)
-    if isinstance(invoke, Unsupported):
-        return invoke, 0.0
-    start = time.perf_counter()
-    try:
-        result = invoke()
-    except (KeyboardInterrupt, BridgeError):
-        raise
-    except BaseException as error:  # SystemExit and its like must not end the run
-        seconds = time.perf_counter() - start
-        if not on_cpu(subject.device) and not _prepares(subject, call):
-            return Crashed(f"{type(error).__name__}: {error}; the device is of no use afterwards"), seconds
-        return Raised(type(error).__name__, str(error)), seconds
-    seconds = time.perf_counter() - start
-    try:
-        return Returned(subject.read(result)), seconds
-    except BridgeError:
-        raise
-    except Exception as error:
-        raise BridgeError(f"{subject.name}: cannot read the result of {call.describe()}: {error!r}") from error
-
-
-def _handed_over(subject: Subject, call: Call) -> Callable[[], Any] | Unsupported:
-    """The invocation of a call, whose arrays came over the bridge as they are; raises BridgeError when they do not."""
-    try:
-        invoke = subject.prepare(call)
-        reason = checked(subject, call)
-    except Exception as error:
-        reason = next(filter(None, (lacking(subject, name, array) for name, array in call.arrays())), "")
-        if reason:
-            return Unsupported(reason)
-        if isinstance(error, BridgeError):
-            raise
-        raise BridgeError(_cannot_convert(subject, call, error)) from error
-    return Unsupported(reason) if reason else invoke
-
-
-def _cannot_convert(subject: Subject, call: Call, error: Exception) -> str:
-    dtypes = ", ".join(dict.fromkeys(dtype_name(array.dtype) for _, array in call.arrays()))
-    return (
-        f"{subject.name}: cannot convert the arguments of {call.describe()}: {error!r}; mend the adapter, or, if the "
-        f"framework has no such dtype ({dtypes}), declare that in Capabilities.without"
-    )
-
-
 def loop(subject: Subject, call: Call, work: str) -> AbstractContextManager[Callable[[int], Any]]:
     """For timing: a function that does one of WORK so many times, waits for the device, and returns the last result.
 
@@ -314,15 +250,6 @@ def repeated(step: Callable[[], Any], wait: Callable[[Any], Any] | None = None) 
         return result
 
     return run
-
-
-def _prepares(subject: Subject, call: Call) -> bool:
-    """Whether a call that could be prepared before still can be."""
-    try:
-        subject.prepare(call)
-    except Exception:
-        return False
-    return True
 
 
 def require_type(result: Any, kind: type | UnionType, subject: str) -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..specs.call import Array, Call, dtype_name
 from ..specs.errors import AdapterUnavailable, BridgeError
-
-if TYPE_CHECKING:
-    from .base import Subject
+from .base import Subject
 
 _LARGEST = 1 << 20  # bytes of a call whose arrays are handed over once more; larger ones take the same way
 _SIGNATURES = 1 << 16  # remembered of a subject, by their hashes

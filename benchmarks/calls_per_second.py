@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lossparity.adapters import registry
-from lossparity.conformance import plan, runner
-from lossparity.conformance.breadcrumb import Trail
-from lossparity.conformance.isolation import Isolation
-from lossparity.conformance.ledger import Ledger
+from lossparity.conformance.items import runner
+from lossparity.conformance.items.breadcrumb import Trail
+from lossparity.conformance.items.isolation import Isolation
+from lossparity.conformance.items.probe import probe
+from lossparity.conformance.items.spec import ItemSpec, Request
+from lossparity.conformance.judging.ledger import Ledger
+from lossparity.conformance.planning import plan
 from lossparity.reports.records import Item
 from lossparity.specs.nll_loss import corpus
 from lossparity.specs.stopwatch import PARTS
@@ -25,12 +28,10 @@ from lossparity.specs.stopwatch import PARTS
 
 def run(subject: Any, family: str, dtype: str, profile: str, folder: Path) -> Item:
     """One item's record."""
-    spec = runner.ItemSpec(subject.name, family, dtype)
-    chosen = runner.Plan(profile, seed=0, strict=False, device="cpu")
+    spec = ItemSpec(subject.name, family, dtype)
+    chosen = Request(profile=profile)
     trail, isolation = Trail(folder, "main", 300.0), Isolation("numpy", "cpu", 300.0)
-    records, unexpected = runner.run_item(
-        spec, chosen, subject, runner.probe(subject, dtype), Ledger(()), trail, isolation
-    )
+    records, unexpected = runner.run_item(spec, chosen, subject, probe(subject, dtype), Ledger(()), trail, isolation)
     assert not unexpected, unexpected
     item = records[0]
     assert isinstance(item, Item)

@@ -23,10 +23,12 @@ from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.nll_loss.clauses import Clause, clauses, find_clause, flags
 from ..specs.nll_loss.corpus import FAMILIES, PROFILES
-from . import follow_up, machine, plan, publish, show
 from . import lint as lint_module
-from .plan import Selection
-from .publish import JSON
+from .console import follow_up, publish, show
+from .console.publish import JSON
+from .items.spec import DEFAULT_PROFILE, Request
+from .planning import machine, plan
+from .planning.plan import RunSpec
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -66,13 +68,13 @@ def main() -> None:
 def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options of commands that run the suite; a call may take so many seconds unless told otherwise."""
     options = (
-        click.option("--profile", default=plan.DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
+        click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
                      help="How much to run."),
         click.option("--device", default="cpu", show_default=True, help="Where to compute, e.g. cuda or cuda:1."),
         click.option("-n", "--workers", type=click.IntRange(min=1), default=None,
                      help="Worker processes. Default: all cores."),
         click.option("--seed", type=int, default=None,
-                     help="Seed of the corpus. Default: 0; nightly: drawn and printed."),
+                     help="Seed of the corpus and of exploration. Default: 0; nightly: drawn and printed."),
         click.option("--strict", is_flag=True, help="Treat SHOULD clauses like MUST."),
         click.option("--family", "families", multiple=True, metavar="NAME",
                      help=f"Only this family of cases; repeatable: vectors, {', '.join(FAMILIES)}."),
@@ -103,7 +105,8 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
 @JSON
 def run(backends: tuple[str, ...], **options: Any) -> None:
     """Run the suite and write OUT/records.jsonl and OUT/index.html."""
-    _run(backends, **options)
+    request = _asked(options)
+    _run(backends, request, **options)
 
 
 @main.command()
@@ -139,7 +142,25 @@ def check(
     """
     asked = _words(dtypes), _words(targets), spared
     found = user.target(framework, target, *asked, compiled=compiled, traced=traced)
-    _run((found.key,), **options)
+    request = _asked(options)
+    _run((found.key,), request, **options)
+
+
+def _asked(options: dict[str, Any]) -> Request:
+    """What the options of `_running` ask of a run; takes them out of `options`."""
+    profile, device = plan.check_profile(options.pop("profile")), plan.check_device(options.pop("device"))
+    return Request(
+        profile=profile,
+        seed=plan.choose_seed(profile, options.pop("seed")),
+        strict=options.pop("strict"),
+        device=device,
+        families=options.pop("families"),
+        ledgers=plan.paths(options.pop("ledgers")),
+        forgotten=options.pop("forgotten"),
+        seconds=options.pop("timeout"),
+        stop=options.pop("stop", False),
+        heartbeat=HEARTBEAT_OFF not in os.environ,
+    )
 
 
 def _words(text: str) -> list[str]:
@@ -147,52 +168,27 @@ def _words(text: str) -> list[str]:
 
 
 def _run(
-    names: tuple[str, ...],
-    *,
-    profile: str,
-    device: str,
-    workers: int | None,
-    seed: int | None,
-    strict: bool,
-    families: tuple[str, ...],
-    ledgers: tuple[str, ...],
-    timeout: float,
-    limit: float | None,
-    out: Path,
-    as_json: bool,
-    forgotten: tuple[str, ...],
-    stop: bool = False,
+    names: tuple[str, ...], request: Request, *, workers: int | None, limit: float | None, out: Path, as_json: bool
 ) -> None:
     """Run the suite on these backends and exit with its code."""
-    from . import controller, survey
+    from .planning import survey
+    from .running import controller
 
     screen = errors if as_json else console
-    plan.check_profile(profile)
-    plan.check_device(device)
     lint_module.require_consistent()
     screen.print("Looking at what is installed ...", style="dim")
-    found = survey.survey(names, device, timeout, show.aside(screen))
-    selection = Selection(
+    found = survey.survey(names, request.device, request.seconds, show.aside(screen))
+    spec = RunSpec(
+        request=request,
         backends=names or tuple(backend.name for backend in found.backends),
         subjects=plan.choose_subjects(names, found.backend_of),
         owners=found.owners,
-        profile=profile,
-        seed=plan.choose_seed(profile, seed),
-        strict=strict,
-        device=device,
-        ledgers=tuple(str(Path(file).resolve()) for file in ledgers),
-        trail="",
-        seconds=timeout,
-        families=families,
-        forgotten=forgotten,
-        heartbeat=HEARTBEAT_OFF not in os.environ,
         flushing=found.flushing,
-        stop=stop,
     )
-    show.opening(screen, selection, found)
+    show.opening(screen, spec, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])
     with show.progress(screen) as progress:
-        result = controller.run(selection, found, workers or machine.cores(), out, progress, command, limit)
+        result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit)
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
     show.closing(screen, run_read, result, index)
@@ -206,7 +202,7 @@ def _run(
 @JSON
 def backends(device: str, as_json: bool) -> None:
     """Show what is installed, with versions, devices and capabilities, and how to install the rest."""
-    from . import survey
+    from .planning import survey
 
     said = show.aside(errors if as_json else console)
     found = survey.survey((), plan.check_device(device), said=said)
@@ -267,7 +263,7 @@ def lint(as_json: bool) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--profile", default=plan.DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
+@click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
               help="How much to run.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="How many corpora the correct "
               "ones have to pass.")  # fmt: skip
@@ -285,7 +281,7 @@ def mutants(
     NAMEs choose some of them. Exit code 1 if a mutant survives, a clause does not see a mutant that is named for it,
     a correct implementation is accused, or a vector fails no mutant and gives no reason.
     """
-    from . import kills
+    from .mutants import kills
 
     screen = errors if as_json else console
     chosen = kills.choose(names)

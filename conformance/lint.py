@@ -9,8 +9,9 @@ from ..specs.errors import LossparityError, SpecError, nearest
 from ..specs.nll_loss import frozen, large
 from ..specs.nll_loss.clauses import clauses, flags
 from ..specs.nll_loss.corpus import FAMILIES, corpus
-from . import floors, rows
+from .judging import rows
 from .mutants import zoo
+from .running import floors
 
 
 def problems() -> Iterator[str]:

@@ -33,13 +33,17 @@ from ..specs.case import Status
 from ..specs.errors import LossparityError, UsageError
 from ..specs.nll_loss.clauses import clauses
 from ..specs.nll_loss.frozen import vector_cases
-from . import controller, explain, plan
-from .breadcrumb import NoTrail
-from .isolation import NoIsolation
-from .judge import Traits
-from .ledger import Divergence, Ledger, for_subject
-from .rows import load_file
-from .runner import VECTORS, ItemSpec, Plan, planned_cases, probe, run_item
+from .items.breadcrumb import NoTrail
+from .items.isolation import NoIsolation
+from .items.probe import probe
+from .items.runner import run_item
+from .items.spec import DEFAULT_PROFILE, VECTORS, ItemSpec, Request, planned_cases
+from .judging import explain
+from .judging.judge import Traits
+from .judging.ledger import Divergence, Ledger, for_subject
+from .judging.rows import load_file
+from .planning import plan
+from .running import controller
 
 _DEVICE = "cpu"
 _SHOWN = 3  # kinds of unexpected results that one test tells in full
@@ -50,7 +54,7 @@ def conformance_tests(
     function: Callable[..., Any],
     *,
     framework: str,
-    profile: str = plan.DEFAULT_PROFILE,
+    profile: str = DEFAULT_PROFILE,
     dtypes: str | Iterable[str] = (),
     targets: str | Iterable[str] = (),
     without: str | Iterable[str] = (),
@@ -79,14 +83,16 @@ def conformance_tests(
     if plan.check_profile(profile) == plan.LARGE:
         raise UsageError(f"profile {profile!r} takes gigabytes a call; leave it to `lossparity check`")
     names = [target.subject + mode for mode in backend.modes]
+    seed = plan.choose_seed(profile, seed)
+    request = Request(profile=profile, seed=seed, strict=strict, device=_DEVICE, families=_words(families))
     suite = _Suite(
         function,
         target,
         backend,
-        Plan(profile, plan.choose_seed(profile, seed), strict, _DEVICE),
+        request,
         [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))],
     )
-    items = [one for one in plan.items(names, _words(families), profile) if one.dtype in target.dtypes]
+    items = [one for one in plan.items(names, request) if one.dtype in target.dtypes]
     items = [one for one in items if one.family != VECTORS or any(vector_cases(one.dtype))]
     items.sort(key=lambda item: item.family != VECTORS)  # the most telling calls first
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
@@ -117,7 +123,7 @@ class _Suite:
     function: Callable[..., Any]
     target: user.Target
     backend: Backend
-    plan: Plan
+    request: Request
     rows: Sequence[Divergence]
     _traits: dict[tuple[str, str], Traits] = field(default_factory=dict)
 
@@ -148,7 +154,7 @@ class _Suite:
         if key not in self._traits:
             self._traits[key] = probe(subject, spec.dtype)
         known = self._known(spec)
-        return run_item(spec, self.plan, subject, self._traits[key], known, NoTrail(), NoIsolation())[0]
+        return run_item(spec, self.request, subject, self._traits[key], known, NoTrail(), NoIsolation())[0]
 
     def _known(self, spec: ItemSpec) -> Ledger:
         return for_subject(self.rows, spec.subject, self.backend.version())
@@ -160,7 +166,7 @@ class _Suite:
         if kinds:
             first = f"{kinds[0].clauses[0]}: {kinds[0].because}"
             lines.append(f"{first} {item.unexpected:,} of {plural(item.planned, 'call')} unexpected")
-            lines.append(f"profile {self.plan.profile}, seed {self.plan.seed}; of each kind the smallest call:")
+            lines.append(f"profile {self.request.profile}, seed {self.request.seed}; of each kind the smallest call:")
         lines += ["\n" + explain.finding(kind, clauses()) for kind in kinds[:_SHOWN]]
         if len(kinds) > _SHOWN:
             lines.append(f"\n{plural(len(kinds) - _SHOWN, 'more kind')}; `lossparity check` reports them all")
@@ -171,7 +177,7 @@ class _Suite:
         if not planned:
             return f"no calls of family {spec.family} are meant for this function in {spec.dtype}"
         subject = self.subjects[spec.subject]
-        cases = itertools.islice(planned_cases(spec, self.plan, subject, self._known(spec))[0], 100)
+        cases = itertools.islice(planned_cases(spec, self.request, subject, self._known(spec))[0], 100)
         reasons = (subject.capabilities.refuses(case.call) for case in cases)
         return next(filter(None, reasons), f"no call of {spec.id} can be judged")
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .tolerance import Group, Row
+from .tolerance import Group, Precision
 
 # Stand-ins for colours, replaced by CSS variables after drawing: one picture serves light, dark and print.
 _SERIES = "#0000f{}"
@@ -113,7 +113,7 @@ def altair_module() -> Any:
     return altair
 
 
-def _point(row: Row) -> dict[str, Any] | None:
+def _point(row: Precision) -> dict[str, Any] | None:
     if not row.judged or not math.isfinite(row.worst_ulps) or row.decade is None:
         return None
     size, error = 10**row.decade, min(_CEILING, max(_FLOOR, row.worst_ulps))
@@ -121,7 +121,7 @@ def _point(row: Row) -> dict[str, Any] | None:
     return _facet(row) | {"subject": row.subject, "size": size, "error": error, "text": text}
 
 
-def _shares(row: Row) -> list[dict[str, Any]]:
+def _shares(row: Precision) -> list[dict[str, Any]]:
     total, by_bin = row.ulps.total(), dict[int, int]()
     for error, number in row.ulps.items() if total else ():
         by_bin[_bin(error)] = by_bin.get(_bin(error), 0) + number
@@ -136,7 +136,7 @@ def _shares(row: Row) -> list[dict[str, Any]]:
     ]
 
 
-def _facet(row: Row) -> dict[str, str]:
+def _facet(row: Precision) -> dict[str, str]:
     return {"dtype": row.dtype, "reduction": row.reduction}
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..specs.call import Array, decode_call
+from ..specs.call import Array
+from ..specs.encoding import decode_call
 from ..specs.errors import VectorError
 from .records import Finding
 
@@ -65,7 +66,7 @@ def snippet(call: dict[str, Any]) -> str | None:
         return None
     return (
         "import json\n"
-        "from lossparity.specs.call import decode_call\n\n"
+        "from lossparity.specs.encoding import decode_call\n\n"
         # JSON never holds three quotation marks in a row, and a raw string keeps its backslashes.
         f'call = decode_call(json.loads(r"""{encoded}"""))\n'
         "print(call.digest(), call.describe())\n"

@@ -218,7 +218,7 @@ class _Accuracy:
         return found
 
     @cached_property
-    def infinite(self) -> list[tolerance.Row]:
+    def infinite(self) -> list[tolerance.Precision]:
         """Rows whose worst error is beyond any axis."""
         return [row for group in self.groups for row in group.rows if row.worst_ulps == math.inf]
 

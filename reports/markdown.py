@@ -138,7 +138,7 @@ def _accuracy(matrix: Matrix) -> str:
     )
 
 
-def _worst(row: tolerance.Row | None) -> str:
+def _worst(row: tolerance.Precision | None) -> str:
     if row is None or not row.judged:
         return "–"
     return tolerance.in_ulps(row.worst_ulps) + (f" ({row.worst_utilisation:.0%})" if row.worst_utilisation else "")

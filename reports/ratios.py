@@ -56,7 +56,7 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Timing:
     """One contestant at one point."""
 
     contestant: str
@@ -89,7 +89,7 @@ class Board:
     threads: str
     point: Point
     baseline: str
-    rows: tuple[Row, ...]
+    rows: tuple[Timing, ...]
     slow: dict[str, float]
     spread: float  # A/A: 95th percentile of the twin's |ratio - 1|
     twin: Ratio
@@ -117,7 +117,7 @@ class Board:
         """Whether an accelerator's own times are there."""
         return any(row.device is not None or row.flushed is not None for row in self.rows)
 
-    def row(self, contestant: str) -> Row | None:
+    def row(self, contestant: str) -> Timing | None:
         """Its row, if it was timed."""
         return next((row for row in self.rows if row.contestant == contestant), None)
 
@@ -156,7 +156,7 @@ def board(group: Sequence[Measured]) -> Board:
         return float(np.median(seconds[name]))
 
     rows = [
-        Row(
+        Timing(
             name,
             _spread(seconds[name]),
             ratios[name],
@@ -321,7 +321,7 @@ def _at_least(ratio: Ratio, spread: float) -> Ratio:
     return replace(ratio, wide_low=ratio.estimate * math.exp(-half), wide_high=ratio.estimate * math.exp(half))
 
 
-def _change(then: Board, was: Row, now: Board, row: Row) -> Change:
+def _change(then: Board, was: Timing, now: Board, row: Timing) -> Change:
     estimate = math.log(row.ratio.estimate / was.ratio.estimate)
     half = math.hypot(row.ratio.half_width, was.ratio.half_width)
     spread = max(then.spread, now.spread)

@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from ..specs.accuracy import Excess
+from ..specs.call import Call
+from ..specs.encoding import encode_call
 from ..specs.errors import RecordsError
 from . import framed
 
@@ -128,7 +130,7 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
     experiment: str  # the clause that it decides together with calls made of it, which ran too; or empty
     summary: str
     digest: str
-    call: dict[str, Any] | None  # specs.call.encode_call; None where its arrays are large
+    call: dict[str, Any] | None  # specs.encoding.encode_call; None where its arrays are large
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
@@ -149,12 +151,17 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
     observed: str
     exact: str
     distance: str  # in ulp and in bounds, or empty
-    call: dict[str, Any]  # specs.call.encode_call
+    call: dict[str, Any]  # specs.encoding.encode_call
     summary: str  # the call in one line
     digest: str
     origin: str  # vector id, corpus or exploration
     # Of a crash or a timeout: the calls before it in the same process, newest first, where one of them may be to blame.
     before: tuple[Before, ...] = ()
+
+    @classmethod
+    def of(cls, call: Call, **told: Any) -> Finding:
+        """A finding about a call, which says itself how it is written, summed up and named."""
+        return cls(call=encode_call(call), summary=call.describe(), digest=call.digest(), **told)
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):

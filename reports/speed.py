@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .bench import Bench, Contestant
-from .ratios import NOISY, Board, Row
+from .ratios import NOISY, Board, Timing
 from .verdict import plural
 
 
@@ -78,7 +78,7 @@ class Switch:
     """What one framework's own forms and what users write instead come to at a point."""
 
     backend: str
-    best: Row  # among the forms that the suite judges
+    best: Timing  # among the forms that the suite judges
     instead: tuple[Instead, ...]  # fastest first
 
     @property

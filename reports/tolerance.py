@@ -27,7 +27,7 @@ _REDUCTIONS = ("none", "sum", "mean")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Precision:
     """One subject in one dtype and reduction, over one decade or, in `decades`, over several."""
 
     subject: str
@@ -43,7 +43,7 @@ class Row:
     worst_utilisation: float
     worst_depth: int
     worst: Accuracy | None  # the record that holds the worst call
-    decades: tuple[Row, ...] = ()
+    decades: tuple[Precision, ...] = ()
 
     @property
     def uninformative_share(self) -> float:
@@ -72,7 +72,7 @@ class Group:
 
     dtype: str
     reduction: str
-    rows: tuple[Row, ...]
+    rows: tuple[Precision, ...]
     best: tuple[str, ...]
     worst: tuple[str, ...]
 
@@ -170,7 +170,7 @@ def table(records: Iterable[Accuracy], subjects: Sequence[str] = ()) -> list[Gro
     return [_group(*key, found[key], subjects) for key in ordered]
 
 
-def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
+def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Precision:
     """Merge records of one subject, dtype and reduction; `records` must not be empty."""
     worst = max(
         records,
@@ -181,7 +181,7 @@ def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Row:
         for error, number in record.ulps.items():
             ulps[as_size(float(error))] += number
         levels.update(record.levels)
-    return Row(
+    return Precision(
         worst.subject,
         worst.dtype,
         worst.reduction,
@@ -216,14 +216,14 @@ def _group(dtype: str, reduction: str, found: dict[str, list[Accuracy]], subject
     )
 
 
-def _with_decades(records: list[Accuracy]) -> Row:
+def _with_decades(records: list[Accuracy]) -> Precision:
     decades = sorted({record.decade for record in records})
     parts = tuple(row_of([r for r in records if r.decade == decade], decade) for decade in decades)
     whole = row_of(records)
-    return Row(**{name: getattr(whole, name) for name in Row.__slots__ if name != "decades"}, decades=parts)
+    return Precision(**{name: getattr(whole, name) for name in Precision.__slots__ if name != "decades"}, decades=parts)
 
 
-def _standing_out(rows: Sequence[Row], extreme: float) -> tuple[str, ...]:
+def _standing_out(rows: Sequence[Precision], extreme: float) -> tuple[str, ...]:
     """Who reaches the extreme, unless more than a third do: then nobody stands out."""
     rows = [row for row in rows if row.judged]
     names = tuple(row.subject for row in rows if row.worst_ulps == extreme)

@@ -129,37 +129,103 @@ def sum_factor(height: int, n: int, u: float) -> float:
     return min(math.expm1(min(exponent, _LARGEST_EXPONENT)), (n - 1) * u)
 
 
-def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE) -> tuple[float, int]:
-    """The bound on |observed - exact| and its scale: (b, k) stands for b * 2^k, b possibly infinite.
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """size * 2^scale, the most that |observed - exact| may be; an infinite one allows everything.
 
-    The scale keeps float64 from over- and underflowing on extreme data: S and M are used as multiples of 2^k,
-    2^k being about M, and W as multiples of 2^j.
+    The scale keeps float64 from over- and underflowing on extreme data.
     """
-    p, q, n = reduction.fmt, tier.accumulator, reduction.n
-    numerator, normaliser = reduction.numerator, reduction.normaliser
-    k = _scale_of(numerator.magnitude, p)
+
+    size: float
+    scale: int
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether nothing can be said."""
+        return math.isinf(self.size)
+
+    @property
+    def exact(self) -> Fraction:
+        """The bound as a fraction; raises OverflowError where it is vacuous."""
+        return Fraction(self.size) * power_of_two(self.scale)
+
+    def holds(self, error: Fraction) -> bool:
+        """Whether an error is inside."""
+        return self.is_vacuous or not _is_above(error, self.size, self.scale)
+
+    def judges(self, exact: Fraction, error: Fraction) -> bool | None:
+        """Whether an error is inside; None where the bound is so wide that being inside says nothing."""
+        if not self.holds(error):
+            return False
+        vacuous = self.is_vacuous or (self.size > 0 and not _is_above(abs(exact), self.size, self.scale + 1))
+        return None if vacuous else True
+
+    def share(self, error: Fraction) -> float:
+        """An error over the bound, as far as float64 reaches."""
+        if error == 0 or self.is_vacuous:
+            return 0.0
+        return min(_scaled(error, self.scale) / self.size, sys.float_info.max) if self.size else sys.float_info.max
+
+    def __float__(self) -> float:
+        try:
+            return math.ldexp(self.size, self.scale)
+        except OverflowError:
+            return math.inf
+
+
+def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE) -> Bound:
+    """The bound on |observed - exact|: of the sum, of the division where there is one, of the final rounding.
+
+    S and M are used as multiples of 2^k, 2^k being about M.
+    """
+    k = _scale_of(reduction.numerator.magnitude, reduction.fmt)
+    size, error = _scaled(abs(reduction.numerator.total), k), _error_of_sum(reduction, tier, k, arithmetic)
+    if reduction.normaliser is None:
+        return _rounded(reduction.fmt, tier.accumulator, size, error, k, arithmetic)
+    quotient = _divided(reduction, tier, size, error, k, arithmetic)
+    if quotient is None:
+        return Bound(math.inf, 0)
+    return _rounded(reduction.fmt, tier.accumulator, *quotient, arithmetic)
+
+
+def _error_of_sum(reduction: Reduction, tier: Tier, k: int, arithmetic: Arithmetic) -> float:
+    """Sum of height h, and products: the error of S in multiples of 2^k."""
+    p, q, n, numerator = reduction.fmt, tier.accumulator, reduction.n, reduction.numerator
     factor = sum_factor(tier.height, n, q.u)
     product = 0.0 if not reduction.weighted or q.t >= 2 * p.t else q.u
-    if arithmetic.per_term and normaliser is not None:
+    if arithmetic.per_term and reduction.normaliser is not None:
         product += q.u
     error = _scaled(numerator.magnitude, k) * (product + factor + product * factor)
     if reduction.weighted and numerator.quantum < _exponent_of_mu(q):
         error += n * (1 + factor) * _power(_exponent_of_mu(q) - 1 - k)
     if arithmetic.flush:
         error += (1 + factor) * (_scaled(Fraction(reduction.flushed), k) + (n - 1) * _power(q.emin - k))
-    size, scale = _scaled(abs(numerator.total), k), k
-    if normaliser is not None:
-        j = _scale_of(normaliser.magnitude, p)
-        error_w = _normaliser_error(reduction, normaliser, tier, j, arithmetic)
-        w, scale = _scaled(abs(normaliser.total), j), k - j
-        if error_w >= w or (arithmetic.flush and w - error_w <= _power(q.emin - j)):
-            return math.inf, 0
-        reciprocal = size * _power(_exponent_of_mu(q) - 1 + j)  # 1/W may be subnormal
-        size /= w
-        error = (error + size * error_w) / (w - error_w) + reciprocal
-        error += math.expm1(_ROUNDINGS_OF_A_QUOTIENT * math.log1p(q.u)) * (size + error)
-        tiny = q.emin if arithmetic.flush else _exponent_of_mu(q)
-        error += (1 + n * arithmetic.per_term) * _power(tiny - scale)
+    return error
+
+
+def _divided(
+    reduction: Reduction, tier: Tier, size: float, error: float, k: int, arithmetic: Arithmetic
+) -> tuple[float, float, int] | None:
+    """Mean: |R|, its error, and the power of two that both are multiples of; None where W may be rounded to 0.
+
+    `size` and `error` are |S| and its error in multiples of 2^k; W is used as multiples of 2^j.
+    """
+    q, normaliser = tier.accumulator, reduction.normaliser
+    assert normaliser is not None
+    j = _scale_of(normaliser.magnitude, reduction.fmt)
+    w, error_w = _scaled(abs(normaliser.total), j), _error_of_weights(reduction, normaliser, tier, j, arithmetic)
+    if error_w >= w or (arithmetic.flush and w - error_w <= _power(q.emin - j)):
+        return None
+    reciprocal = size * _power(_exponent_of_mu(q) - 1 + j)  # 1/W may be subnormal
+    size /= w
+    error = (error + size * error_w) / (w - error_w) + reciprocal
+    error += math.expm1(_ROUNDINGS_OF_A_QUOTIENT * math.log1p(q.u)) * (size + error)
+    tiny = q.emin if arithmetic.flush else _exponent_of_mu(q)
+    return size, error + (1 + reduction.n * arithmetic.per_term) * _power(tiny - (k - j)), k - j
+
+
+def _rounded(p: Format, q: Format, size: float, error: float, scale: int, arithmetic: Arithmetic) -> Bound:
+    """Final rounding of a number of this size (in multiples of 2^scale) into p, where q is wider; and flushing."""
     if scale < _exponent_of_mu(p):  # far below anything that p can hold
         shift = math.ldexp(1.0, max(scale - _exponent_of_mu(p), -1074))
         size, error, scale = size * shift, error * shift, _exponent_of_mu(p)
@@ -167,7 +233,7 @@ def error_bound(reduction: Reduction, tier: Tier, arithmetic: Arithmetic = IEEE)
         error += p.u * (size + error) + _power(_exponent_of_mu(p) - 1 - scale)
     if arithmetic.flush:
         error += _power(p.emin - scale)
-    return error * _SAFETY, scale
+    return Bound(error * _SAFETY, scale)
 
 
 def quotient_bounds(
@@ -181,7 +247,7 @@ def quotient_bounds(
     assert normaliser is not None
     j = _scale_of(normaliser.magnitude, p)
     total, g, sizes = abs(normaliser.total), abs(g), [abs(w) for w in weights]
-    error_w = Fraction(_normaliser_error(reduction, normaliser, Tier(q, reduction.n), j, arithmetic)) * power_of_two(j)
+    error_w = Fraction(_error_of_weights(reduction, normaliser, Tier(q, reduction.n), j, arithmetic)) * power_of_two(j)
     lost = q.smallest_normal if arithmetic.flush else q.smallest_subnormal / 2
     if error_w >= total or (arithmetic.flush and total - error_w <= q.smallest_normal):
         return [None] * len(sizes)
@@ -208,7 +274,7 @@ def _scale_of(magnitude: Fraction, fmt: Format) -> int:
     return max(floor_log2(magnitude), _exponent_of_mu(fmt)) if magnitude else 0
 
 
-def _normaliser_error(reduction: Reduction, normaliser: ExactSum, tier: Tier, j: int, arithmetic: Arithmetic) -> float:
+def _error_of_weights(reduction: Reduction, normaliser: ExactSum, tier: Tier, j: int, arithmetic: Arithmetic) -> float:
     """e_W in multiples of 2^j."""
     q, n = tier.accumulator, reduction.n
     magnitude = _scaled(normaliser.magnitude, j)
@@ -298,17 +364,17 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
     bound = error_bound(reduction, required, arithmetic)
     level = _level(reduction, observed, error, rounded, arithmetic)
     certified = is_certified(reduction, required.accumulator, arithmetic)
-    judged = _within(exact, error, bound)
+    judged = bound.judges(exact, error)
     if certified and not (arithmetic.per_term and reduction.normaliser is not None):
         judged = _as_certified(reduction, level, error, required.accumulator, arithmetic)
     elif level <= Level.CORRECTLY_ROUNDED:
         judged = True
     semantic = judged
     if own != required and not judged and not is_certified(reduction, fmt, arithmetic):
-        semantic = _within(exact, error, error_bound(reduction, own, arithmetic))
+        semantic = error_bound(reduction, own, arithmetic).judges(exact, error)
     log = Tier(fmt, logarithmic_height(reduction.positions))
     log_bound = bound if log.height >= reduction.n else error_bound(reduction, log, arithmetic)
-    within_log = True if level <= Level.NEIGHBOUR else _within(exact, error, log_bound)
+    within_log = True if level <= Level.NEIGHBOUR else log_bound.judges(exact, error)
     return Grade(
         level,
         judged,
@@ -316,26 +382,25 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
         within_log,
         certified,
         _in_ulps(error, exact, fmt),
-        _ratio(error, bound),
+        bound.share(error),
         _effective_depth(reduction, error),
-        _as_float(bound),
+        float(bound),
         _excess(reduction, error, log_bound) if within_log is False else None,
     )
 
 
-def _excess(reduction: Reduction, error: Fraction, bound: tuple[float, int]) -> Excess | None:
+def _excess(reduction: Reduction, error: Fraction, bound: Bound) -> Excess | None:
     """The error and its bound as shares of M/|W|; None where that is 0."""
     whole = reduction.numerator.magnitude
     if reduction.normaliser is not None:
         whole /= abs(reduction.normaliser.total)
     if not whole:
         return None
-    size, scale = bound
 
     def share(part: Fraction) -> float:
         return min(_scaled(part / whole, 0), sys.float_info.max)
 
-    return Excess(share(error), share(Fraction(size) * power_of_two(scale)), reduction.n)
+    return Excess(share(error), share(bound.exact), reduction.n)
 
 
 def _as_certified(
@@ -347,7 +412,7 @@ def _as_certified(
     if accumulator == reduction.fmt:
         return level <= Level.NEIGHBOUR
     rounding = error_bound(reduction, Tier(accumulator, 0), arithmetic)
-    return level <= Level.NEIGHBOUR and _inside(error, rounding)
+    return level <= Level.NEIGHBOUR and rounding.holds(error)
 
 
 def _level(reduction: Reduction, observed: float, error: Fraction, rounded: float, arithmetic: Arithmetic) -> Level:
@@ -368,7 +433,7 @@ def _level(reduction: Reduction, observed: float, error: Fraction, rounded: floa
     for level, tier in tiers.items():
         if level <= Level.WIDE_ANY and wide == fmt:  # float64 has nothing wider than itself
             continue
-        if _inside(error, error_bound(reduction, tier, arithmetic)):
+        if error_bound(reduction, tier, arithmetic).holds(error):
             return level
     return Level.OUT
 
@@ -386,27 +451,6 @@ def _is_above(value: Fraction, size: float, scale: int) -> bool:
     return rounded > size if rounded != size else value > Fraction(size) * power_of_two(scale)
 
 
-def _inside(error: Fraction, bound: tuple[float, int]) -> bool:
-    size, scale = bound
-    return math.isinf(size) or not _is_above(error, size, scale)
-
-
-def _within(exact: Fraction, error: Fraction, bound: tuple[float, int]) -> bool | None:
-    """Inside the bound? None where the bound is so wide that being inside says nothing."""
-    if not _inside(error, bound):
-        return False
-    size, scale = bound
-    vacuous = math.isinf(size) or (size > 0 and not _is_above(abs(exact), size, scale + 1))
-    return None if vacuous else True
-
-
-def _ratio(error: Fraction, bound: tuple[float, int]) -> float:
-    size, scale = bound
-    if error == 0 or math.isinf(size):
-        return 0.0
-    return min(_scaled(error, scale) / size, sys.float_info.max) if size else sys.float_info.max
-
-
 def _in_ulps(error: Fraction, exact: Fraction, fmt: Format) -> float:
     """|error| in units in the last place of the exact value, capped: an infinity has no place in a record."""
     return min(_scaled(error, floor_log2(ulp(exact, fmt))), sys.float_info.max) if error else 0.0
@@ -419,14 +463,6 @@ def _effective_depth(reduction: Reduction, error: Fraction) -> int:
         return 0
     numerator = (error.numerator * magnitude.denominator) << reduction.fmt.t
     return -(-numerator // (error.denominator * magnitude.numerator))
-
-
-def _as_float(bound: tuple[float, int]) -> float:
-    size, scale = bound
-    try:
-        return math.ldexp(size, scale)
-    except OverflowError:
-        return math.inf
 
 
 def _exponent_of_mu(fmt: Format) -> int:

@@ -6,12 +6,9 @@ implementation did with them. Neither knows what the right answer is.
 
 from __future__ import annotations
 
-import base64
 import functools
 import hashlib
-import itertools
 import math
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +16,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from .errors import VectorError, nearest
 from .layouts import Array as Array  # what adapters import from here
-from .layouts import lay
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -47,8 +42,6 @@ TRANSFORMS = {
 GRADIENTS = ("gradient", "gradient_again", "gradient_between")  # which are one and the same
 VALUES = ("value", "value_in_training", "autocast")  # likewise
 
-# Up to this many elements an array is written as readable hexadecimal floats, above it as compressed bytes.
-READABLE_ELEMENTS = 64
 # Above so many bytes only the elements that are not 0 are written, at most so many of them.
 SPARSE_BYTES, SPARSE_ELEMENTS = 1 << 28, 10_000
 
@@ -144,8 +137,8 @@ class Call:
         content = hashlib.sha256(repr((*options, self.kind, batched, self.layouts)).encode())
         for name, array in self.arrays():
             content.update(f"{name}{array.dtype.name}{array.shape}".encode())
-            if array.nbytes > SPARSE_BYTES:
-                content.update(repr(_sparse(array)).encode())
+            if is_sparse(array):
+                content.update(repr(sparse(array)).encode())
             else:
                 content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()[:16]
@@ -217,96 +210,12 @@ class Unsupported:
 Outcome = Returned | Raised | Crashed | TimedOut | Unsupported
 
 
-# --- JSON form -------------------------------------------------------------------------------------------
+def is_sparse(array: Array) -> bool:
+    """Whether an array is so large that only its elements that are not 0 are written, and told apart by."""
+    return array.nbytes > SPARSE_BYTES
 
 
-def encode_array(array: Array) -> dict[str, Any]:
-    """An array as JSON: hexadecimal floats or integers when small, else zlib-compressed little-endian bytes.
-
-    `values` shorter than the array repeat in order until the shape is filled. Of very large arrays only elements that
-    are not 0 are written, with their places `at`.
-    """
-    head = {"dtype": array.dtype.name, "shape": list(array.shape)}
-    if array.nbytes > SPARSE_BYTES:
-        at, values = _sparse(array)
-        return head | {"at": at, "values": values}
-    flat = np.ascontiguousarray(array).reshape(-1)
-    if array.dtype.kind == "c":
-        return head | {"zlib": _pack(flat)}
-    period = period_of(flat)
-    if period is None:
-        return head | {"zlib": _pack(flat)}
-    return head | {"values": [_number(value) for value in flat[:period].tolist()]}
-
-
-def decode_array(data: Any, where: str = "array") -> Array:
-    """The array that `encode_array` wrote; raises VectorError naming `where` and what is wrong."""
-    try:
-        dtype, shape = dtype_of(data["dtype"]), tuple(int(length) for length in data["shape"])
-        size = math.prod(shape)
-        if "zlib" in data:
-            raw = zlib.decompress(base64.b64decode(data["zlib"]))
-            return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()  # may be written to, as other arrays
-        values = [_parse(value) for value in data["values"]]
-        if "at" in data:
-            sparse = np.zeros(shape, dtype)
-            sparse.reshape(-1)[data["at"]] = values
-            return sparse
-        if size and not values:
-            raise ValueError("no values for a shape that is not empty")
-        filled = list(itertools.islice(itertools.cycle(values), size)) if size else []
-        array = np.array(filled, dtype=np.float64 if dtype.kind in "fV" else dtype)
-        return array.astype(dtype).reshape(shape)
-    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
-        raise VectorError(f"{where}: {type(error).__name__}: {error}") from error
-
-
-def encode_call(call: Call) -> dict[str, Any]:
-    """A call as JSON."""
-    data: dict[str, Any] = {name: encode_array(array) for name, array in call.arrays()}
-    data |= {"ignore_index": call.ignore_index, "reduction": call.reduction}
-    if call.omitted:
-        data["omitted"] = list(call.omitted)
-    if call.transform is not None:
-        data["transform"] = call.kind
-        if call.transform.batched:
-            data["batched"] = list(call.transform.batched)
-    if call.layouts:
-        data["layouts"] = dict(call.layouts)
-    return data
-
-
-def decode_call(data: Any, where: str = "call") -> Call:
-    """The call that `encode_call` wrote; raises VectorError naming `where` and what is wrong."""
-    try:
-        arrays = {name: _decode_laid(data, name, where) for name in ARRAYS if data.get(name) is not None}
-        transform = None
-        if "transform" in data:
-            if data["transform"] not in TRANSFORMS:
-                raise ValueError(f"no transform {data['transform']!r}; {nearest(data['transform'], TRANSFORMS)}")
-            batched = tuple(data.get("batched", ()))
-            transform = Transform(data["transform"], arrays.get("upstream"), arrays.get("direction"), batched)
-        return Call(
-            arrays["input"],
-            arrays["target"],
-            arrays.get("weight"),
-            data["ignore_index"],
-            data["reduction"],
-            tuple(data.get("omitted", ())),
-            transform,
-            tuple(data.get("layouts", {}).items()),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise VectorError(f"{where}: {type(error).__name__}: {error}") from error
-
-
-def _decode_laid(data: Any, name: str, where: str) -> Array:
-    array = decode_array(data[name], f"{where}.{name}")
-    layout = data.get("layouts", {}).get(name)
-    return array if layout is None else lay(array, layout)
-
-
-def _sparse(array: Array) -> tuple[list[int], list[Any]]:
+def sparse(array: Array) -> tuple[list[int], list[Any]]:
     """Places and values of the elements that are not 0, the first of them, looked for block by block."""
     if not any(array.strides):
         return [], []
@@ -317,28 +226,11 @@ def _sparse(array: Array) -> tuple[list[int], list[Any]]:
         if len(at) >= SPARSE_ELEMENTS:
             break
     at = at[:SPARSE_ELEMENTS]
-    return at, [_number(value) for value in flat[at].tolist()]
+    return at, [number(value) for value in flat[at].tolist()]
 
 
-def period_of(flat: Array) -> int | None:
-    """The shortest readable run whose repetition is `flat`, or None when there is none."""
-    if flat.size <= READABLE_ELEMENTS:
-        return flat.size
-    for period in (1, 2, 4, 8, 16, 32, 64):
-        if flat[period:].tobytes() == flat[:-period].tobytes():
-            return period
-    return None
-
-
-def _pack(flat: Array) -> str:
-    return base64.b64encode(zlib.compress(flat.tobytes(), 1)).decode()
-
-
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
+    """A number as JSON holds it without loss: floats in hexadecimal."""
     if isinstance(value, float):
         return value.hex() if math.isfinite(value) else repr(value)
     return value
-
-
-def _parse(value: Any) -> Any:
-    return float.fromhex(value) if isinstance(value, str) else value

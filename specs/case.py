@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from .accuracy import Reduction
 from .call import Array, Call
 
@@ -22,6 +24,35 @@ class Status(enum.StrEnum):
     UNINFORMATIVE = "uninformative"
     NOT_RUN = "not_run"
 
+
+class Aspect(enum.StrEnum):
+    """From where an outcome is looked at. The head of clauses.toml explains those that decide clauses."""
+
+    RETURNED = "returned"  # no exception, and the right shape and dtype: else every clause of the call fails
+    COARSE = "coarse"  # decides no clause: what known divergences are held to where no bound says anything
+    RAISES = "raises"
+    SHAPE = "shape"
+    DTYPE = "dtype"
+    VALUE = "value"
+    ACCURACY = "accuracy"
+    DEPTH = "depth"
+    ROUNDING = "rounding"
+    OVERFLOW = "overflow"
+    CERTIFIED = "certified"
+    PATTERN = "pattern"
+    SCALING = "scaling"
+    SUBNORMALS = "subnormals"
+    ARGUMENTS = "arguments"
+    ELSEWHERE = "elsewhere"
+    IGNORED = "ignored"
+    ALIASES = "aliases"
+    STATE = "state"
+    REPEATABLE = "repeatable"
+    THREADS = "threads"
+    RELATION = "relation"
+
+
+DECIDING = frozenset(Aspect) - {Aspect.RETURNED, Aspect.COARSE}  # aspects that a clause may be decided by
 
 FAILED = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})  # the implementation's own failures
 
@@ -55,23 +86,37 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bands:
+class Band:
+    """Where numbers may lie: each in `low`..`high`, anywhere where it is `free`."""
+
+    low: Array
+    high: Array
+    free: Array
+
+    @classmethod
+    def of(cls, low: Array, high: Array, free: Any = False) -> Band:
+        """A band that says nothing where it is free, nor where it reaches from infinity to infinity."""
+        return cls(low, high, free | np.isinf(low) & np.isinf(high) & (low != high))
+
+    def holds(self, value: Array) -> Array:
+        """Which numbers lie inside; NaN does nowhere but where it is free."""
+        with np.errstate(invalid="ignore"):
+            return self.free | (self.low <= value) & (value <= self.high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Within:
     """Numbers that each have a tolerance of their own, as 1-d arrays of the input's dtype.
 
-    `rounded` is the correctly rounded value; `low`..`high` what the required accumulator allows, `own_low`..
-    `own_high` what the format's own precision does, `flush_low`..`flush_high` what a flushing subject may do.
-    `free`: nothing is said, as an intermediate may overflow. `informative`: the band is narrow enough for meeting
-    it to mean anything.
+    `rounded` is the correctly rounded value; `required` what the required accumulator allows, `own` what the format's
+    own precision does, `flushing` what a flushing subject may do. Where an intermediate may overflow nothing is said.
+    `informative`: the band is narrow enough for meeting it to mean anything.
     """
 
     rounded: Array
-    low: Array
-    high: Array
-    own_low: Array
-    own_high: Array
-    flush_low: Array
-    flush_high: Array
-    free: Array
+    required: Band
+    own: Band
+    flushing: Band
     informative: Array
 
 
@@ -84,7 +129,7 @@ class Gradient:
     """
 
     flat: Array
-    entries: Elementwise | Bands
+    entries: Elementwise | Within
     kept: Array
 
 
@@ -137,11 +182,15 @@ class Unspecified:
 Expectation = Returns | Raises | Unspecified
 
 
+class NoFact(Exception):
+    """A call does not have this fact, as one of a wrong shape selects nothing."""
+
+
 class Facts(Protocol):
     """What can be said about a call in one number or word each, in its specification's own vocabulary."""
 
     def __getitem__(self, name: str) -> Any:
-        """The fact called `name`; raises KeyError where it does not exist for this call."""
+        """The fact called `name`; raises NoFact where this call has none."""
         ...
 
 

@@ -9,12 +9,12 @@ import msgspec
 
 from .errors import LossparityError
 
-Row = TypeVar("Row")
+Kind = TypeVar("Kind")
 
 
 def load_table(
-    text: str, key: str, kind: type[Row], where: str, error: type[LossparityError], name: str = "id"
-) -> list[Row]:
+    text: str, key: str, kind: type[Kind], where: str, error: type[LossparityError], name: str = "id"
+) -> list[Kind]:
     """The rows under `key` as `kind`; raises `error` for TOML, fields or duplicate names that are wrong."""
     try:
         data = tomllib.loads(text)
@@ -22,7 +22,7 @@ def load_table(
         raise error(f"{where}: not TOML: {problem}") from problem
     if unknown := set(data) - {key}:
         raise error(f"{where}: unknown table {sorted(unknown)[0]!r}; rows stand under [[{key}]]")
-    rows: list[Row] = []
+    rows: list[Kind] = []
     seen: set[str] = set()
     for number, raw in enumerate(data.get(key, []), 1):
         label = f"{where}: row {number} ({raw.get(name, 'without ' + name)})"
@@ -33,7 +33,7 @@ def load_table(
     return rows
 
 
-def _convert(raw: Any, kind: type[Row], label: str, error: type[LossparityError]) -> Row:
+def _convert(raw: Any, kind: type[Kind], label: str, error: type[LossparityError]) -> Kind:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as problem:

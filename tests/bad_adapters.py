@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import numpy as np
 from lossparity.adapters.base import Backend, Subject
-from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.specs.call import Call
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from lossparity.adapters.base import Subject
-from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.conformance.breadcrumb import Trail
-from lossparity.conformance.isolation import Isolation
-from lossparity.conformance.ledger import Divergence, for_subject
-from lossparity.conformance.runner import ItemSpec, Plan, probe, run_item
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.items.breadcrumb import Trail
+from lossparity.conformance.items.isolation import Isolation
+from lossparity.conformance.items.probe import probe
+from lossparity.conformance.items.runner import run_item
+from lossparity.conformance.items.spec import ItemSpec, Request
+from lossparity.conformance.judging.ledger import Divergence, for_subject
 from lossparity.reports.records import Finding, Item
 
-PLAN = Plan(profile="quick", seed=0, strict=False, device="cpu", explored=10)
+REQUEST = Request(explored=10)
 
 
 def run(
@@ -24,7 +26,7 @@ def run(
     folder: Path,
     rows: Iterable[Divergence] = (),
     version: str = "1.0",
-    plan: Plan = PLAN,
+    request: Request = REQUEST,
     backend: str = "numpy",
 ) -> tuple[Item, list[Finding], str]:
     """One item: its record, its findings, and the first unexpected result in words."""
@@ -34,7 +36,7 @@ def run(
         traits = probe(subject, dtype)
         ledger = for_subject(rows, subject.name, version)
         found, message = run_item(
-            ItemSpec(subject.name, family, dtype), plan, subject, traits, ledger, trail, isolation
+            ItemSpec(subject.name, family, dtype), request, subject, traits, ledger, trail, isolation
         )
     finally:
         isolation.close()

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from lossparity.adapters.base import execute
-from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.conformance import experiments
-from lossparity.conformance.experiments import Bench
-from lossparity.conformance.judge import Judgement, Traits
+from lossparity.adapters.execution import execute
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.items import experiments
+from lossparity.conformance.items.experiments import Setup
+from lossparity.conformance.judging.judge import Judgement, Traits
 from lossparity.specs.case import Case, Status
 
 
@@ -24,18 +24,18 @@ def subject(
     return made
 
 
-def bench(one: NumpySubject, *siblings: NumpySubject, traits: Traits = Traits(), calls: int = 50) -> Bench:  # noqa: B008 - frozen
+def setup_of(one: NumpySubject, *siblings: NumpySubject, traits: Traits = Traits(), calls: int = 50) -> Setup:  # noqa: B008 - frozen
     """What an experiment on a subject works with."""
-    return Bench(lambda call: execute(one, call)[0], one, siblings, traits, calls=calls)
+    return Setup(lambda call: execute(one, call)[0], one, siblings, traits, calls=calls)
 
 
-def judgements(cases: Iterable[Case], on: Bench) -> Iterator[tuple[Case, Judgement]]:
+def judgements(cases: Iterable[Case], on: Setup) -> Iterator[tuple[Case, Judgement]]:
     """Each experiment with what came of it."""
     for case in cases:
         yield case, experiments.run(case, on)[1]
 
 
-def failures(cases: Iterable[Case], on: Bench) -> dict[str, int]:
+def failures(cases: Iterable[Case], on: Setup) -> dict[str, int]:
     """How many cases of each experiment failed, of those that failed."""
     found: dict[str, int] = {}
     for case, judgement in judgements(cases, on):

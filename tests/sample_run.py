@@ -22,7 +22,8 @@ from lossparity.reports.records import (
     Tally,
 )
 from lossparity.specs.accuracy import Excess
-from lossparity.specs.call import BFLOAT16, Call, dtype_of, encode_call
+from lossparity.specs.call import BFLOAT16, Call, dtype_of
+from lossparity.specs.encoding import encode_call
 from lossparity.specs.stopwatch import PARTS
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")

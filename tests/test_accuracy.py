@@ -16,6 +16,7 @@ from lossparity.specs.accuracy import (
     REQUIRED,
     WIDE,
     Arithmetic,
+    Bound,
     Level,
     Reduction,
     Tier,
@@ -55,9 +56,14 @@ def reduction_of(x: Array, w: Array | None, kind: str) -> Reduction:
 
 def inside(reduction: Reduction, observed: float, tier: Tier, arithmetic: Arithmetic = IEEE) -> bool:
     """Whether an observed value lies in one tier's bound, in exact arithmetic."""
-    size, scale = error_bound(reduction, tier, arithmetic)
+    bound = error_bound(reduction, tier, arithmetic)
     error = abs(Fraction(observed) - reduction.exact)
-    return math.isinf(size) or error <= Fraction(size) * Fraction(2) ** scale
+    return math.isinf(bound.size) or error <= fraction(bound)
+
+
+def fraction(bound: Bound) -> Fraction:
+    """A finite bound, put together here."""
+    return Fraction(bound.size) * Fraction(2) ** bound.scale
 
 
 # --- orders of summation: each takes terms in columns, sums every row, in the array's own dtype ----------
@@ -242,7 +248,7 @@ def test_term_by_term_division_is_not_held_to_the_certificate() -> None:
     assert is_certified(reduction, FLOAT32)
     assert grade(reduction, observed).within_required is False
     own = error_bound(reduction, Tier(FLOAT16, 49), PER_TERM)
-    assert abs(Fraction(observed) - 1) <= Fraction(own[0]) * Fraction(2) ** own[1]
+    assert abs(Fraction(observed) - 1) <= fraction(own)
 
 
 @pytest.mark.parametrize("name", FLOAT_DTYPES)
@@ -254,8 +260,7 @@ def test_the_bound_is_tight(name: str) -> None:
     observed = float(compute(x, None, name, sequential, "sum", "")[0])
     assert observed == -1
     reduction = reduction_of(x[0], None, "sum")
-    size, scale = error_bound(reduction, Tier(fmt, n))
-    utilisation = abs(Fraction(observed) - reduction.exact) / (Fraction(size) * Fraction(2) ** scale)
+    utilisation = abs(Fraction(observed) - reduction.exact) / fraction(error_bound(reduction, Tier(fmt, n)))
     assert Fraction(99, 100) < utilisation <= 1
     if REQUIRED[name] == fmt:
         assert 0.99 < grade(reduction, observed).utilisation <= 1
@@ -462,18 +467,18 @@ def test_a_bound_that_says_nothing_is_neither_passed_nor_failed() -> None:
     assert grade(reduction, exact).within_required is True
     assert grade(reduction, 2e9).within_required is False
     assert grade(reduction, exact * 1.3).within_own is None
-    assert error_bound(reduction, Tier(FLOAT32, 5))[0] > 0
+    assert error_bound(reduction, Tier(FLOAT32, 5)).size > 0
 
 
 def test_a_cancelling_normaliser_says_nothing() -> None:
     """e_W >= |W|: the bound is infinite."""
     w = cast([1, -1, 2.0**-26 * 1.5, 1 / 3, -1 / 3], "float32")
     reduction = reduction_of(cast([1, 2, 3, 4, 5], "float32"), w, "mean")
-    assert math.isinf(error_bound(reduction, Tier(FLOAT32, 5))[0])
+    assert math.isinf(error_bound(reduction, Tier(FLOAT32, 5)).size)
     for observed in (0.0, 1e30, -5.0):
         assert grade(reduction, observed).within_required is None
     assert grade(reduction, 0.0).bound == math.inf
-    assert math.isfinite(error_bound(reduction, Tier(FLOAT64, 5))[0])
+    assert math.isfinite(error_bound(reduction, Tier(FLOAT64, 5)).size)
 
 
 @pytest.mark.parametrize("name", HALVES)
@@ -682,8 +687,7 @@ def test_flushing_in_float32_is_small_for_float16_data() -> None:
     x = np.full(n, -(2.0**-10), np.float16)
     reduction = reduction_of(x, None, "sum")
     with_flush, without = (
-        Fraction(size) * Fraction(2) ** scale
-        for size, scale in (error_bound(reduction, Tier(FLOAT32, n), arithmetic) for arithmetic in (FLUSH, IEEE))
+        fraction(error_bound(reduction, Tier(FLOAT32, n), arithmetic)) for arithmetic in (FLUSH, IEEE)
     )
     assert with_flush - without <= 2 * FLOAT16.smallest_normal
 
@@ -721,7 +725,7 @@ def test_bounds_scale_with_the_data(shift: int) -> None:
     for kind, weights, tier in itertools.product(("sum", "mean"), (None, w), (Tier(FLOAT64, 50), Tier(FLOAT64, 9))):
         plain = error_bound(reduction_of(x, weights, kind), tier)
         scaled = error_bound(reduction_of(np.ldexp(x, shift), weights, kind), tier)
-        was, now = (Fraction(size) * Fraction(2) ** scale for size, scale in (plain, scaled))
+        was, now = fraction(plain), fraction(scaled)
         assert now == was * factor or abs(now / (was * factor) - 1) < Fraction(1, 2**30)
 
 

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from lossparity.adapters import registry
-from lossparity.adapters.base import WORK, execute, loop
+from lossparity.adapters.base import WORK, loop
+from lossparity.adapters.execution import execute
 from lossparity.conformance import cli
 from lossparity.conformance.bench import accelerator, roofs, sweep, worker
 from lossparity.conformance.bench import run as harness
 from lossparity.conformance.bench.run import Options, Watch, run
 from lossparity.reports import bench, ratios
 from lossparity.reports.bench import Point
-from lossparity.specs.call import Returned, dtype_of
+from lossparity.specs.call import Crashed, Returned, dtype_of
 from lossparity.specs.errors import UsageError
 from lossparity.specs.nll_loss.generate import case_of_call
 from lossparity.specs.nll_loss.traffic import SECTOR, selected_offsets, traffic
@@ -305,7 +306,7 @@ def test_a_crash_in_a_cold_start_costs_one_contestant_of_its_backend(
         left_out.append({contestant for _, contestant in job.excluded})
         if len(left_out) == 1:
             point = "forward N=4096 C=256 float32 mean"
-            yield harness._Ended(point, "numpy:one_hot", "its first call", "killed by SIGSEGV", 15.0)
+            yield harness._Ended(point, "numpy:one_hot", "its first call", Crashed("killed by SIGSEGV"))
         else:
             yield from usual(self, job)
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.adapters import base, handover, registry
-from lossparity.adapters.base import Subject, execute
-from lossparity.adapters.numpy.adapter import NumpySubject
+from lossparity.adapters import execution, handover, registry
+from lossparity.adapters.base import Subject
+from lossparity.adapters.execution import execute
 from lossparity.adapters.numpy.port import nll_loss
-from lossparity.conformance import plan
-from lossparity.conformance.judge import Traits
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.judging.judge import Traits
+from lossparity.conformance.planning import plan
 from lossparity.specs.call import BFLOAT16, FLOAT_DTYPES, Array, Call, Returned, Transform, Unsupported
 from lossparity.specs.errors import BridgeError
 from lossparity.specs.layouts import LAYOUTS
@@ -134,7 +135,7 @@ def test_a_bridge_that_breaks_0d_arrays_is_an_error_and_no_failure(
         assert set(item.statuses) <= {"error", "unsupported"}
         assert item.statuses["error"] > 100
         assert "came back as [1]" in message
-        patch.setattr(base, "checked", lambda *_: "")
+        patch.setattr(execution, "checked", lambda *_: "")
         item, _, message = engine.run(flattening, "shape", "float32", tmp_path)
         assert item.statuses["fail"] > 100
         assert "error" not in item.statuses

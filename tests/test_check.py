@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from lossparity.adapters import registry, user
-from lossparity.conformance import plan
+from lossparity.conformance.items.spec import Request
+from lossparity.conformance.planning import plan
 from lossparity.reports import records
 from lossparity.reports.records import Accuracy, Finding, Footer, Item, Run, Tally
 from lossparity.specs.errors import UsageError
@@ -96,7 +97,7 @@ def test_x_stops_at_the_first_unexpected_result_and_counts_the_rest(tmp_path: Pa
     assert footer(read).seconds < 60
     assert 1 <= footer(read).unexpected <= 10
     assert footer(read).statuses["not_run"] > 0.8 * footer(read).planned
-    complete = {spec.id for spec in plan.items(["numpy:my_losses.mean_over_all"])}
+    complete = {spec.id for spec in plan.items(["numpy:my_losses.mean_over_all"], Request())}
     assert {item.id for item in read.of(Item)} == complete
     assert "stopped" in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "unexpected: numpy:my_losses.mean_over_all" in done.stdout

@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from lossparity.conformance import controller
+from lossparity.conformance.running import controller
 from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run, Tally
 from lossparity.specs.nll_loss.clauses import clauses
@@ -192,7 +192,11 @@ def test_a_broken_ledger_names_file_row_and_reason(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lossparity.conformance.cli", "run", "-b", "numpy", "--profile", "ci"]
     process = subprocess.Popen(
-        [*command, "--out", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
     )
     file = tmp_path / "records.jsonl"
     deadline = time.monotonic() + 120

@@ -19,11 +19,12 @@ import tensorflow as tf
 import torch
 import torch._dynamo
 from lossparity.adapters import handover, registry, user
-from lossparity.adapters.base import Subject, execute
+from lossparity.adapters.base import Subject
+from lossparity.adapters.execution import execute
 from lossparity.adapters.numpy import nll_loss
 from lossparity.adapters.torch import compiling
-from lossparity.conformance import plan
-from lossparity.conformance.runner import Plan, planned_cases
+from lossparity.conformance.items.spec import Request, planned_cases
+from lossparity.conformance.planning import plan
 from lossparity.conformance.testing import conformance_tests
 from lossparity.reports.records import Item
 from lossparity.specs.call import Call, Raised, Returned, Transform, Unsupported
@@ -208,8 +209,8 @@ def test_a_fault_without_64_bit_types_is_seen_there_only(name: str, told: str) -
 def test_most_calls_reach_a_function_without_64_bit_types() -> None:
     wide, narrow = subjects("jax", "eager")
     families = ("value", "ignore", "weight", "shape", "gradient")
-    specs = [spec for spec in plan.items([narrow.name], families) if spec.dtype == "float32"]
-    quick = Plan("quick", 0, False, "cpu")
+    specs = [spec for spec in plan.items([narrow.name], Request(families=families)) if spec.dtype == "float32"]
+    quick = Request()
     cases = [case for spec in specs for case in planned_cases(spec, quick, narrow)[0]]
     taken = [case for case in cases if not wide.capabilities.refuses(case.call)]
     lost = [case for case in taken if narrow.capabilities.refuses(case.call)]

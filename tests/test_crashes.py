@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.conformance import breadcrumb
-from lossparity.conformance.isolation import Isolation
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.items import breadcrumb
+from lossparity.conformance.items.isolation import Isolation
 from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run, Tally
 from lossparity.specs.call import Call, Crashed, Returned, TimedOut

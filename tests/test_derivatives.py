@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossparity.specs.accuracy import Reduction
 from lossparity.specs.call import FLOAT_DTYPES, VALUES, Array, Call, Transform, dtype_of
-from lossparity.specs.case import Bands, Elementwise, Expectation, Gradient, Returns, Stack, Unjudgeable, Unspecified
+from lossparity.specs.case import Elementwise, Expectation, Gradient, Returns, Stack, Unjudgeable, Unspecified, Within
 from lossparity.specs.nll_loss.corpus import MODES, corpus
 from lossparity.specs.nll_loss.generate import transformed
 from second_gradient import Extended, Slopes
@@ -79,9 +79,8 @@ def _slopes(call: Call, ours: Expectation, theirs: Slopes) -> str:
     return next((f"{found} for w, g = {pair}" for pair, found in wrong(call.dtype, entries, theirs) if found), "")
 
 
-def _rows(entries: Any, names: tuple[str, ...], dtype: str, *more: list[Any]) -> set[tuple[Any, ...]]:
+def _rows(arrays: tuple[Any, ...], dtype: str, *more: list[Any]) -> set[tuple[Any, ...]]:
     """What stands in 1-d arrays at each entry, and in lists, without repetitions: many entries are alike."""
-    arrays = [getattr(entries, name) for name in names]
     assert all(array.ndim == 1 and array.dtype in (dtype_of(dtype), np.dtype(bool)) for array in arrays)
     lists = [array.tolist() if array.dtype == bool else array.astype(np.float64).tolist() for array in arrays]
     return set(zip(*lists, *more, strict=True))
@@ -89,8 +88,8 @@ def _rows(entries: Any, names: tuple[str, ...], dtype: str, *more: list[Any]) ->
 
 def _wrong_products(dtype: str, entries: Elementwise, theirs: Slopes) -> Iterator[tuple[Any, str]]:
     """`none` and `sum`: each slope is one product, correctly rounded."""
-    names = ("value", "loose", "flushable", "flushable_nan")
-    for value, loose, flushable, flushable_nan, exact, pair in _rows(entries, names, dtype, theirs.exact, theirs.pairs):
+    arrays = entries.value, entries.loose, entries.flushable, entries.flushable_nan
+    for value, loose, flushable, flushable_nan, exact, pair in _rows(arrays, dtype, theirs.exact, theirs.pairs):
         yield pair, _misrounded(value, exact, dtype)
         outcomes = second_oracle.flushed_outcomes(*pair, dtype)
         if str(exact) != second_oracle.NAN:
@@ -101,10 +100,12 @@ def _wrong_products(dtype: str, entries: Elementwise, theirs: Slopes) -> Iterato
             yield pair, "" if flushable == ("zero" in outcomes) else f"flushable is {flushable}"
 
 
-def _wrong_quotients(dtype: str, entries: Bands, theirs: Slopes) -> Iterator[tuple[Any, str]]:
+def _wrong_quotients(dtype: str, entries: Within, theirs: Slopes) -> Iterator[tuple[Any, str]]:
     """`mean`: each slope has a band around the exact value."""
-    names = ("rounded", "low", "high", "own_low", "own_high", "flush_low", "flush_high", "free", "informative")
-    for row in _rows(entries, names, dtype, theirs.exact, theirs.pairs, theirs.unsure, theirs.surely_fine):
+    bands = entries.required, entries.own, entries.flushing
+    ends = (end for band in bands for end in (band.low, band.high))
+    arrays = (entries.rounded, *ends, entries.required.free, entries.informative)
+    for row in _rows(arrays, dtype, theirs.exact, theirs.pairs, theirs.unsure, theirs.surely_fine):
         rounded, *ends, free, informative, exact, pair, unsure, fine = row
         if free:
             yield pair, "free, with nothing near an edge" if fine else "free and informative" if informative else ""
@@ -316,7 +317,7 @@ def test_a_batch_is_its_calls() -> None:
     assert isinstance(ours, Returns)
     assert isinstance(ours.value, Stack)
     gradients = [part.entries for part in ours.value.parts if isinstance(part, Gradient)]
-    parts = [entries.rounded.tolist() for entries in gradients if isinstance(entries, Bands)]
+    parts = [entries.rounded.tolist() for entries in gradients if isinstance(entries, Within)]
     assert (ours.shape, parts) == ((2, 3, 2), [[-2, -2, -2], [-3, -3]])
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ import numpy as np
 import pytest
 from lossparity.adapters import base, registry
 from lossparity.adapters.base import Capabilities
-from lossparity.conformance import floors, plan, survey
-from lossparity.conformance.isolation import Isolation
+from lossparity.conformance.items.isolation import Isolation
+from lossparity.conformance.planning import plan, survey
+from lossparity.conformance.running import floors
 from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run
 from lossparity.specs.call import Call, Crashed, Returned, Transform, dtype_of
@@ -128,7 +128,7 @@ def calls() -> list[Call]:
 _EVERYWHERE = """
 import sys
 from lossparity.adapters import registry
-from lossparity.conformance import plan
+from lossparity.conformance.planning import plan
 from lossparity.specs.errors import BridgeError
 from tests.test_devices import calls
 
@@ -182,22 +182,22 @@ def test_a_users_function_has_to_stay_on_the_device(tmp_path: Path) -> None:
 # --- torch, without computing ----------------------------------------------------------------------------
 
 
-def torch_adapter() -> Any:
+def torch_bridge() -> Any:
     pytest.importorskip("torch")
-    from lossparity.adapters.torch import adapter
+    from lossparity.adapters.torch import subject
 
-    return adapter
+    return subject
 
 
 def test_torch_knows_devices_by_their_names() -> None:
-    device = torch_adapter()._device
+    device = torch_bridge().device_of
     for name, kind, number in (("cpu", "cpu", None), ("cuda", "cuda", 0), ("cuda:1", "cuda", 1)):
         assert (device(name).type, device(name).index) == (kind, number)
 
 
 @pytest.mark.parametrize("call", [call for call in calls() if call.kind != "weight_gradient"], ids=Call.describe)
 def test_torch_puts_everything_on_the_device(call: Call) -> None:
-    adapter = torch_adapter()
+    bridge = torch_bridge()
     import torch
 
     seen: set[str] = set()
@@ -206,13 +206,16 @@ def test_torch_puts_everything_on_the_device(call: Call) -> None:
         seen.update(one.device.type for one in (*tensors, options["weight"]))
         return torch.nn.functional.nll_loss(*tensors, **options)
 
-    subject = adapter.TorchSubject("torch", loss, "meta", Capabilities(binding="native", style="eager"))
+    subject = bridge.TorchSubject("torch", loss, "meta", Capabilities(binding="native", style="eager"))
     assert subject.prepare(call)().device.type == "meta"
     assert seen == {"meta"}
 
 
 def test_torch_promises_no_shared_memory_on_accelerators() -> None:
-    subjects: Callable[[str], Any] = torch_adapter()._subjects
+    pytest.importorskip("torch")
+    from lossparity.adapters.torch.adapter import BACKEND
+
+    subjects = BACKEND.subjects
     for here, there in zip(subjects("cpu"), subjects("cuda:1"), strict=True):
         assert "mutable arrays" not in here.capabilities.without
         assert "mutable arrays" in there.capabilities.without
@@ -223,13 +226,13 @@ def test_torch_promises_no_shared_memory_on_accelerators() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int64"])
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 def test_torch_keeps_arrangements_on_the_device(layout: str, dtype: str) -> None:
-    adapter = torch_adapter()
+    bridge = torch_bridge()
     import torch
 
     array = lay(np.arange(24).reshape(2, 3, 4).astype(dtype_of(dtype)), layout)
-    tensor = adapter.to_tensor(array)
+    tensor = bridge.to_tensor(array)
     for device in ("cpu", "meta"):
-        moved = adapter.laid_on(torch.device(device), array, tensor)
+        moved = bridge.laid_on(torch.device(device), array, tensor)
         assert (moved.shape, moved.stride(), moved.dtype) == (tensor.shape, tensor.stride(), tensor.dtype)
         assert moved.untyped_storage().nbytes() == extent(array).nbytes
         assert device == "meta" or torch.equal(moved, tensor)

@@ -16,13 +16,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lossparity.adapters.torch.adapter import BACKEND  # noqa: E402 - after torch
-from lossparity.conformance import ledger, rows  # noqa: E402
-from lossparity.conformance.breadcrumb import Trail  # noqa: E402
-from lossparity.conformance.isolation import Isolation  # noqa: E402
-from lossparity.conformance.judge import Judgement, Traits  # noqa: E402
-from lossparity.conformance.ledger import Divergence, Ledger, Resolved  # noqa: E402
+from lossparity.conformance.items.breadcrumb import Trail  # noqa: E402
+from lossparity.conformance.items.isolation import Isolation  # noqa: E402
+from lossparity.conformance.items.runner import Executor, Work  # noqa: E402
+from lossparity.conformance.items.spec import VECTORS, ItemSpec, planned_cases  # noqa: E402
+from lossparity.conformance.judging import ledger, rows  # noqa: E402
+from lossparity.conformance.judging.judge import Judgement, Traits  # noqa: E402
+from lossparity.conformance.judging.ledger import Divergence, Ledger, Resolved  # noqa: E402
 from lossparity.conformance.lint import SUBJECTS  # noqa: E402
-from lossparity.conformance.runner import VECTORS, Executor, ItemSpec, Work, planned_cases  # noqa: E402
 from lossparity.specs.call import FLOAT_DTYPES  # noqa: E402
 from lossparity.specs.case import Case, Status  # noqa: E402
 from lossparity.specs.errors import LedgerError  # noqa: E402
@@ -47,9 +48,9 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
         traits = Traits(traced=SUBJECT_OF[subject].capabilities.traced)
         siblings = [other for name, other in SUBJECT_OF.items() if name != subject]
         executor = Executor(SUBJECT_OF[subject], traits, isolation, trail, siblings)
-        work = Work(spec, engine.PLAN, executor, Ledger(()), trail)
+        work = Work(spec, engine.REQUEST, executor, Ledger(()), trail)
         try:
-            tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.PLAN, SUBJECT_OF[subject])[0]]
+            tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.REQUEST, SUBJECT_OF[subject])[0]]
         finally:
             isolation.close()
             trail.pause()  # or the watchdog ends this process when its time is up
@@ -185,7 +186,7 @@ def test_versions_limit_a_row() -> None:
 
 
 def test_unsupported_is_what_capabilities_declare() -> None:
-    from lossparity.adapters.base import execute
+    from lossparity.adapters.execution import execute
     from lossparity.specs.call import Call, Unsupported
 
     call = Call(np.zeros((2, 3), np.float32), np.zeros(2, np.int16))

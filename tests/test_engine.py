@@ -16,10 +16,10 @@ import hypothesis
 import ml_dtypes
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.adapters.numpy.port import nll_loss, nll_loss_gradient
-from lossparity.conformance import explore
-from lossparity.conformance.runner import probe
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.items import explore
+from lossparity.conformance.items.probe import probe
 from lossparity.specs.call import FLOAT_DTYPES
 from lossparity.specs.nll_loss.corpus import PROFILES
 from lossparity.specs.stopwatch import PARTS, STOPWATCH, booked
@@ -122,8 +122,8 @@ def test_a_flaky_function_is_caught_and_nothing_is_lost(tmp_path: Path) -> None:
         result: Any = nll_loss(*args, **kwargs)
         return result if next(count) % 997 else result * 3 + 1
 
-    plan = dataclasses.replace(engine.PLAN, explored=300)
-    item, _, message = engine.run(NumpySubject(flaky, "flaky"), "value", "float32", tmp_path, plan=plan)
+    request = dataclasses.replace(engine.REQUEST, explored=300)
+    item, _, message = engine.run(NumpySubject(flaky, "flaky"), "value", "float32", tmp_path, request=request)
     assert item.unexpected >= 1
     assert item.planned == sum(item.statuses.values())
     assert message
@@ -137,8 +137,8 @@ def test_exploration_shrinks(tmp_path: Path) -> None:
         odd = input.ndim >= 4 and input.shape[1] >= 4  # no shape of the corpus
         return result + np.float32(1) if odd and np.ndim(result) == 0 else result
 
-    plan = dataclasses.replace(engine.PLAN, explored=200)
-    item, findings, _ = engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, plan=plan)
+    request = dataclasses.replace(engine.REQUEST, explored=200)
+    item, findings, _ = engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, request=request)
     assert item.unexpected >= 1
     finding = [f for f in findings if not f.expected and f.origin == "exploration"][-1]
     shape = finding.call["input"]["shape"]
@@ -150,7 +150,7 @@ import hashlib, importlib, sys
 for name in sys.argv[3:]:
     importlib.import_module(name)
 from lossparity.adapters.numpy import nll_loss
-from lossparity.adapters.numpy.adapter import NumpySubject
+from lossparity.adapters.numpy.subject import NumpySubject
 from pathlib import Path
 from tests import engine
 import dataclasses
@@ -158,8 +158,8 @@ seen = hashlib.sha256()
 def noting(input, target, **options):
     seen.update(repr((input.tobytes(), target.tobytes(), sorted(options.items(), key=str))).encode())
     return nll_loss(input, target, **options)
-plan = dataclasses.replace(engine.PLAN, seed=int(sys.argv[2]), explored=60)
-engine.run(NumpySubject(noting, "noting"), "value", "float32", Path(sys.argv[1]), plan=plan)
+plan = dataclasses.replace(engine.REQUEST, seed=int(sys.argv[2]), explored=60)
+engine.run(NumpySubject(noting, "noting"), "value", "float32", Path(sys.argv[1]), request=plan)
 print(seen.hexdigest())
 """
 
@@ -185,7 +185,7 @@ def test_the_profile_of_the_night_explores(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     aims: list[float] = []
     monkeypatch.setattr("hypothesis.target", _noting(hypothesis.target, aims))
-    item, _, message = engine.run(NumpySubject(nll_loss, "numpy"), "dtype", "float32", tmp_path, plan=_NIGHT)
+    item, _, message = engine.run(NumpySubject(nll_loss, "numpy"), "dtype", "float32", tmp_path, request=_NIGHT)
     assert (item.unexpected, item.problem, message) == (0, "", "")
     assert 0 < len(aims) <= 40  # one for each example, and some of those that are tried for a larger error
     assert max(aims) > 0
@@ -201,15 +201,15 @@ def test_what_a_night_found_is_tried_again_in_the_next(tmp_path: Path, monkeypat
         odd = input.ndim >= 4 and input.shape[1] >= 4  # no shape of the corpus
         return result + np.float32(1) if odd and np.ndim(result) == 0 else result
 
-    plan = dataclasses.replace(_NIGHT, explored=200)
-    assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, plan=plan)[0].unexpected
+    request = dataclasses.replace(_NIGHT, explored=200)
+    assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, request=request)[0].unexpected
     assert {folder.name for folder in (tmp_path / explore.FINDS).iterdir()} == {"dtype_wrong-float32_"}
     again = dataclasses.replace(_NIGHT, seed=2, explored=1)
-    assert not engine.run(NumpySubject(nll_loss, "right"), "dtype", "float32", tmp_path, plan=again)[0].unexpected
-    assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, plan=again)[0].unexpected
+    assert not engine.run(NumpySubject(nll_loss, "right"), "dtype", "float32", tmp_path, request=again)[0].unexpected
+    assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, request=again)[0].unexpected
 
 
-_NIGHT = dataclasses.replace(engine.PLAN, profile="nightly", seed=1, explored=30)
+_NIGHT = dataclasses.replace(engine.REQUEST, profile="nightly", seed=1, explored=30)
 
 
 def _noting(function: Callable[..., Any], noted: list[float]) -> Callable[..., Any]:

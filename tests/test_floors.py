@@ -1,4 +1,4 @@
-"""The floors: what imports what, read from the source without importing anything."""
+"""Floors and rooms: what imports what, read from the source without importing anything."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = ("specs", "adapters", "reports", "conformance")  # from the ground up
+# The rooms of a floor, from the ground up; "" are the modules that lie in the floor itself.
+ROOMS = {
+    "specs": ("", "nll_loss"),
+    "adapters": ("", "template", "numpy", "torch", "jax", "tensorflow"),
+    "reports": ("", "site"),
+    "conformance": ("judging", "items", "planning", "findings", "running", "bench", "mutants", "console", ""),
+}
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "keras"}
 MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+BRIDGES = [path for path in MODULES if path.name in ("adapter.py", "subject.py")]
 PORTS = sorted((ROOT / "adapters").glob("*/port.py"))
 
 
@@ -58,6 +66,94 @@ def test_no_floor_imports_a_higher_one(path: Path) -> None:
     assert not too_high(path.read_text(encoding="utf-8"), absolute(path))
 
 
+def modules_of(names: Iterator[str]) -> set[str]:
+    """The modules of ours among what is imported, without "lossparity." in front."""
+    known = {".".join(absolute(path)[1:]).removesuffix(".__init__") for path in MODULES}
+    return {found for name in names if (found := name.removeprefix("lossparity.")) in known}
+
+
+def room_of(module: str) -> tuple[str, str]:
+    """The floor and the room of a module, as `modules_of` names it."""
+    floor, *rest = module.split(".")
+    return floor, rest[0] if rest and rest[0] in ROOMS[floor] else ""
+
+
+def upwards(source: str, module: tuple[str, ...]) -> set[str]:
+    """Modules in rooms above its own, on its own floor, that a module imports."""
+    floor, room = room_of(".".join(module[1:]))
+    rooms = ROOMS[floor]
+    found = {name: room_of(name) for name in modules_of(imports(source, module))}
+    above = rooms[rooms.index(room) + 1 :]
+    return {name for name, (there, its) in found.items() if there == floor and its in above and name.count(".")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_room_imports_a_higher_one(path: Path) -> None:
+    assert not upwards(path.read_text(encoding="utf-8"), absolute(path))
+
+
+def test_every_folder_is_a_room() -> None:
+    folders = {path.parent.relative_to(ROOT).parts[:2] for path in MODULES} - {(floor,) for floor in FLOORS}
+    assert folders == {(floor, room) for floor, rooms in ROOMS.items() for room in rooms if room}
+
+
+def test_contributors_are_told_the_order_of_rooms() -> None:
+    *rooms, _ = ROOMS["conformance"]
+    told = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    assert " < ".join(f"`{room}`" for room in rooms) in told
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {
+        ".".join(absolute(path)[1:]).removesuffix(".__init__"): modules_of(
+            imports(path.read_text(encoding="utf-8"), absolute(path))
+        )
+        for path in MODULES
+    }
+    assert circle_in(graph) == []
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """What is left of a graph without all that leads nowhere: circles, and what leads into them."""
+    left = dict(graph)
+    while ends := [name for name, targets in left.items() if not (targets - {name}) & left.keys()]:
+        for name in ends:
+            del left[name]
+    return sorted(left)
+
+
+def test_a_circle_is_seen() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("conformance.judging.judge", "from ..items import runner"),
+        ("conformance.judging.judge", "def late():\n    from lossparity.conformance.running.plugin import Workshop"),
+        ("conformance.items.runner", "from ..planning.plan import RunSpec"),
+        ("conformance.console.show", "from .. import cli"),
+        ("specs.call", "from .nll_loss.oracle import expect"),
+        ("adapters.base", "from .torch import subject"),
+    ],
+)
+def test_an_upward_import_is_seen(module: str, source: str) -> None:
+    assert upwards(source, ("lossparity", *module.split(".")))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("conformance.running.plugin", "from ..judging.judge import judge\nfrom ..planning import plan"),
+        ("conformance.cli", "from .console import show"),
+        ("specs.nll_loss.oracle", "from ..exact import ulp\nfrom . import facts"),
+    ],
+)
+def test_a_downward_import_is_let_through(module: str, source: str) -> None:
+    assert not upwards(source, ("lossparity", *module.split(".")))
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_frameworks_are_imported_by_their_adapters_alone(path: Path) -> None:
     found = {name.split(".")[0] for name in imports(path.read_text(encoding="utf-8"), absolute(path))} & FRAMEWORKS
@@ -70,7 +166,7 @@ def test_frameworks_are_imported_by_their_adapters_alone(path: Path) -> None:
     assert found <= allowed
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "adapters").glob("*/adapter.py")), ids=name_of)
+@pytest.mark.parametrize("path", BRIDGES, ids=name_of)
 def test_an_adapter_can_be_looked_at_without_its_framework(path: Path) -> None:
     found = {name.split(".")[0] for name in imports(path.read_text(encoding="utf-8"), absolute(path), inside=False)}
     assert not found & FRAMEWORKS
@@ -90,7 +186,7 @@ def test_there_is_something_to_look_at() -> None:
 @pytest.mark.parametrize(
     ("floor", "source"),
     [
-        ("specs", "from ..conformance.judge import judge"),
+        ("specs", "from ..conformance.judging.judge import judge"),
         ("specs", "from ..conformance import judge"),
         ("specs", "import lossparity.reports.records"),
         ("specs", "from .. import adapters"),

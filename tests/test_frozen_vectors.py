@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from lossparity.adapters.numpy import nll_loss
-from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.conformance.runner import VECTORS
-from lossparity.specs.call import decode_call
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.items.spec import VECTORS
+from lossparity.specs.encoding import decode_call
 from lossparity.specs.nll_loss.frozen import Vector, vectors
 
 from . import engine

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.specs.call import Call, Transform, decode_call, encode_call
+from lossparity.specs.call import Call, Transform
+from lossparity.specs.encoding import decode_call, encode_call
 from lossparity.specs.errors import VectorError
 from lossparity.specs.nll_loss import frozen
 from lossparity.specs.nll_loss.corpus import FAMILIES, MADE, PROFILES, corpus, corpus_size

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.conformance.judge import Judgement, Traits, judge
+from lossparity.conformance.judging.judge import Judgement, Traits, judge
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import FLOAT_DTYPES, Array, Call, Returned, Transform, dtype_of
-from lossparity.specs.case import Bands, Case, Gradient, Returns, Status
+from lossparity.specs.case import Case, Gradient, Returns, Status, Within
 from lossparity.specs.exact import FORMATS
 from lossparity.specs.nll_loss.generate import transformed
 
@@ -152,11 +152,11 @@ def drawn(rng: np.random.Generator, dtype: str, weights: str, upstream: str) -> 
     return case_of(weight, g, target, dtype, classes)
 
 
-def bands(case: Case) -> Bands | None:
+def bands(case: Case) -> Within | None:
     """What is said about the slopes, None where nothing is."""
     assert isinstance(case.expectation, Returns)
     gradient = case.expectation.value
-    return gradient.entries if isinstance(gradient, Gradient) and isinstance(gradient.entries, Bands) else None
+    return gradient.entries if isinstance(gradient, Gradient) and isinstance(gradient.entries, Within) else None
 
 
 def cases(dtype: str, repeats: int = 2) -> Iterator[Case]:
@@ -313,7 +313,9 @@ def test_the_band_of_a_short_mean_is_a_few_units_wide(dtype: str) -> None:
     if dtype in HALVES:
         unit = unit * 2.0 ** (24 - FORMATS[dtype].t)
     allowed = 1 if dtype in HALVES else 8
-    assert (np.abs(found.high.astype(np.float64) - found.low.astype(np.float64)) <= allowed * unit).all()
+    assert (
+        np.abs(found.required.high.astype(np.float64) - found.required.low.astype(np.float64)) <= allowed * unit
+    ).all()
 
 
 def test_what_own_precision_cannot_say_is_open() -> None:
@@ -337,7 +339,7 @@ def test_what_is_free_is_free_for_a_reason(why: str, weight: list[float], g: flo
     case = case_of(weight, g, [0, 1, 2] if len(weight) == 3 else [0, 0, 0], "float32")
     found = bands(case)
     assert found is not None, why
-    assert found.free.all()
+    assert found.required.free.all()
     assert not found.informative.any()
     assert judge(case, Returned(placed(case, np.float32(7))), STRICT).status is Status.UNINFORMATIVE
 

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.adapter import NumpySubject
 from lossparity.adapters.numpy.port import nll_loss
-from lossparity.conformance import explain, heartbeat
-from lossparity.conformance.experiments import Bench
-from lossparity.conformance.judge import SYMPTOMS, Traits, judge
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.items import heartbeat
+from lossparity.conformance.items.experiments import Setup
+from lossparity.conformance.judging import explain
+from lossparity.conformance.judging.judge import Traits, judge
+from lossparity.conformance.judging.look import SYMPTOMS
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import FLOAT_DTYPES, Array, Call, Outcome, Raised, Returned, Transform, dtype_of
-from lossparity.specs.case import Bands, Case, Elementwise, Gradient, Limit, Reduction, Returns, Stack, Status
+from lossparity.specs.case import Case, Elementwise, Gradient, Limit, Reduction, Returns, Stack, Status, Within
 from lossparity.specs.exact import neighbour, round_to
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import transformed
@@ -333,9 +335,9 @@ def test_heartbeats_of_gradients_are_felt(reduction: str) -> None:
     """The perturbed entry is one that a target selects."""
     case = asking(reduction=reduction)
     outcome = Returned(right(case))
-    bench = Bench(lambda call: outcome, NumpySubject(nll_loss), (), STRICT)
+    setup = Setup(lambda call: outcome, NumpySubject(nll_loss), (), STRICT)
     assert heartbeat.suits(case, outcome, judge(case, outcome, STRICT)) == "gradient"
-    assert heartbeat.survivors(case, outcome, bench) == []
+    assert heartbeat.survivors(case, outcome, setup) == []
 
 
 def test_the_heartbeat_of_a_mean_leaves_neighbours_out() -> None:
@@ -343,8 +345,8 @@ def test_the_heartbeat_of_a_mean_leaves_neighbours_out() -> None:
     case = asking(reduction="mean")
     assert isinstance(case.expectation, Returns)
     assert isinstance(case.expectation.value, Gradient)
-    assert isinstance(case.expectation.value.entries, Bands)
+    assert isinstance(case.expectation.value.entries, Within)
     outcome = Returned(right(case))
-    bench = Bench(lambda call: outcome, NumpySubject(nll_loss), (), STRICT)
+    setup = Setup(lambda call: outcome, NumpySubject(nll_loss), (), STRICT)
     assert heartbeat.suits(case, outcome, judge(case, outcome, STRICT)) == "gradient of mean"
-    assert heartbeat.survivors(case, outcome, bench) == []
+    assert heartbeat.survivors(case, outcome, setup) == []

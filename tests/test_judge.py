@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.conformance import explain, heartbeat
-from lossparity.conformance.experiments import Bench
-from lossparity.conformance.judge import SYMPTOMS, Traits, judge
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.items import heartbeat
+from lossparity.conformance.items.experiments import Setup
+from lossparity.conformance.judging import explain
+from lossparity.conformance.judging.judge import Traits, judge
+from lossparity.conformance.judging.look import SYMPTOMS
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_of
 from lossparity.specs.case import Case, Elementwise, Raises, Returns, Stack, Status
@@ -139,19 +141,19 @@ def test_flushing_excuses_no_mask_semantics() -> None:
     assert judge(case, returned([np.nan]), Traits()).status is PASS
 
 
-def bench() -> Bench:
+def some_setup() -> Setup:
     """What the heartbeat works with; only experiments run calls."""
-    return Bench(lambda call: Raised("", ""), NumpySubject(np.sum), (), Traits())
+    return Setup(lambda call: Raised("", ""), NumpySubject(np.sum), (), Traits())
 
 
 def test_heartbeats_are_all_felt() -> None:
     case = simple("none")
     outcome = returned([1.0, 4.0, 5.0])
     assert heartbeat.suits(case, outcome, judge(case, outcome, Traits())) == "none"
-    assert heartbeat.survivors(case, outcome, bench()) == []
+    assert heartbeat.survivors(case, outcome, some_setup()) == []
     total = simple("sum")
     assert heartbeat.suits(total, returned(10.0), judge(total, returned(10.0), Traits())) == "sum"
-    assert heartbeat.survivors(total, returned(10.0), bench()) == []
+    assert heartbeat.survivors(total, returned(10.0), some_setup()) == []
     error = simple("mean", target=np.array([0, 2, 1]))
     assert not heartbeat.survives_an_error_case(error, "float32", Traits(traced=True))
 

@@ -12,16 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.specs.call import (
-    FLOAT_DTYPES,
-    TARGET_DTYPES,
-    Array,
-    Call,
-    Transform,
-    decode_call,
-    dtype_of,
-    encode_call,
-)
+from lossparity.specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, Transform, dtype_of
+from lossparity.specs.encoding import decode_call, encode_call
 from lossparity.specs.errors import VectorError
 from lossparity.specs.layouts import LAYOUTS, extent, lay
 from lossparity.specs.nll_loss.corpus import corpus

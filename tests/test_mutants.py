@@ -8,17 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 import sample_run
-from lossparity.conformance import kills, lint
-from lossparity.conformance.controller import Progress
-from lossparity.conformance.mutants import zoo
-from lossparity.conformance.runner import ItemSpec, Plan
+from lossparity.conformance import lint
+from lossparity.conformance.items.spec import ItemSpec, Request
+from lossparity.conformance.mutants import kills, zoo
+from lossparity.conformance.running.progress import Progress
 from lossparity.reports import html, sources
 from lossparity.reports import kills as stored
 from lossparity.specs.errors import RecordsError, SpecError, UsageError
 from lossparity.specs.nll_loss import frozen
 from lossparity.specs.nll_loss.clauses import clauses, flags
 
-QUICK = Plan("quick", 0, False, "cpu", heartbeat=False)
+QUICK = Request(heartbeat=False)
 
 
 def changed(row: Any, change: dict[str, Any]) -> Any:

@@ -16,8 +16,9 @@ import second_oracle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossparity.specs.accuracy import Reduction
-from lossparity.specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, decode_call, dtype_of
+from lossparity.specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, dtype_of
 from lossparity.specs.case import Elementwise, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
+from lossparity.specs.encoding import decode_call
 from lossparity.specs.nll_loss import oracle
 from second_oracle import Opinion, opinion
 

@@ -15,17 +15,22 @@ import numpy as np
 import pytest
 from lossparity.adapters import registry
 from lossparity.adapters.numpy import nll_loss
-from lossparity.adapters.numpy.adapter import NumpySubject
-from lossparity.conformance import explain, freeze, plan, rows, runner, testing
-from lossparity.conformance.judge import Judgement
-from lossparity.conformance.ledger import Divergence, Ledger, Resolved, for_subject
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance import testing
+from lossparity.conformance.findings import freeze
+from lossparity.conformance.findings.locate import locate, of_vector
+from lossparity.conformance.findings.replay import Session
+from lossparity.conformance.items.spec import VECTORS, ItemSpec, Request
+from lossparity.conformance.judging import explain, rows
+from lossparity.conformance.judging.judge import Judgement
+from lossparity.conformance.judging.ledger import Divergence, Ledger, Resolved, for_subject
 from lossparity.conformance.lint import SUBJECTS
-from lossparity.conformance.locate import locate, of_vector
-from lossparity.conformance.plan import Selection
-from lossparity.conformance.replay import Session, Settings
+from lossparity.conformance.planning import plan
+from lossparity.conformance.planning.plan import RunSpec
 from lossparity.reports import records
-from lossparity.specs.call import Call, Transform, encode_call
+from lossparity.specs.call import Call, Transform
 from lossparity.specs.case import Status, Verdict
+from lossparity.specs.encoding import encode_call
 from lossparity.specs.errors import LedgerError
 from lossparity.specs.nll_loss.frozen import Vector, case_of, describe, item_dtype, vectors
 from lossparity.specs.nll_loss.generate import case_of_call
@@ -81,7 +86,7 @@ def over_all(x: Any, t: Any, weight: Any = None, ignore_index: int = -100, reduc
 
 def items(function: Callable[..., Any], known: tuple[Divergence, ...], folder: Path) -> tuple[Any, Any, str]:
     subject = NumpySubject(function, "mine")
-    return engine.run(subject, runner.VECTORS, "float32", folder, known)
+    return engine.run(subject, VECTORS, "float32", folder, known)
 
 
 def test_a_vector_of_ones_own_is_run_and_must_still_show(tmp_path: Path) -> None:
@@ -340,19 +345,17 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def selection(*backends: str, **fields: Any) -> Selection:
-    owners = {"mylib": ("mylib",)}
-    defaults = {"profile": "quick", "seed": 0, "strict": False, "device": "cpu", "ledgers": (), "trail": ""}
-    return Selection(backends=backends, subjects=("mylib",), owners=owners, seconds=60, **defaults | fields)
+def run_of(*backends: str, **asked: Any) -> RunSpec:
+    return RunSpec(request=Request(**asked), backends=backends, subjects=("mylib",), owners={"mylib": ("mylib",)})
 
 
 @pytest.mark.parametrize("name", ["mylib", "strange.adapter:BACKEND"])
 def test_an_adapter_brings_its_rows_and_vectors(strange: Path, name: str) -> None:
-    (row,) = plan.divergences(selection(name))
+    (row,) = plan.divergences(run_of(name))
     assert (row.id, row.origin) == ("mylib-bool-target", "vector strange.json#strange-bool-target")
-    assert plan.divergences(selection(name, forgotten=("mylib-bool-target",))) == []
+    assert plan.divergences(run_of(name, forgotten=("mylib-bool-target",))) == []
     with pytest.raises(LedgerError, match=r"row mylib-bool-target stands in two files .* needs no --ledger"):
-        plan.divergences(selection(name, ledgers=(str(strange / rows.FILE),)))
+        plan.divergences(run_of(name, ledgers=(str(strange / rows.FILE),)))
 
 
 @pytest.mark.parametrize("name", ["mylib", "strange.adapter:BACKEND"])
@@ -386,7 +389,7 @@ def path(strange: Path) -> str:
 
 def test_what_brings_nothing_brings_nothing(strange: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (strange / rows.FILE).unlink()
-    assert plan.divergences(selection("mylib")) == []
+    assert plan.divergences(run_of("mylib")) == []
     alone = strange.parent / "alone.py"  # no package around it: beside the file itself
     shutil.copy(strange / "adapter.py", alone)
     importlib.invalidate_caches()
@@ -454,7 +457,7 @@ def test_a_framework_is_not_told_as_the_users_fault(
     (tmp_path / "forward.py").write_text(FORWARD, encoding="utf-8")
     (pinned,) = locate("tensorflow-jvp-nan")
     key = f"tensorflow@{tmp_path}/forward.py:{function}" if function else ON_TENSORFLOW
-    with Session(key, Settings()) as session:
+    with Session(key, Request()) as session:
         (name,) = session.subjects("")
         nan = session.run(pinned, name)
         other = session.run(of_vector(vector(finite(), clauses=("GRAD-7",))), name)
@@ -476,8 +479,8 @@ def test_conformance_tests_know_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     from lossparity.adapters.tensorflow import nll_loss
 
     case = case_of(vectors()["tensorflow-jvp-nan"])
-    monkeypatch.setattr(runner, "vector_cases", lambda dtype: [case])
-    spec = runner.ItemSpec("tensorflow:lossparity.adapters.tensorflow.port.nll_loss", runner.VECTORS, "float32")
+    monkeypatch.setattr("lossparity.conformance.items.spec.vector_cases", lambda dtype: [case])
+    spec = ItemSpec("tensorflow:lossparity.adapters.tensorflow.port.nll_loss", VECTORS, "float32")
     testing.conformance_tests(nll_loss, framework="tensorflow")(spec)
     monkeypatch.setattr(plan, "machinery", lambda framework, subjects: [])
     with pytest.raises(pytest.fail.Exception, match="GRAD-7"):

@@ -254,7 +254,7 @@ def test_vectors_fit_their_schema() -> None:
 def test_the_template_is_an_adapter_whose_divergences_load() -> None:
     from lossparity.adapters.base import Backend
     from lossparity.adapters.template.adapter import BACKEND
-    from lossparity.conformance import rows
+    from lossparity.conformance.judging import rows
 
     assert isinstance(BACKEND, Backend)
     subjects = [subject.name for subject in BACKEND.subjects("cpu")]

@@ -17,8 +17,8 @@ pytest.importorskip("torch")  # first of all: its OpenMP does not like to come a
 
 pytest.importorskip("onnx.backend.test.case.node", reason="onnx is a test dependency: [test]")
 
-from lossparity.conformance.judge import Traits, judge
-from lossparity.conformance.rivals import onnx_case, onnx_cases
+from lossparity.conformance.judging.judge import Traits, judge
+from lossparity.conformance.mutants.rivals import onnx_case, onnx_cases
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import Call, Returned
 from lossparity.specs.case import Status

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 from lossparity.adapters.numpy.port import nll_loss, nll_loss_gradient
-from lossparity.conformance import experiments, heartbeat
+from lossparity.conformance.items import experiments, heartbeat
 from lossparity.specs.call import FLOAT_DTYPES, Array
 from lossparity.specs.case import Case, Status
 from lossparity.specs.exact import neighbour
 from lossparity.specs.nll_loss.corpus import corpus
 
 from . import engine
-from .laboratory import bench, failures, judgements, subject
+from .laboratory import failures, judgements, setup_of, subject
 
 PASS, FAIL = Status.PASS, Status.FAIL
 Loss = Callable[..., Any]
@@ -70,7 +70,7 @@ def gradient(change: Callable[..., Any]) -> Loss:
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_a_pure_function_passes(dtype: str) -> None:
     """The port and its gradient, under every clause, with several threads where they are asked for."""
-    found = list(judgements(purity_cases(dtype), bench(subject(nll_loss, nll_loss_gradient))))
+    found = list(judgements(purity_cases(dtype), setup_of(subject(nll_loss, nll_loss_gradient))))
     assert {judgement.status for _, judgement in found} == {PASS}
     ids = {f"PURE-{number}" for number in (1, 2, 3, 4)} | ({"PURE-5"} if dtype == "float32" else set())
     assert {case.experiment for case, _ in found} == ids
@@ -78,7 +78,7 @@ def test_a_pure_function_passes(dtype: str) -> None:
 
 def test_every_experiment_has_a_heartbeat() -> None:
     """When the engine spoils an argument, or the results after the first, each experiment must fail."""
-    on = bench(subject(nll_loss, nll_loss_gradient), calls=5)
+    on = setup_of(subject(nll_loss, nll_loss_gradient), calls=5)
     for case in purity_cases("float32"):
         outcome, judgement = experiments.run(case, on)
         assert heartbeat.suits(case, outcome, judgement) == case.experiment
@@ -87,7 +87,7 @@ def test_every_experiment_has_a_heartbeat() -> None:
 
 def test_what_cannot_be_seen_is_unsupported() -> None:
     """PURE-1 and PURE-2 mean nothing where arrays cannot change; the reason is told."""
-    on = bench(subject(nll_loss, nll_loss_gradient, without={"mutable arrays": "they are immutable"}))
+    on = setup_of(subject(nll_loss, nll_loss_gradient, without={"mutable arrays": "they are immutable"}))
     statuses = {case.experiment: judgement.status for case, judgement in judgements(of_values("PURE-1", "PURE-4"), on)}
     assert statuses == {"PURE-1": Status.UNSUPPORTED, "PURE-4": PASS}
 
@@ -98,9 +98,11 @@ def test_on_an_accelerator_other_bits_are_only_recorded() -> None:
         one = subject(function)
         one.device = "cuda:0"
         for case in of_values("PURE-4"):
-            outcome, judgement = experiments.run(case, bench(one))
+            outcome, judgement = experiments.run(case, setup_of(one))
             assert [verdict.status for verdict in judgement.verdicts] == [status]
-            assert not heartbeat.suits(case, outcome, judgement) or not heartbeat.survivors(case, outcome, bench(one))
+            assert not heartbeat.suits(case, outcome, judgement) or not heartbeat.survivors(
+                case, outcome, setup_of(one)
+            )
 
 
 # --- PURE-1: arguments -----------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def writes_over_its_input(right: Array, x: Array, upstream: Array) -> Any:
 )
 def test_changed_arguments_are_seen(wrong: Loss, named: str) -> None:
     """PURE-1: an argument, or the memory around it, under each reduction; the argument is named."""
-    for case, judgement in judgements(of_values("PURE-1"), bench(subject(wrong))):
+    for case, judgement in judgements(of_values("PURE-1"), setup_of(subject(wrong))):
         if case.call.weight is not None or named != "weight":
             assert (judgement.status, judgement.symptom) == (FAIL, "arguments")
             assert judgement.said.startswith(named)
@@ -186,7 +188,7 @@ def test_changed_arguments_are_seen(wrong: Loss, named: str) -> None:
 
 @pytest.mark.parametrize("wrong", [spoils_its_upstream, writes_over_its_input], ids=lambda one: one.__name__)
 def test_arguments_changed_by_a_gradient_are_seen(wrong: Loss) -> None:
-    on = bench(subject(nll_loss, wrong))
+    on = setup_of(subject(nll_loss, wrong))
     cases = [*purity_copy(of_gradients("PURE-1"))]
     assert failures(cases, on) == {"PURE-1": len(cases)}
 
@@ -238,7 +240,7 @@ def shares_its_upstream(right: Array, x: Array, upstream: Array) -> Any:
 )
 def test_shared_memory_is_seen(wrong: Loss, said: str) -> None:
     """PURE-2: under each reduction, and what the result shares its memory with is told."""
-    for _, judgement in judgements(of_values("PURE-2"), bench(subject(wrong))):
+    for _, judgement in judgements(of_values("PURE-2"), setup_of(subject(wrong))):
         assert (judgement.status, judgement.symptom) == (FAIL, "aliases")
         assert said in judgement.said
 
@@ -246,7 +248,7 @@ def test_shared_memory_is_seen(wrong: Loss, said: str) -> None:
 @pytest.mark.parametrize("wrong", [returns_its_input, shares_its_upstream], ids=lambda one: one.__name__)
 def test_gradients_that_share_memory_are_seen(wrong: Loss) -> None:
     cases = [*of_gradients("PURE-2")]
-    assert failures(cases, bench(subject(nll_loss, wrong))) == {"PURE-2": len(cases)}
+    assert failures(cases, setup_of(subject(nll_loss, wrong))) == {"PURE-2": len(cases)}
 
 
 # --- PURE-3: state ---------------------------------------------------------------------------------------
@@ -344,7 +346,7 @@ def _generators_as_they_were() -> Iterator[None]:
 )
 def test_state_is_seen(make: Callable[[], Loss]) -> None:
     """PURE-3: a weighted call after other clauses have run the same call, as in a run."""
-    on = bench(subject(make()))
+    on = setup_of(subject(make()))
     cases = [case for case in of_values("PURE-1", "PURE-2", "PURE-3") if case.call.weight is not None]
     found = [(case.experiment, judgement) for case, judgement in judgements(cases, on)]
     assert {judgement.symptom for id, judgement in found if id == "PURE-3"} == {"state"}
@@ -369,8 +371,8 @@ def changing_gradient(right: Array, x: Array, upstream: Array) -> Any:
 
 def test_other_bits_are_seen() -> None:
     """PURE-4: one representable number is enough, though each result is within its bound."""
-    assert failures(of_values("PURE-4"), bench(subject(changing))) == {"PURE-4": 6}
-    assert failures(of_gradients("PURE-4"), bench(subject(nll_loss, changing_gradient))) == {"PURE-4": 6}
+    assert failures(of_values("PURE-4"), setup_of(subject(changing))) == {"PURE-4": 6}
+    assert failures(of_gradients("PURE-4"), setup_of(subject(nll_loss, changing_gradient))) == {"PURE-4": 6}
 
 
 # --- PURE-5: threads -------------------------------------------------------------------------------------
@@ -422,15 +424,15 @@ class Unlocked:
 )
 def test_calls_that_disturb_each_other_are_seen(wrong: Loss, said: str) -> None:
     """PURE-5: a buffer that is shared between threads; alone, each call is right."""
-    for _, judgement in judgements(of_values("PURE-5"), bench(subject(wrong))):
+    for _, judgement in judgements(of_values("PURE-5"), setup_of(subject(wrong))):
         assert (judgement.status, judgement.symptom) == (FAIL, "threads")
         assert said in judgement.said
-    assert failures(of_values("PURE-1", "PURE-2", "PURE-3", "PURE-4"), bench(subject(wrong))) == {}
+    assert failures(of_values("PURE-1", "PURE-2", "PURE-3", "PURE-4"), setup_of(subject(wrong))) == {}
 
 
 def test_calls_that_wait_for_each_other_pass() -> None:
     """With a lock the same function is right."""
-    on = bench(subject(SharesScratch(threading.Lock())), calls=20)
+    on = setup_of(subject(SharesScratch(threading.Lock())), calls=20)
     assert failures(of_values("PURE-5"), on) == {}
 
 
@@ -452,7 +454,7 @@ def test_a_slow_function_is_asked_for_as_many_calls_as_fit() -> None:
     for seconds, limit, status in ((0.02, 1.0, PASS), (0.05, 1.0, Status.UNINFORMATIVE)):
         function = Slow(seconds)
         start = time.monotonic()
-        on = dataclasses.replace(bench(subject(function), calls=10_000), seconds=limit)
+        on = dataclasses.replace(setup_of(subject(function), calls=10_000), seconds=limit)
         judgement = experiments.run(case, on)[1]
         assert judgement.status is status
         assert time.monotonic() - start < 2 * limit

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from lossparity.adapters.numpy.port import ACCUMULATOR, nll_loss
-from lossparity.conformance import experiments, heartbeat
-from lossparity.conformance.judge import Traits
+from lossparity.conformance.items import experiments, heartbeat
+from lossparity.conformance.judging.judge import Traits
 from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import FLOAT_DTYPES, Array, Call, dtype_of
 from lossparity.specs.case import Case, Elementwise, Limit, Reduction, Returns, Status
@@ -20,7 +20,7 @@ from lossparity.specs.nll_loss.generate import experiment, judged_calls
 from lossparity.specs.nll_loss.oracle import expect_value, select
 from lossparity.specs.nll_loss.relations import RELATIONS
 
-from .laboratory import bench, judgements, subject
+from .laboratory import judgements, setup_of, subject
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
 IDS = (*RELATIONS, "REL-8")
@@ -103,7 +103,7 @@ RIGHT = {
 def test_relations_hold_for_what_is_right(name: str, dtype: str) -> None:
     """No relation fails, and hardly a call says nothing, in any order of summation; the exact loss is its sibling."""
     statuses = {id: list[Status]() for id in IDS}
-    for case, judgement in judgements(relation_cases(dtype), bench(subject(RIGHT[name]), subject(exact))):
+    for case, judgement in judgements(relation_cases(dtype), setup_of(subject(RIGHT[name]), subject(exact))):
         assert judgement.status is not FAIL, (case.experiment, judgement.said, case.call.describe())
         statuses[case.experiment].append(judgement.status)
     assert all(found.count(PASS) > 0.9 * len(found) for found in statuses.values()), statuses
@@ -118,7 +118,7 @@ def test_relations_hold_where_everything_is_ignored(id: str, reduction: str, wei
     call = Call(np.full((6, 3), -1.5, np.float32), np.full(6, -100), weight, -100, reduction)
     (case,) = judged_calls(call, (reduction,), "relation", 1, "test")
     for implementation in (nll_loss, exact):
-        on = bench(subject(implementation), subject(nll_loss))
+        on = setup_of(subject(implementation), subject(nll_loss))
         assert experiments.run(experiment(case, id), on)[1].status is not FAIL
 
 
@@ -126,7 +126,7 @@ def test_flushing_does_not_break_relations() -> None:
     """The data is far from underflow, so the allowance for it hides nothing either."""
     flushing = Traits(Arithmetic(flush=True))
     for wrong, expected in ((nll_loss, set[str]()), (counts_ignored, {"REL-5", "REL-7"})):
-        on = bench(subject(wrong), subject(wrong), traits=flushing)
+        on = setup_of(subject(wrong), subject(wrong), traits=flushing)
         found = {case.experiment for case, one in judgements(relation_cases("float32"), on) if one.status is FAIL}
         assert found >= expected
         assert found or not expected
@@ -244,7 +244,7 @@ WRONG = [
 @pytest.mark.parametrize(("id", "wrong"), WRONG, ids=lambda one: one if isinstance(one, str) else one.__name__)
 def test_each_relation_catches_its_own(id: str, wrong: Loss, dtype: str) -> None:
     """Often, and without an oracle for the value; what failed is said in words."""
-    found = [judgement for _, judgement in judgements(of(id, dtype), bench(subject(wrong)))]
+    found = [judgement for _, judgement in judgements(of(id, dtype), setup_of(subject(wrong)))]
     failed = [judgement for judgement in found if judgement.status is FAIL]
     assert len(failed) >= 3
     assert all(judgement.symptom == "relation" and judgement.said for judgement in failed)
@@ -259,7 +259,7 @@ def test_nan_satisfies_no_relation(id: str) -> None:
     def nowhere(x: Any, t: Any, w: Any, i: int, r: Any) -> Any:
         return np.full_like(nll_loss(x, t, w, i, r), np.nan)
 
-    for case, judgement in judgements(of(id, "float32"), bench(subject(nowhere), subject(nowhere))):
+    for case, judgement in judgements(of(id, "float32"), setup_of(subject(nowhere), subject(nowhere))):
         assert judgement.status is FAIL or not case.facts["n_active"], case.call.describe()
 
 
@@ -267,7 +267,7 @@ def test_nan_satisfies_no_relation(id: str) -> None:
 def test_siblings_that_disagree_are_caught(dtype: str) -> None:
     """REL-8: the compiled one computes another loss; where several are compared, one is enough."""
     for wrong in (spares_class_0, counts_ignored):
-        on = bench(subject(wrong), subject(wrong), subject(nll_loss))
+        on = setup_of(subject(wrong), subject(wrong), subject(nll_loss))
         assert FAIL in {judgement.status for _, judgement in judgements(of("REL-8", dtype), on)}
 
 
@@ -277,17 +277,17 @@ def test_siblings_that_disagree_are_caught(dtype: str) -> None:
 )
 def test_what_a_sibling_does_is_not_booked_on_the_subject(wrong: Any, dtype: str) -> None:
     """REL-8: a sibling that is wrong, or raises, accuses nobody else, and hides no other that is wrong."""
-    on = bench(subject(nll_loss), subject(wrong))
+    on = setup_of(subject(nll_loss), subject(wrong))
     assert FAIL not in {judgement.status for _, judgement in judgements(of("REL-8", dtype), on)}
-    on = bench(subject(spares_class_0), subject(wrong), subject(nll_loss))
+    on = setup_of(subject(spares_class_0), subject(wrong), subject(nll_loss))
     assert FAIL in {judgement.status for _, judgement in judgements(of("REL-8", dtype), on)}
 
 
 def test_siblings_are_needed() -> None:
     """REL-8 says nothing of a subject that is alone, or whose siblings do not take the call."""
     (first, *_) = of("REL-8", "float32")
-    assert experiments.run(first, bench(subject(nll_loss)))[1].status is Status.UNSUPPORTED
-    lonely = bench(subject(nll_loss), subject(nll_loss, without={"float32": "no"}))
+    assert experiments.run(first, setup_of(subject(nll_loss)))[1].status is Status.UNSUPPORTED
+    lonely = setup_of(subject(nll_loss), subject(nll_loss, without={"float32": "no"}))
     assert experiments.run(first, lonely)[1].status in (Status.UNSUPPORTED, OPEN)
 
 
@@ -299,7 +299,7 @@ def test_own_precision_is_told_from_nonsense(id: str, dtype: str) -> None:
     def half(terms: Array) -> Any:
         return running(terms.astype(dtype_of(dtype)))
 
-    failed = [one for _, one in judgements(of(id, dtype), bench(subject(summing(half)))) if one.status is FAIL]
+    failed = [one for _, one in judgements(of(id, dtype), setup_of(subject(summing(half)))) if one.status is FAIL]
     assert failed
     assert all(judgement.aspects["value"] is not FAIL for judgement in failed)
 
@@ -309,7 +309,7 @@ def test_a_wrong_shape_or_an_exception_fails_a_relation(id: str) -> None:
     """An experiment that cannot be finished has failed, and says why."""
     (case, *_) = of(id, "float32")
     for misbehaving, symptom in ((lambda *a, **k: np.zeros((1, 2, 3), np.float32), "shape"), (None, "raised")):
-        on = bench(subject(misbehaving or raises), subject(nll_loss))
+        on = setup_of(subject(misbehaving or raises), subject(nll_loss))
         judgement = experiments.run(case, on)[1]
         assert (judgement.status, judgement.symptom) == (FAIL, symptom)
 
@@ -321,7 +321,7 @@ def raises(*args: Any, **options: Any) -> Any:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_relation_has_a_heartbeat(dtype: str) -> None:
     """When the engine spoils all results but the first, each relation that passed must fail."""
-    on = bench(subject(nll_loss), subject(exact))
+    on = setup_of(subject(nll_loss), subject(exact))
     for id in IDS:
         for case in of(id, dtype):
             outcome, judgement = experiments.run(case, on)

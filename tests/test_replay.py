@@ -14,19 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 from lossparity.adapters import registry
-from lossparity.adapters.base import execute
+from lossparity.adapters.execution import execute
 from lossparity.adapters.spelling import NAMES
-from lossparity.conformance import issue, reproducer, rows
-from lossparity.conformance.acceptance import Unspeakable, accepted, failing
-from lossparity.conformance.judge import Traits, judge
+from lossparity.conformance.findings import issue, reproducer
+from lossparity.conformance.findings.acceptance import Unspeakable, accepted, failing
+from lossparity.conformance.findings.literals import definition
+from lossparity.conformance.findings.locate import Located, locate
+from lossparity.conformance.findings.replay import Session
+from lossparity.conformance.items.spec import Request
+from lossparity.conformance.judging import rows
+from lossparity.conformance.judging.judge import Traits, judge
 from lossparity.conformance.lint import SUBJECTS
-from lossparity.conformance.literals import definition
-from lossparity.conformance.locate import Located, locate
-from lossparity.conformance.replay import Session, Settings
 from lossparity.reports import html, records
 from lossparity.reports.records import Finding
-from lossparity.specs.call import ARRAYS, BFLOAT16, TRANSFORMS, VALUES, Array, Call, Returned, Transform, encode_call
+from lossparity.specs.call import ARRAYS, BFLOAT16, TRANSFORMS, VALUES, Array, Call, Returned, Transform
 from lossparity.specs.case import Case, Status
+from lossparity.specs.encoding import encode_call
 from lossparity.specs.errors import UsageError
 from lossparity.specs.layouts import LAYOUTS, lay
 from lossparity.specs.nll_loss.clauses import clauses, flags
@@ -64,7 +67,7 @@ def run_script(text: str, folder: Path, *importable: Path) -> subprocess.Complet
 @pytest.fixture(scope="module")
 def torch() -> Iterator[Session]:
     pytest.importorskip("torch")
-    with Session("torch", Settings(seconds=200)) as session:
+    with Session("torch", Request(seconds=200)) as session:
         yield session
 
 
@@ -464,7 +467,7 @@ def plain(shape: tuple[int, ...] = (6, 5), reduction: str = "mean") -> Located:
     ],
 )
 def test_misbehaviour_is_a_verdict_and_reproduced(name: str, status: Status, observed: str, tmp_path: Path) -> None:
-    with Session(f"numpy@{BAD}:{name}", Settings(seconds=1.0)) as session:
+    with Session(f"numpy@{BAD}:{name}", Request(seconds=1.0)) as session:
         (subject,) = session.hello.subjects
         located = plain()
         if name == "spoils_its_target":
@@ -493,7 +496,7 @@ def test_others_run_although_one_crashes() -> None:
 
 
 def test_an_adapter_that_spells_nothing_says_so() -> None:
-    with Session("tests.bad_adapters:WRONG", Settings()) as session:
+    with Session("tests.bad_adapters:WRONG", Request()) as session:
         found = session.run(plain(), next(iter(session.hello.subjects)))
     assert "does not say how to spell a call (Backend.spell)" in found.reproduce().why_not
 
@@ -546,7 +549,7 @@ def test_a_framework_that_is_absent_exits_6(tmp_path: Path) -> None:
 def test_a_forgotten_divergence_is_unexpected(torch: Session) -> None:
     (located,) = locate("torch-weight-rank")
     assert torch.run(located, "torch").is_expected
-    with Session("torch", Settings(forgotten=("torch-weight-rank",))) as session:
+    with Session("torch", Request(forgotten=("torch-weight-rank",))) as session:
         assert not session.run(located, "torch").is_expected
 
 

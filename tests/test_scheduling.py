@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lossparity.conformance.scheduling import GroupScheduling
+from lossparity.conformance.running.scheduling import GroupScheduling
 
 ITEMS = [f"item{i}@group{i}" for i in range(12)]
 

@@ -19,7 +19,8 @@ import hypothesis.configuration
 import numpy as np
 import pytest
 from lossparity.adapters.numpy import nll_loss
-from lossparity.conformance import heartbeat, runner
+from lossparity.conformance.items import heartbeat, runner
+from lossparity.conformance.judging.judge import Traits
 from lossparity.conformance.testing import conformance_tests
 from lossparity.reports import records
 from lossparity.reports.records import Finding
@@ -235,8 +236,7 @@ def test_a_bridge_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
         raise BridgeError("a pile gave way")
 
     test = on_numpy(nll_loss, families="shape")
-    monkeypatch.setattr(runner, "probe", lambda *_: runner.Traits())
-    monkeypatch.setattr("lossparity.conformance.testing.probe", runner.probe)
+    monkeypatch.setattr("lossparity.conformance.testing.probe", lambda *_: Traits())
     monkeypatch.setattr(runner, "execute", collapses)
     message = failure(test, "shape-float32")
     assert "our own bridge failed" in message
@@ -283,6 +283,7 @@ def test_warnings_and_the_folder_of_hypothesis_are_left_alone(
 USERS = """
 import sys
 from lossparity.adapters.numpy import nll_loss
+from lossparity.conformance.judging.judge import Traits
 from lossparity.conformance.testing import conformance_tests
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from lossparity.adapters import registry, user
-from lossparity.adapters.base import FEATURES, Subject, execute
-from lossparity.conformance import explore
-from lossparity.conformance.judge import judge
-from lossparity.conformance.runner import probe
+from lossparity.adapters.base import FEATURES, Subject
+from lossparity.adapters.execution import execute
+from lossparity.conformance.items import explore
+from lossparity.conformance.items.probe import probe
+from lossparity.conformance.judging.judge import judge
 from lossparity.specs.call import FLOAT_DTYPES, GRADIENTS, VALUES, Unsupported
 from lossparity.specs.case import Case, Status
 from lossparity.specs.nll_loss import values

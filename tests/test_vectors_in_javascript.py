@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lossparity.specs.call import FLOAT_DTYPES, encode_call
+from lossparity.specs.call import FLOAT_DTYPES
+from lossparity.specs.encoding import encode_call
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.frozen import describe, vectors
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..base import PLAIN, Baseline, Capabilities, reduced
-from .adapter import JaxSubject
+from .subject import JaxSubject
 
 _NAN = "Nothing is ignored. A target that is no class gives NaN, but from -C to -1 it wraps in silence."
 

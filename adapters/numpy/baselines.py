@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..base import PLAIN, Baseline, reduced
-from .adapter import NumpySubject
+from .subject import NumpySubject
 
 _LACKS = PLAIN | {"gradient"}
 _UNCHECKED = "Nothing is ignored; a negative target wraps to the last classes. Sums are formed in input's dtype."

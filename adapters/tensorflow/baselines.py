@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..base import PLAIN, Baseline, Capabilities
-from .adapter import TensorflowSubject
+from .subject import TensorflowSubject
 
 
 def one_hot(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:

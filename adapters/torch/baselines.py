@@ -7,7 +7,7 @@ from typing import Any
 from torch.nn import functional
 
 from ..base import PLAIN, Baseline, Capabilities, reduced
-from .adapter import TorchSubject
+from .subject import TorchSubject
 
 
 def one_hot(input: Any, target: Any, weight: None = None, reduction: str = "mean") -> Any:

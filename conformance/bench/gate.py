@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from ...adapters import registry
-from ...adapters.base import Subject, execute
+from ...adapters.base import Subject
+from ...adapters.execution import execute
 from ...reports.bench import Point
 from ...specs.call import Array, Call, Outcome, Raised, Returned, Unsupported
 from ...specs.case import Status, Verdict
 from ...specs.nll_loss.clauses import clauses
 from ...specs.nll_loss.generate import case_of_call
-from .. import explain
-from ..judge import Traits, judge
-from ..runner import probe
+from ..items.probe import probe
+from ..judging import explain
+from ..judging.judge import Traits, judge
 
 # What a baseline may be off by, relative to our own port: it is not judged, but it must be the same loss.
 _CLOSE = {"float64": 1e-6, "float32": 1e-4, "float16": 3e-2, "bfloat16": 3e-2}

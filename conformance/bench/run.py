@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,9 +15,10 @@ from typing import Any
 from ...adapters import registry, user
 from ...reports import bench, framed
 from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
+from ...specs.call import Crashed, TimedOut
 from ...specs.errors import AdapterUnavailable, EngineError, UsageError
-from .. import machine, plan
-from ..isolation import environment, how_it_ended
+from ..items.child import Child, environment
+from ..planning import machine, plan
 from . import accelerator, sweep, worker
 from .worker import Job
 
@@ -200,16 +200,12 @@ class _Run:
 
     def _messages(self, job: Job) -> Iterator[Any]:
         """What a fresh process sends; _Ended if it did not get to its end."""
-        ours, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        process = context.Process(target=worker.main, args=(theirs, job), daemon=True)
         with environment(**(dict.fromkeys(_THREADS, "1") if job.threads == "1" else {})):
-            process.start()
-        theirs.close()
+            child = Child(worker.main, job)
         last: tuple[str, ...] = ("about", "", "", "starting")
-        try:
+        with child:
             while True:
-                message = self._next(ours)
+                message = self._next(child)
                 if message == "end":
                     return
                 if isinstance(message, Exception):
@@ -218,30 +214,21 @@ class _Run:
                         if isinstance(message, UsageError | AdapterUnavailable)
                         else EngineError(f"bench: {last[2] or 'the harness'}, {last[1]}, {last[3]}: {message}")
                     )
-                if message is None:
-                    process.join(5)
-                    why = how_it_ended(process.exitcode) if process.exitcode is not None else ""
-                    yield _Ended(last[1], last[2], last[3], why, self.options.timeout)
+                if isinstance(message, Crashed | TimedOut):
+                    yield _Ended(last[1], last[2], last[3], message)
                     return
                 if isinstance(message, tuple) and message[0] == "about":
                     last = message
                 yield message
-        finally:
-            process.kill()
-            process.join()
-            ours.close()
 
-    def _next(self, pipe: Any) -> Any:
-        """The next message; None when the process died or says nothing for too long."""
+    def _next(self, child: Child) -> Any:
+        """The next message, or how the process ended; TimedOut when it gives no sign of life for too long."""
         start = time.monotonic()
         while time.monotonic() - start < self.options.timeout:
-            if pipe.poll(0.5):
-                try:
-                    return pipe.recv()
-                except (EOFError, ConnectionResetError):
-                    return None
+            if child.has_spoken(0.5):
+                return child.receive(0)
             self.watch.said(self._gone(), "")
-        return None
+        return TimedOut(self.options.timeout)
 
     def _blame(self, ended: _Ended, threads: str) -> None:
         """Write down who took a process down, and let it try no more."""
@@ -323,17 +310,19 @@ class _Ended:
     point: str
     contestant: str
     stage: str
-    how: str
-    seconds: float
+    how: Crashed | TimedOut
 
     @property
     def kind(self) -> str:
-        return "crash" if self.how else "timeout"
+        return "crash" if isinstance(self.how, Crashed) else "timeout"
 
     @property
     def reason(self) -> str:
-        what = f"the process died: {self.how}" if self.how else f"no sign of life for {self.seconds:g} s"
-        return f"{what}, at {self.stage}"
+        match self.how:
+            case Crashed(how):
+                return f"the process died: {how}, at {self.stage}"
+            case TimedOut(seconds):
+                return f"no sign of life for {seconds:g} s, at {self.stage}"
 
 
 def _choose(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -30,7 +30,7 @@ from ...reports.bench import TWIN, Cold, Contestant, Excluded, Measured, Point
 from ...specs.call import Array, Call
 from ...specs.errors import LossparityError, UsageError, nearest
 from ...specs.nll_loss.traffic import LINE, SECTOR, traffic
-from .. import machine, plan
+from ..planning import machine, plan
 from . import accelerator, roofs
 from .gate import Gate
 from .sweep import call_of

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
 from ..call import VALUES
-from ..case import Expectation, Raises, Returns, Unspecified
+from ..case import DECIDING, Expectation, Raises, Returns, Unspecified
 from ..errors import SpecError, UsageError, nearest
 from ..exact import FORMATS
 from ..stopwatch import booked
@@ -20,13 +20,6 @@ from .facts import Facts
 from .oracle import structural_faults
 
 LEVELS = ("MUST", "SHOULD", "RECORD")
-
-# Aspects of an outcome that a clause may be decided by; the head of clauses.toml explains them.
-ASPECTS = frozenset(
-    ["raises", "value", "accuracy", "depth", "rounding", "overflow", "certified", "shape", "dtype"]
-    + ["pattern", "scaling", "subnormals", "arguments", "elsewhere", "ignored"]
-    + ["aliases", "state", "repeatable", "threads", "relation"]
-)
 
 # Sizes around block and vector widths (VALUE-8).
 EDGES = frozenset(
@@ -77,8 +70,8 @@ def clauses() -> Mapping[str, Clause]:
     for row in rows:
         if row.level not in LEVELS:
             raise SpecError(f"clauses.toml: {row.id}: level {row.level!r}; {nearest(row.level, LEVELS)}")
-        for aspect in set(row.judges) - ASPECTS:
-            raise SpecError(f"clauses.toml: {row.id}: judges {aspect!r}; {nearest(aspect, ASPECTS)}")
+        for aspect in set(row.judges) - DECIDING:
+            raise SpecError(f"clauses.toml: {row.id}: judges {aspect!r}; {nearest(aspect, DECIDING)}")
     return {row.id: row for row in rows}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..accuracy import REQUIRED, Arithmetic, Reduction, is_certified, quotient_bounds
 from ..call import GRADIENTS, VALUES, Array, Call, Transform, dtype_of
-from ..case import Bands, Elementwise, Expectation, Gradient, Raises, Returns, Stack, Unjudgeable, Unspecified
+from ..case import Band, Elementwise, Expectation, Gradient, Raises, Returns, Stack, Unjudgeable, Unspecified, Within
 from ..exact import Format, round_to
 from ..stopwatch import booked
 from .oracle import Selection, class_axis, expect, expect_value, prescribed, select
@@ -101,7 +101,7 @@ def flat_entries(call: Call, selection: Selection) -> Array:
     return (position // inner * call.input.shape[class_axis(call.input)] + labels) * inner + position % inner
 
 
-def _at_targets(call: Call, selection: Selection) -> Elementwise | Bands | Unjudgeable:
+def _at_targets(call: Call, selection: Selection) -> Elementwise | Within | Unjudgeable:
     """What must stand at the selected entries."""
     upstream, count = upstream_of(call), selection.inputs.size
     if call.reduction == "none":
@@ -123,12 +123,12 @@ def own_precision_decides(call: Call, selection: Selection) -> bool:
     if call.reduction == "mean" and not selection.inputs.size:
         return False
     answer = _at_targets(call, selection)
-    if isinstance(answer, Bands):
-        return not (np.isinf(answer.own_low) & np.isinf(answer.own_high) & (answer.own_low != answer.own_high)).any()
+    if isinstance(answer, Within):
+        return not answer.own.free.any()
     return isinstance(answer, Elementwise)
 
 
-def _mean(selection: Selection, upstream: Array) -> Bands | Unjudgeable:
+def _mean(selection: Selection, upstream: Array) -> Within | Unjudgeable:
     """-g w[t]/W at each selected entry: one band per class that occurs."""
     weights = selection.weights
     if weights is None:
@@ -146,26 +146,32 @@ def _mean(selection: Selection, upstream: Array) -> Bands | Unjudgeable:
         if not decided:
             return Unjudgeable("weights cancel, and whether a rounded W is 0, and its sign, depend on order")
         return _extended(selection, weights, upstream)
-    bands = _bands(facts, Fraction(float(upstream)), [Fraction(weight) for weight in occurring.astype(float).tolist()])
-    columns = [np.array(column)[which] for column in zip(*bands, strict=True)]
+    columns = zip(*_slopes(facts, Fraction(float(upstream)), occurring.astype(float).tolist()), strict=True)
+    rounded, low, high, own_low, own_high, flush_low, flush_high, free, informative = (
+        np.array(column)[which] for column in columns
+    )
     dtype = dtype_of(selection.format.name)
-    rounded, low, high, own_low, own_high, flush_low, flush_high = (column.astype(dtype) for column in columns[:7])
-    return Bands(rounded, low, high, own_low, own_high, flush_low, flush_high, *columns[7:])
+    ends = ((low, high, free), (own_low, own_high, False), (flush_low, flush_high, False))
+    required, own, flushing = (Band.of(low.astype(dtype), high.astype(dtype), free) for low, high, free in ends)
+    return Within(rounded.astype(dtype), required, own, flushing, informative)
 
 
-def _bands(facts: Reduction, g: Fraction, weights: list[Fraction]) -> list[tuple[float | bool, ...]]:
-    """What -g w/W may come out as for each w, in the order of the fields of Bands."""
-    fmt, required = facts.fmt, REQUIRED[facts.fmt.name]
-    strict = quotient_bounds(facts, g, weights, required)
-    own = strict if fmt == required else quotient_bounds(facts, g, weights, fmt)
-    flushing = quotient_bounds(facts, g, weights, required, FLUSHING)
-    return [_band(facts, g, *one) for one in zip(weights, strict, own, flushing, strict=True)]
+def _slopes(facts: Reduction, g: Fraction, weights: list[float]) -> list[tuple[float | bool, ...]]:
+    """What -g w/W may come out as for each w, as `_slope` says it."""
+    fmt, required, exact = facts.fmt, REQUIRED[facts.fmt.name], [Fraction(weight) for weight in weights]
+    strict = quotient_bounds(facts, g, exact, required)
+    own = strict if fmt == required else quotient_bounds(facts, g, exact, fmt)
+    flushing = quotient_bounds(facts, g, exact, required, FLUSHING)
+    return [_slope(facts, g, *one) for one in zip(exact, strict, own, flushing, strict=True)]
 
 
-def _band(
+def _slope(
     facts: Reduction, g: Fraction, w: Fraction, strict: Fraction | None, own: Fraction | None, flushing: Fraction | None
 ) -> tuple[float | bool, ...]:
-    """What -g w/W may come out as within these bounds."""
+    """What -g w/W may come out as within these bounds.
+
+    That is the rounded value, the ends of three bands, whether the strict one says nothing, and whether it says much.
+    """
     fmt, normaliser = facts.fmt, facts.normaliser
     assert normaliser is not None
     exact = -g * w / normaliser.total
@@ -197,7 +203,7 @@ def _below(value: Fraction, fmt: Format) -> float:
     return rounded - math.ldexp(1.0, max(exponent - fmt.t, fmt.emin - fmt.t + 1) if rounded else fmt.emin - fmt.t + 1)
 
 
-def _extended(selection: Selection, weights: Array, upstream: Array) -> Bands:
+def _extended(selection: Selection, weights: Array, upstream: Array) -> Within:
     """-g w/W where one of them is not finite, or W is 0: IEEE 754 decides, in the required accumulator.
 
     Nothing is said where the order of the operations decides, where a weight may be flushed, as an infinity then
@@ -214,7 +220,8 @@ def _extended(selection: Selection, weights: Array, upstream: Array) -> Bands:
         free |= ~((orders[0] == other) | np.isnan(orders[0]) & np.isnan(other))
     if total == 0 and np.signbit(w[w == 0]).any():
         free |= np.isinf(value)
-    return Bands(value, value, value, value, value, value, value, free, ~free)
+    band = Band(value, value, free)
+    return Within(value, band, Band(value, value, np.zeros_like(free)), band, ~free)
 
 
 def _rounded_total(selection: Selection) -> float:

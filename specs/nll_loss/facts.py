@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..call import OPTIONS, TRANSFORMS, Call, dtype_name, range_of
+from ..call import OPTIONS, TRANSFORMS, Array, Call, dtype_name, range_of
+from ..case import NoFact
 from ..exact import FORMATS, exact_dot, exact_sum
 from .derivatives import own_precision_decides
 from .oracle import Selection, class_axis, structural_faults
@@ -80,11 +81,10 @@ class Facts:
         self.asked = call if asked is None else asked
 
     def __getitem__(self, name: str) -> Any:
-        """The fact called `name`; raises KeyError where it does not exist for this call."""
-        try:
-            return getattr(self, name)
-        except (AttributeError, TypeError, ValueError):
-            raise KeyError(name) from None
+        """The fact called `name`, one of MEANINGS; raises NoFact where this call has none."""
+        if name not in MEANINGS:
+            raise NoFact(name)
+        return getattr(self, name)
 
     @property
     def kind(self) -> str:
@@ -212,11 +212,18 @@ class Facts:
 
     @functools.cached_property
     def lowest(self) -> int:
-        return int(self.call.target[self.selected.kept].min())
+        return int(self._kept_target.min())
 
     @functools.cached_property
     def highest(self) -> int:
-        return int(self.call.target[self.selected.kept].max())
+        return int(self._kept_target.max())
+
+    @property
+    def _kept_target(self) -> Array:
+        kept: Array = self.call.target[self.selected.kept]
+        if not kept.size:
+            raise NoFact("every position is ignored, or there is none")
+        return kept
 
     @property
     def unit_axes(self) -> int:
@@ -298,6 +305,8 @@ class Facts:
 
     @property
     def sentinel_fits(self) -> bool:
+        if self.call.target.dtype.kind not in "iu":
+            raise NoFact("only integers hold a sentinel")
         low, high = range_of(self.call.target.dtype)
         return low <= self.call.ignore_index <= high
 
@@ -316,7 +325,7 @@ class Facts:
     @property
     def selected(self) -> Selection:
         if self.selection is None:
-            raise ValueError("a call with structural faults selects nothing")
+            raise NoFact("a call with structural faults selects nothing")
         return self.selection
 
 

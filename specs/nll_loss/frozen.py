@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 
 from ..accuracy import Reduction
-from ..call import FLOAT_DTYPES, Array, decode_call
-from ..case import Bands, Case, Elementwise, Expectation, Gradient, Limit, Raises, Returns
+from ..call import FLOAT_DTYPES, Array
+from ..case import Case, Elementwise, Expectation, Gradient, Limit, Raises, Returns, Within
+from ..encoding import decode_call
 from ..errors import VectorError
 from ..exact import round_to
 from .clauses import clauses, flags
@@ -122,13 +123,14 @@ def describe(expectation: Expectation) -> dict[str, Any]:
             return {"unspecified": True}
 
 
-def _entries(flat: Array, entries: Elementwise | Bands) -> list[list[Any]]:
+def _entries(flat: Array, entries: Elementwise | Within) -> list[list[Any]]:
     """[position in row-major order, rounded value, smallest and largest that are allowed]; free: all are."""
     if isinstance(entries, Elementwise):
         columns = [entries.value.astype(float)] * 3
     else:
-        low = np.where(entries.free, -np.inf, entries.low.astype(float))
-        high = np.where(entries.free, np.inf, entries.high.astype(float))
+        band = entries.required
+        low = np.where(band.free, -np.inf, band.low.astype(float))
+        high = np.where(band.free, np.inf, band.high.astype(float))
         columns = [entries.rounded.astype(float), low, high]
     rows = zip(flat.tolist(), *(column.tolist() for column in columns), strict=True)
     return [[place, *map(_number, values)] for place, *values in rows]

@@ -18,11 +18,11 @@ import numpy as np
 from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Tier, error_bound
 from ..call import Array, Call
 from ..case import Limit, Returns
-from ..exact import FORMATS, Format, exact_sum, power_of_two
+from ..exact import FORMATS, Format, exact_sum
 from ..stream import Stream
 from .oracle import Selection, class_axis, expect_value, not_ignored, select
 
-Run = Callable[[Call], Array]
+Evaluate = Callable[[Call], Array]
 
 SCALE = 3  # REL-4 multiplies by 2^3
 
@@ -72,8 +72,8 @@ class Bounds:
         return self._bound(value, REQUIRED[value.fmt.name]), self._bound(value, value.fmt)
 
     def _bound(self, reduction: Reduction, accumulator: Format) -> Fraction | None:
-        size, scale = error_bound(reduction, Tier(accumulator, reduction.n), self.arithmetic)
-        return None if np.isinf(size) else Fraction(size) * power_of_two(scale)
+        bound = error_bound(reduction, Tier(accumulator, reduction.n), self.arithmetic)
+        return None if bound.is_vacuous else bound.exact
 
     def compare(
         self, what: str, a: Fraction | None, b: Fraction | None, *parts: tuple[Call, Any], extra: Any = 0
@@ -97,7 +97,7 @@ class Bounds:
 # --- the relations -----------------------------------------------------------------------------------------
 
 
-def permuted(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def permuted(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-1."""
     order = _order(call, call.target.shape[0])
     other = dataclasses.replace(call, input=call.input[order], target=call.target[order])
@@ -108,7 +108,7 @@ def permuted(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
         yield bounds.compare("the order of positions does not matter", number(a), number(b), (call, 1), (other, 1))
 
 
-def relabelled(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def relabelled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-2."""
     axis = class_axis(call.input)
     order = _order(call, call.input.shape[axis])
@@ -131,7 +131,7 @@ def relabelled(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
         yield bounds.compare("the names of classes do not matter", number(a), number(b), (call, 1), (other, 1))
 
 
-def split(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def split(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-3."""
     cut = max(1, call.target.shape[0] // 3)
     halves = (slice(cut), slice(cut, None))
@@ -149,7 +149,7 @@ def split(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     yield bounds.compare("the whole is the sum of its parts", whole, together, (call, 1), *scales)
 
 
-def scaled(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def scaled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-4; the mean of nothing is NaN, and says nothing."""
     if call.reduction == "mean" and not select(call).inputs.size:
         return
@@ -159,7 +159,7 @@ def scaled(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     yield _same("a power of two in the input is one in the result", a * a.dtype.type(factor), b)
 
 
-def consistent(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def consistent(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-5."""
     elements = run(dataclasses.replace(call, reduction="none"))
     if not np.isfinite(elements).all():
@@ -175,7 +175,7 @@ def consistent(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
             yield bounds.compare(what, number(run(other)), exact / by, (other, 1), extra=rounding / abs(by))
 
 
-def repeated(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def repeated(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-6."""
     twice = dataclasses.replace(call, input=np.concatenate([call.input] * 2), target=np.concatenate([call.target] * 2))
     a, b = run(call), run(twice)
@@ -189,7 +189,7 @@ def repeated(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     )
 
 
-def padded(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def padded(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-7: ignored positions are put before, between and after the others."""
     stream = Stream("padding", call.digest())
     length = call.target.shape[0]
@@ -209,7 +209,7 @@ def padded(run: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
         yield bounds.compare("ignored positions do not matter", number(a), number(b), (call, 1), (other, 1))
 
 
-def agreeing(run: Run, other: Run, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def agreeing(run: Evaluate, other: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-8: the same call on another subject of the framework."""
     a, b = run(call), other(call)
     if call.reduction == "none":
@@ -218,7 +218,7 @@ def agreeing(run: Run, other: Run, call: Call, bounds: Bounds) -> Iterator[Compa
         yield bounds.compare("both ways of executing agree", number(a), number(b), (call, 2))
 
 
-RELATIONS: dict[str, Callable[[Run, Call, Bounds], Iterator[Comparison]]] = {
+RELATIONS: dict[str, Callable[[Evaluate, Call, Bounds], Iterator[Comparison]]] = {
     "REL-1": permuted,
     "REL-2": relabelled,
     "REL-3": split,

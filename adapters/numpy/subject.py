@@ -1,0 +1,65 @@
+"""The bridge to NumPy: the arguments are NumPy arrays already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...specs.call import Array, Call
+from ..base import Capabilities, require_type
+
+_WITHOUT = {
+    "weight gradient": "the port offers the gradient with respect to input only",
+    "training": "NumPy has no graph: the port's gradient is a function of its own",
+    "second backward": "NumPy has no graph: the port's gradient is a function of its own",
+    "autocast": "NumPy has no automatic mixed precision",
+    "second order": "NumPy does not differentiate; the port offers the gradient only",
+    "jvp": "NumPy does not differentiate",
+    "vmap": "NumPy has no vmap",
+    "siblings": "NumPy executes the port in one way only",
+}
+
+
+class NumpySubject:
+    """A function on NumPy arrays; the port unless told otherwise."""
+
+    device = "cpu"
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str = "numpy",
+        binding: str = "composed",
+        gradient: Callable[..., Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.gradient = gradient
+        without = _WITHOUT if gradient is not None else _WITHOUT | {"gradient": "a NumPy function has none"}
+        self.capabilities = Capabilities(binding=binding, style="eager", without=without)
+
+    def prepare(self, call: Call) -> Callable[[], Any]:
+        """Bind the arguments; they are passed as they are."""
+        options = call.options()
+        if "weight" not in call.omitted:
+            options["weight"] = call.weight
+        if call.transform is None:
+            return lambda: self.function(call.input, call.target, **options)
+        gradient: Any = self.gradient
+        upstream = call.transform.upstream
+        return lambda: gradient(call.input, call.target, **options, upstream=upstream)
+
+    def read(self, result: Any) -> Array:
+        """An array or NumPy scalar, as an array."""
+        require_type(result, np.ndarray | np.generic, self.name)
+        return np.asarray(result)
+
+    def echo(self, call: Call) -> dict[str, Array]:
+        """The arrays as they are, read like a result."""
+        return {name: self.read(array) for name, array in call.arrays()}
+
+    def compilations(self) -> int:
+        """NumPy compiles nothing."""
+        return 0

@@ -1,0 +1,74 @@
+"""The commands that make pages of what was recorded: `report` merges runs, `site` lays reports side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from ...reports import bench, html, kills, landing, merge, records, sources
+from ...specs.errors import UsageError
+from . import show
+
+console = Console(highlight=False)
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+@click.command(name="report")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE_OR_DIR...")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the merged site.")
+@JSON
+def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
+    """Merge runs into one HTML site and a Markdown summary.
+
+    Takes files records.jsonl, mutants.json and bench.jsonl, and folders that hold them: the kill matrix and the speed
+    report become pages of the site.
+    """
+    found = sources.sources(paths)
+    runs = [records.read(path) for path in found.runs]
+    if found.zoo is not None:
+        html.write_mutants(kills.read(found.zoo), out)
+    if found.bench is not None:
+        html.write_bench(bench.read(found.bench), out, beside_run=True)
+    index = html.write_site(runs, out)
+    if as_json:
+        summary = {"index": str(index), "summary": str(out / "summary.md"), "runs": [run.path for run in runs]}
+        click.echo(msgspec.json.encode(summary).decode())
+        return
+    show.family_table(console, runs)
+    show.deep_sums(console, merge.merge(runs).of(records.Accuracy))
+    console.print(f"Report: {index}", soft_wrap=True)
+
+
+@click.command(name="site")
+@click.argument("parts", nargs=-1, required=True, metavar="PART=FILE_OR_DIR...")
+@click.option("--failed", multiple=True, metavar="JOB", help="Say on the page that this job failed; repeatable.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the site.")
+@JSON
+def site_command(parts: Sequence[str], failed: Sequence[str], out: Path, as_json: bool) -> None:
+    """Lay several reports side by side, with a page that leads to them and names what is missing.
+
+    What is given under the same PART is merged into PART/index.html, as `report` does; a kill matrix becomes
+    mutants.html, a bench file bench.html. Everything that is named should be there: exit code 1 if it is not.
+    """
+    named: dict[str, list[Path]] = {}
+    for one in parts:
+        part, sign, path = one.partition("=")
+        if not (part and sign and path):
+            raise UsageError(f"{one}: write PART=FILE_OR_DIR, such as pinned=reports-out/torch")
+        named.setdefault(part, []).append(Path(path))
+    site, index = landing.write(named, out, failed), out / "index.html"
+    if as_json:
+        content = {"index": str(index), "outlook": site.outlook.value, "pages": site.pages, "missing": site.missing}
+        click.echo(msgspec.json.encode(content).decode())
+    else:
+        console.print(f"{site.headline}: {site.sentence}", soft_wrap=True, markup=False)
+        for sentence in site.missing:
+            console.print(f"missing: {sentence}", style="bold red", soft_wrap=True, markup=False)
+        console.print(f"Site: {index}", soft_wrap=True)
+    sys.exit(1 if site.missing else 0)

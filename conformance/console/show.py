@@ -1,0 +1,370 @@
+"""What the command line prints: opening, progress, tables and the last word."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from ...reports import matrix
+from ...reports.bench import Bench
+from ...reports.effort import efforts
+from ...reports.guard import NotDrawn
+from ...reports.kills import Zoo
+from ...reports.ratios import NOISY, Board, Change, Timing
+from ...reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo
+from ...reports.speed import duration, size, speed_sentence
+from ...reports.tolerance import deep_sentences
+from ...reports.verdict import plural
+from ...specs.stopwatch import PARTS
+from ..judging import explain
+from ..planning.plan import RunSpec
+from ..planning.survey import NOT_PROBED, Survey
+from ..running.controller import Result
+from ..running.progress import Progress
+
+_SHOWN = 5  # kinds of unexpected results that are told in full
+
+
+def aside(console: Console) -> Callable[[str], None]:
+    """Says what is not the matter itself, such as what is waited for."""
+    return lambda message: console.print(message, style="dim", markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def drawing(console: Console) -> Iterator[None]:
+    """Say in one line, at the end, which parts of a report failed to draw."""
+    failed: list[str] = []
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def noted(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, NotDrawn):
+                failed.append(str(message))
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = noted
+        try:
+            yield
+        finally:
+            if failed:
+                said = f"{plural(len(failed), 'part')} of the report failed to draw: {'; '.join(failed)}"
+                console.print(said, style="bold red", markup=False, soft_wrap=True)
+
+
+def opening(console: Console, run: RunSpec, found: Survey) -> None:
+    """Say what will run, and what is missing."""
+    console.print(
+        f"nll_loss, profile {run.request.profile}, seed {run.request.seed}, device {run.request.device}: "
+        f"{', '.join(run.subjects)}",
+        soft_wrap=True,
+    )
+    for subject in found.subjects:
+        flushing = [dtype for dtype, keeps in subject.gradual_underflow.items() if not keeps]
+        if flushing and subject.name in run.subjects:
+            console.print(f"  {subject.name} flushes subnormal numbers in {', '.join(flushing)}", style="dim")
+        for note in subject.notes:
+            if note.startswith(NOT_PROBED) and subject.name in run.subjects:
+                console.print(f"  {subject.name}: {note}", style="yellow", markup=False, soft_wrap=True)
+    for line in asked(subject for subject in found.subjects if subject.name in run.subjects):
+        console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
+    for one in found.absent:
+        console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
+    for sentence in found.elsewhere:
+        console.print(f"  left out: {sentence}", style="yellow", markup=False, soft_wrap=True)
+
+
+def asked(subjects: Iterable[SubjectInfo]) -> list[str]:
+    """Of each user's function how it is executed, and which dtypes of input and target it is asked about."""
+    return [
+        f"{one.name}, {one.style}: asked about input of {', '.join(one.dtypes)}, "
+        f"target of {', '.join(one.target_dtypes)}"
+        for one in subjects
+        if one.binding == "user"
+    ]
+
+
+@contextlib.contextmanager
+def progress(console: Console) -> Iterator[Progress]:
+    """A bar over items, with the calls judged so far."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[calls]:,} calls"),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("items", total=None, calls=0)
+        calls = 0
+
+        def finished(item: str, count: int) -> None:
+            nonlocal calls
+            calls += count
+            bar.update(task, advance=1, calls=calls, description=item)
+
+        yield Progress(started=lambda total: bar.update(task, total=total), finished=finished)
+
+
+def closing(console: Console, run: Run, result: Result, index: Path) -> None:
+    """The summary: calls by subject, clause families by subject, what was unexpected, where the report is."""
+    console.print(subject_table(run))
+    console.print(split_table(run))
+    family_table(console, [run])
+    for message in result.problems:
+        console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
+    unexpected(console, run, len(result.unexpected))
+    footer = result.footer
+    parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
+    console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
+    for line in asked(run.header.subjects):
+        console.print(line, markup=False, soft_wrap=True)
+    verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
+    console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
+    deep_sums(console, run.of(Accuracy))
+    console.print(f"Records: {result.file}", soft_wrap=True)
+    console.print(f"Report: {index}", soft_wrap=True)
+
+
+def unexpected(console: Console, run: Run, items: int) -> None:
+    """What came out unexpectedly in so many items: of each kind the smallest call, in full."""
+    kinds = explain.kinds(run.records)
+    clauses = _clauses(run)
+    for one in kinds[:_SHOWN]:
+        told = explain.finding(one, clauses, run.path)
+        console.print(f"unexpected: {told}", style="red", markup=False, soft_wrap=True)
+    if kinds:
+        left = len(kinds) - _SHOWN
+        more = f", {plural(left, 'more kind')}" if left > 0 else ""
+        console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
+
+
+def deep_sums(console: Console, accuracy: Iterable[Accuracy]) -> None:
+    """What it amounts to where sums are deeper than they should be: a mark under SHOULD does not say it."""
+    for sentence in deep_sentences(accuracy):
+        console.print(f"{sentence}.", markup=False, soft_wrap=True)
+
+
+def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
+    """How a run ended, for programs: the footer's fields, and of each kind of unexpected result the smallest call.
+
+    `text` is what `unexpected` prints of it. Everything else is in the records.
+    """
+    clauses = _clauses(run)
+    findings = [
+        {"text": explain.finding(one, clauses, run.path), **msgspec.structs.asdict(one)}
+        for one in explain.kinds(run.records)
+    ]
+    return {
+        **msgspec.structs.asdict(result.footer),
+        "problems": result.problems,
+        "findings": findings,
+        "deep_sums": deep_sentences(run.of(Accuracy)),
+        "subjects": run.header.subjects,
+        "absent": run.header.absent,
+        "records": str(result.file),
+        "report": str(index),
+    }
+
+
+def _clauses(run: Run) -> dict[str, ClauseInfo]:
+    """The clauses as the run knew them, by id."""
+    return {clause.id: clause for clause in run.header.clauses}
+
+
+def subject_table(run: Run) -> Table:
+    """Calls, speed and compilation by subject."""
+    headings = ("subject", "calls", "seconds", "calls/s", "compilations", "compile s", "unexpected")
+    table = Table(*headings, box=None, pad_edge=False)
+    for number in range(1, len(headings)):
+        table.columns[number].justify = "right"
+    for subject in run.header.subjects:
+        items = [item for item in run.of(Item) if item.subject == subject.name]
+        calls, seconds = sum(item.planned for item in items), sum(item.seconds for item in items)
+        table.add_row(
+            subject.name,
+            f"{calls:,}",
+            f"{seconds:.1f}",
+            f"{calls / seconds:,.0f}" if seconds else "-",
+            str(sum(item.compilations for item in items)),
+            f"{sum(item.compile_seconds for item in items):.1f}",
+            str(sum(item.unexpected for item in items)),
+        )
+    return table
+
+
+def split_table(run: Run) -> Table:
+    """The share of each part of the work in a subject's seconds."""
+    table = Table("time spent on", *PARTS, box=None, pad_edge=False)
+    for number in range(1, len(table.columns)):
+        table.columns[number].justify = "right"
+    for effort in efforts(run.of(Item), [subject.name for subject in run.header.subjects]):
+        shares = (effort.share(part) for part in PARTS)
+        table.add_row(effort.subject, *("-" if share is None else f"{share:.0%}" for share in shares))
+    return table
+
+
+def family_table(console: Console, runs: Sequence[Run]) -> None:
+    """Subject by clause family, the worst state of each with its number of clauses."""
+    model = matrix.family_table(matrix.cells(runs))
+    families = list(next(iter(model.values()), {}))
+    table = Table("subject", *families, box=None, pad_edge=False)
+    for subject, row in model.items():
+        table.add_row(subject, *(row[family].text for family in families))
+    console.print(table)
+    console.print("  ".join(f"{state.symbol} {state.label}" for state in matrix.State), style="dim", soft_wrap=True)
+
+
+def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
+    """Installed subjects with what they can do, and absent backends."""
+    table = Table("subject", "version", "device", "binding", "style", "dtypes", "targets", "flushes", box=None)
+    for one in found.subjects:
+        flushing = [dtype for dtype, keeps in one.gradual_underflow.items() if not keeps]
+        table.add_row(
+            one.name,
+            one.version,
+            one.device,
+            one.binding,
+            one.style,
+            " ".join(one.dtypes),
+            " ".join(one.target_dtypes),
+            " ".join(flushing) or "-",
+        )
+    console.print(table)
+    for tool in missing:
+        console.print(tool, style="yellow", markup=False)
+    for absent in found.absent:
+        console.print(f"{absent.name} is not installed; install it with: {absent.install}", markup=False)
+    for sentence in found.elsewhere:
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def zoo(console: Console, found: Zoo) -> None:
+    """The kill matrix in short: what was killed, what was not, and what else would have noticed."""
+    table = Table("tested with", "mutants noticed", "correct ones accused", "", box=None, pad_edge=False)
+    ours = f"{found.killed} of {len(found.mutants)}", f"{found.accused} of {len(found.correct)}"
+    table.add_row("lossparity", *ours, "")
+    for rival in found.rivals:
+        caught, tried, wrongly = found.caught(rival.name)
+        numbers = (f"{caught} of {tried}", f"{wrongly} of {len(found.correct)}") if tried else ("-", "-")
+        table.add_row(rival.name, *numbers, rival.absent or rival.says)
+    console.print(table)
+    for one in found.survivors:
+        console.print(f"survives: {one.name}: {one.says}", style="bold red", markup=False, soft_wrap=True)
+    for clause, name in found.blind:
+        console.print(f"blind: {clause} does not see {name}", style="bold red", markup=False, soft_wrap=True)
+    for alarm in found.alarms:
+        console.print(f"false alarm: {alarm}", style="bold red", markup=False, soft_wrap=True)
+    for id in found.unjustified:
+        console.print(f"vector {id} fails no mutant, or not those it names, and gives no reason", style="bold red")
+    for name, why in found.absent.items():
+        console.print(f"variants in {name} were not run: {why}", style="yellow", markup=False)
+    seconds, calls = found.typical()
+    console.print(f"{found.headline()}. {found.sentence()}", soft_wrap=True)
+    console.print(f"Median until the first kill: {calls} calls, {seconds:.2f} s; the zoo took {found.seconds:.0f} s")
+
+
+# --- speed -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def clock(console: Console, budget: float) -> Iterator[Callable[[float, str], None]]:
+    """A bar over the seconds of a budget, with the time that is left and what is being done."""
+    columns = (BarColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=budget, left="")
+
+        def said(seconds: float, what: str) -> None:
+            left = max(0.0, budget - seconds)
+            bar.update(task, completed=min(seconds, budget), left=f"{left:.0f} s left", description=what or None)
+
+        yield said
+
+
+def boards(console: Console, bench: Bench, found: Sequence[Board]) -> None:
+    """The tables of a bench run, the reasons for what is missing, and the last word."""
+    for threads in dict.fromkeys(one.threads for one in found):
+        chosen = [one for one in found if one.threads == threads]
+        console.print(f"\n[bold]threads = {threads}[/bold], ratios to {chosen[0].baseline}; below 1 is faster")
+        for one in chosen[:_BOARDS]:
+            noise = ", [yellow]too noisy for claims[/yellow]" if one.spread > NOISY else ""
+            console.print(
+                f"{one.point.name} [dim](A/A {one.spread:.1%}; last column: share of the limit, "
+                f"{size(one.bandwidth)}/s)[/dim]{noise}",
+                soft_wrap=True,
+            )
+            table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+            for justify in ("left", "right", "right", "left", "left", "right"):
+                table.add_column(justify=justify, no_wrap=True)
+            for row in one.rows:
+                table.add_row(*_cells(one, row), style="dim" if row.claim == "tie" else "")
+            for name, seconds in one.slow.items():
+                table.add_row(f"  {name}", duration(seconds), "", "", "slow", "")
+            console.print(table)
+        if len(chosen) > _BOARDS:
+            console.print(f"and {plural(len(chosen) - _BOARDS, 'more point')} in the report", style="dim")
+    for reason, names in sorted(_reasons(bench).items()):
+        console.print(f"not timed: {', '.join(sorted(names))}: {reason}", style="yellow", markup=False, soft_wrap=True)
+    console.print(speed_sentence(bench, found), soft_wrap=True)
+
+
+_BOARDS = 4  # shown in a terminal
+
+
+def _cells(board: Board, row: Timing) -> tuple[str, ...]:
+    interval = f"{row.ratio.wide_low:.2f} to {row.ratio.wide_high:.2f}"
+    claim = {"few": "one process", "noisy": ""}.get(row.claim, row.claim)
+    limit = "INVALID" if row.is_invalid else "" if board.is_overhead else f"{row.limit:.0%}"
+    return f"  {row.contestant}", duration(row.spread.median), f"{row.ratio.estimate:.2f}", interval, claim, limit
+
+
+def _reasons(bench: Bench) -> dict[str, set[str]]:
+    """What was not timed although it could have been, by reason."""
+    found: dict[str, set[str]] = {}
+    for one in bench.excluded:
+        if one.kind != "unsupported":
+            found.setdefault(f"{one.reason} ({one.point})", set()).add(one.contestant)
+    return found
+
+
+def changes(console: Console, found: Sequence[Change], runs: Sequence[Bench]) -> None:
+    """What has changed between two runs, regressions first."""
+    versions = [{one.backend: one.version for one in run.header.contestants} for run in runs]
+    moved = [f"{name} {old} to {versions[1][name]}" for name, old in versions[0].items()
+             if versions[1].get(name, old) != old]  # fmt: skip
+    console.print(f"{runs[0].header.started} against {runs[1].header.started}" + "".join(f"; {one}" for one in moved))
+    table = Table("threads", "point", "contestant", "after / before", "95 %", "", box=None, pad_edge=False)
+    for one in found:
+        if one.claim in ("regression", "improvement"):
+            table.add_row(one.threads, one.point.name, one.contestant, f"{one.ratio:.3f}",
+                          f"{one.low:.3f} to {one.high:.3f}", one.claim)  # fmt: skip
+    if table.row_count:
+        console.print(table)
+    counts = Counter(one.claim for one in found)
+    console.print(
+        f"{plural(len(found), 'comparison')}: {plural(counts['regression'], 'regression')}, "
+        f"{plural(counts['improvement'], 'improvement')}, {plural(counts['tie'], 'tie')}, "
+        f"{counts['noisy']} too noisy to tell"
+    )
+
+
+def bench_data(bench: Bench, found: Sequence[Board], page: Path) -> dict[str, Any]:
+    """A bench run for --json: the boards, what is missing and why, and where everything is."""
+    return {
+        "samples": bench.path,
+        "report": str(page),
+        "boards": list(found),
+        "excluded": bench.excluded,
+        "cold": bench.cold,
+        "complete": bench.footer is not None and bench.footer.complete,
+    }

@@ -1,0 +1,80 @@
+"""Names an item and what is asked of it: plain data, which the controlling process and every worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...adapters.base import Subject
+from ...reports.records import Item
+from ...specs.case import Case
+from ...specs.nll_loss import large
+from ...specs.nll_loss.corpus import MADE, corpus, corpus_size
+from ...specs.nll_loss.frozen import vector_cases
+from ..judging.ledger import NOTHING_KNOWN, Ledger
+
+DEFAULT_PROFILE = "quick"
+_NO_TIME: dict[str, Any] = {"seconds": 0.0, "framework_seconds": 0.0, "compilations": 0, "compile_seconds": 0.0}
+VECTORS = "vectors"  # the family of pinned cases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a user asks of a run, of whatever it runs on."""
+
+    profile: str = DEFAULT_PROFILE
+    seed: int = 0
+    strict: bool = False
+    device: str = "cpu"
+    families: tuple[str, ...] = ()  # empty: all
+    ledgers: tuple[str, ...] = ()  # files
+    forgotten: tuple[str, ...] = ()  # ids of known divergences to do without
+    seconds: float = 300.0  # a call's time limit
+    stop: bool = False  # at the first unexpected result, here or in another worker
+    heartbeat: bool = True
+    explored: int | None = None  # None: what the profile says
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSpec:
+    """Names one item: one family of cases on one subject in one dtype."""
+
+    subject: str
+    family: str
+    dtype: str
+
+    @property
+    def id(self) -> str:
+        """The item's name, as pytest shows it."""
+        return f"{self.family}[{self.subject}-{self.dtype}]"
+
+    @property
+    def who(self) -> dict[str, str]:
+        """The fields by which records name it."""
+        return {"subject": self.subject, "family": self.family, "dtype": self.dtype}
+
+    def record(self, statuses: Mapping[str, int], unexpected: int = 0, **measured: Any) -> Item:
+        """The item's record: how its calls came out, which are all that were planned, and took no time, unless told."""
+        took = dict(_NO_TIME, planned=sum(statuses.values())) | measured
+        return Item(id=self.id, **self.who, statuses=dict(statuses), unexpected=unexpected, **took)
+
+
+def planned_cases(
+    spec: ItemSpec, request: Request, subject: Subject, ledger: Ledger = NOTHING_KNOWN
+) -> tuple[Iterable[Case], int]:
+    """The corpus of one item, what of the family's cases is meant for a subject of this cost, and its size."""
+    tier = subject.capabilities.tier
+    if spec.family == "layout" and "strides" in subject.capabilities.without:
+        tier = 1  # a few calls show the reason as well as thousands
+    if spec.family == VECTORS:
+        known = (*vector_cases(spec.dtype), *ledger.vector_cases(spec.dtype))
+        vectors = [case for case in known if case.tier <= tier]
+        return vectors, len(vectors)
+    if spec.family == large.FAMILY:
+        return large.large_cases(spec.dtype, request.seed, tier), large.large_size(spec.dtype, tier)
+    cases = corpus(spec.family, spec.dtype, request.profile, request.seed, tier)
+    if spec.family in MADE:  # few, and not to be counted but by making them
+        made = list(cases)
+        return made, len(made)
+    return cases, corpus_size(spec.family, spec.dtype, request.profile, tier)

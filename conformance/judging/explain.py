@@ -1,0 +1,274 @@
+"""Puts judged calls into words: observed, exact, how far apart, and all of a finding. The only place that does."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, assert_never
+
+import msgspec
+import numpy as np
+
+from ...reports.findings import BEFORE, arrays_of, replay_line
+from ...reports.records import Before, ClauseInfo, Finding, Record, Tally
+from ...specs.accuracy import Grade, Reduction
+from ...specs.call import Array, Crashed, Earlier, Outcome, Raised, Returned, TimedOut, Unsupported
+from ...specs.case import (
+    Case,
+    Elementwise,
+    Gradient,
+    Limit,
+    Prescribed,
+    Raises,
+    Returns,
+    Stack,
+    Unjudgeable,
+    Unspecified,
+)
+from ...specs.encoding import encode_call
+from ...specs.exact import round_to
+from ...specs.nll_loss.clauses import Clause
+from .judge import Judgement
+from .ledger import Resolved
+from .look import SYMPTOMS
+
+_ELEMENTS = 8  # of an array that are spelt out
+_LONGEST = 300  # characters of an exception's message
+_SMALL = 1 << 14  # bytes of a call that is kept because of another one
+_CLAUSES = 3  # clauses whose statement a finding spells out
+
+
+def finding(finding: Finding, clauses: Mapping[str, ClauseInfo] | Mapping[str, Clause], file: str = "") -> str:
+    """A finding in full: what went wrong, which clauses say so, the call with its arrays, observed and exact.
+
+    With the records `file` that holds it, also how to run it again.
+    """
+    lines = [f"{finding.subject}, family {finding.family}, {finding.dtype}: {finding.because}"]
+    for id in finding.clauses[:_CLAUSES]:
+        lines.append(_labelled(id, f"{clauses[id].level}: {clauses[id].statement}"))
+    if len(finding.clauses) > _CLAUSES:
+        lines.append(_labelled("also", ", ".join(finding.clauses[_CLAUSES:])))
+    lines.append(_labelled("call", finding.summary))
+    lines += [_labelled(array.name, array.values) for array in arrays_of(finding.call)]
+    lines += [_labelled("observed", finding.observed), _labelled("exact", finding.exact)]
+    if finding.distance:
+        lines.append(_labelled("distance", finding.distance))
+    if finding.before:
+        calls = [
+            f"{one.digest} {one.subject}: {f'{one.experiment} of ' * bool(one.experiment)}{one.summary}"
+            for one in finding.before
+        ]
+        lines.append(_labelled("before", "\n".join((BEFORE, *calls))))
+    lines.append(_labelled("origin", f"{finding.origin}, digest {finding.digest}"))
+    if file:
+        lines.append(_labelled("again", replay_line(file, finding)))
+    return "\n".join(lines)
+
+
+def suspects(calls: Iterable[Earlier]) -> tuple[Before, ...]:
+    """Calls that ran before another one, as records hold them."""
+    return tuple(
+        Before(
+            subject=one.subject,
+            experiment=one.experiment,
+            summary=one.call.describe(),
+            digest=one.call.digest(),
+            call=encode_call(one.call) if sum(array.nbytes for _, array in one.call.arrays()) <= _SMALL else None,
+        )
+        for one in calls
+    )
+
+
+def kinds(records: Sequence[Record]) -> list[Finding]:
+    """The smallest unexpected finding of each kind, small ones first, its most telling clauses in front."""
+    found = [record for record in records if isinstance(record, Finding) and not record.expected]
+    share = _share_unexpected(record for record in records if isinstance(record, Tally))
+    smallest: dict[tuple[str, ...], Finding] = {}
+    for one in sorted(found, key=_size):
+        ids = sorted(one.clauses, key=lambda id: -share.get((one.subject, id), 0))
+        smallest.setdefault((one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids)))
+    return list(smallest.values())
+
+
+def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str], float]:
+    """Of each clause on each subject, which share of the calls came out unexpectedly: a large one tells more."""
+    total: Counter[tuple[str, str]] = Counter()
+    wrong: Counter[tuple[str, str]] = Counter()
+    for tally in tallies:
+        total[tally.subject, tally.clause] += tally.count
+        wrong[tally.subject, tally.clause] += 0 if tally.expected else tally.count
+    return {key: wrong[key] / total[key] for key in total if total[key]}
+
+
+def _size(finding: Finding) -> int:
+    """Elements of a call's arrays."""
+    arrays = (value for value in finding.call.values() if isinstance(value, dict) and "shape" in value)
+    return sum(math.prod(array["shape"]) for array in arrays)
+
+
+def _labelled(label: str, text: str) -> str:
+    """A line, or several, with the label in front and the text aligned."""
+    first, *more = text.splitlines() or [""]
+    return "\n".join([f"  {label:<10}{first}", *(f"{'':<12}{line}".rstrip() for line in more)])
+
+
+def because(judgement: Judgement, outcome: Outcome) -> str:
+    """One sentence that says what went wrong."""
+    if isinstance(outcome, Returned) and outcome.value.dtype.kind == "U" and judgement.symptom in ("shape", "dtype"):
+        return "The call did not simply return an array."
+    sentence = SYMPTOMS.get(judgement.symptom, "as specified")
+    more = f": {judgement.said}" if judgement.said else ""
+    return sentence[0].upper() + sentence[1:] + more + "."
+
+
+def fixed(resolved: Resolved) -> str:
+    """One sentence about a call that passes unexpectedly."""
+    says = "says that it always fails" if resolved.always else "is shown by this very vector"
+    return f"Passes, although the known divergence {resolved.divergence} {says}: is it fixed?"
+
+
+def observed(outcome: Outcome, judgement: Judgement) -> str:
+    """What the implementation did."""
+    match outcome:
+        case Returned(value):
+            return _value(value, judgement.where)
+        case Raised(kind, message):
+            return f"{kind}: {message[:_LONGEST]}"
+        case Crashed(how):
+            return f"the process died: {how}"
+        case TimedOut(seconds):
+            return f"no answer within {seconds:g} s"
+        case Unsupported(reason):
+            return f"not called: {reason}"
+        case _:
+            assert_never(outcome)
+
+
+def exact(case: Case, judgement: Judgement) -> str:
+    """What the specification demands."""
+    match case.expectation:
+        case Raises(categories, None):
+            return _error(categories)
+        case Raises(categories, Returns(shape, _, value)):  # where traced code returned something, and not NaN alone
+            is_other = judgement.where and judgement.symptom not in ("", "not_raised")
+            due = f"; here {_due(value, shape, judgement.where)}" if is_other else ""
+            return f"{_error(categories)} (traced code may return NaN instead, where a target does not exist{due})"
+        case Unspecified():
+            return "left open"
+        case Returns(shape, _, value):
+            return _due(value, shape, judgement.where)
+        case other:
+            raise TypeError(f"no words for {other}")
+
+
+def _error(categories: frozenset[str]) -> str:
+    return f"an error of category {' or '.join(sorted(categories))}"
+
+
+def _due(prescribed: Prescribed, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
+    """The value that is due, at one element if that is known."""
+    match prescribed:
+        case Elementwise(value):
+            return f"{_value(value, where)} of shape {list(shape)}"
+        case Reduction():
+            return _exact_reduction(prescribed)
+        case Limit(allowed):
+            return " or ".join(sorted(allowed))
+        case Unjudgeable(why):
+            return f"anything: {why}"
+        case Gradient():
+            return _exact_gradient(prescribed, shape, where)
+        case Stack(parts) if where:
+            return f"as for call {where[0]} of the batch alone, {_due(parts[where[0]], shape[1:], where[1:])}"
+        case Stack(parts):
+            return f"{len(parts)} answers, each as for a call of its own"
+        case _:
+            assert_never(prescribed)
+
+
+def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
+    """How far apart they are, in units in the last place and in bounds; empty where that makes no sense."""
+    if judgement.grade is not None:
+        return _distance(judgement.grade)
+    match case.expectation, outcome:
+        case Returns(shape, _, Elementwise() as prescribed), Returned(value) if (
+            value.shape == shape and value.dtype == prescribed.value.dtype and value.size
+        ):
+            return _element_distance(prescribed.value[judgement.where], value[judgement.where])
+        case _:
+            return ""
+
+
+def _distance(grade: Grade) -> str:
+    if grade.certified:
+        return f"{grade.ulps:.3g} ulp; these numbers add up exactly in any order: only the result may be rounded"
+    ratio = f"{grade.utilisation:.3g} of the required bound {grade.bound:.3g}"
+    return f"{grade.ulps:.3g} ulp, {ratio}, class {grade.level}"
+
+
+def _element_distance(expected: Any, got: Any) -> str:
+    if not (np.isfinite(expected).all() and np.isfinite(got).all()) or np.ndim(expected):
+        return ""
+    return f"{float(abs(Fraction(float(got)) - Fraction(float(expected)))):.3g} from the correctly rounded value"
+
+
+def _exact_reduction(reduction: Reduction) -> str:
+    value = reduction.exact
+    rounded = round_to(value, reduction.fmt)
+    return f"{_decimal(value)}, rounds to {rounded!r} ({rounded.hex()}) in {reduction.fmt.name}"
+
+
+def _exact_gradient(gradient: Gradient, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
+    """What is due at one entry, or how many entries are not 0."""
+    entries = gradient.entries
+    due = entries.value if isinstance(entries, Elementwise) else entries.rounded
+    if len(where) != len(shape) or not where:
+        return f"{gradient.flat.size} entries at targets, 0 at the others"
+    place = np.flatnonzero(gradient.flat == np.ravel_multi_index(where, shape))
+    if not place.size:
+        return "0: no kept target selects this entry"
+    if isinstance(entries, Elementwise):
+        return f"{_scalar(due[place[0]])}, correctly rounded"
+    low, high = entries.required.low[place[0]], entries.required.high[place[0]]
+    return f"{_scalar(due[place[0]])}, or what lies in [{low.item()!r}, {high.item()!r}]"
+
+
+def _decimal(value: Fraction) -> str:
+    """Twenty significant digits."""
+    if value == 0:
+        return "0"
+    digits = 20
+    exponent = math.floor(_log10(abs(value)))
+    scaled = round(value * Fraction(10) ** (digits - 1 - exponent))
+    text = str(abs(scaled))
+    sign = "-" if value < 0 else ""
+    return f"{sign}{text[0]}.{text[1:].rstrip('0') or '0'}e{exponent + len(text) - digits}"
+
+
+def _log10(value: Fraction) -> float:
+    """log10 of a positive Fraction of any size."""
+    shift = value.numerator.bit_length() - value.denominator.bit_length()
+    return math.log10(float(value / Fraction(2) ** shift)) + shift * math.log10(2)
+
+
+def _value(value: Array, where: tuple[int, ...]) -> str:
+    """A value with its dtype: scalars also in hexadecimal, arrays at the element in question or from the start."""
+    if value.dtype.kind == "U":  # what a user's function did instead of returning an array
+        return str(value)
+    if value.ndim == 0:
+        return f"{value.dtype.name} {_scalar(value)}"
+    head = f"{value.dtype.name}{list(value.shape)}"
+    if where and len(where) == value.ndim and all(i < n for i, n in zip(where, value.shape, strict=True)):
+        return f"{head}, element {list(where)} = {_scalar(value[where])}"
+    flat = value.reshape(-1)[:_ELEMENTS]
+    more = ", ..." if value.size > _ELEMENTS else ""
+    return f"{head} [{', '.join(str(element) for element in flat.tolist())}{more}]"
+
+
+def _scalar(value: Any) -> str:
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, float) and math.isfinite(number):
+        return f"{number!r} ({number.hex()})"
+    return str(number)

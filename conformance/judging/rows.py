@@ -1,0 +1,204 @@
+"""Reads rows of known divergences from files, and refuses those that say something impossible.
+
+A file lies in a folder, on disk or inside a package; what a row pins is a vector that comes with the suite, or one of
+a file of vectors in the same folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePath
+from typing import Any
+
+import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from ...adapters import registry
+from ...specs.case import NoFact
+from ...specs.errors import LedgerError, VectorError, nearest
+from ...specs.nll_loss import frozen
+from ...specs.nll_loss.clauses import clauses
+from ...specs.nll_loss.facts import MEANINGS
+from ...specs.nll_loss.frozen import Vector, vectors
+from ...specs.tables import load_table
+from .ledger import BESIDE, COMPARE, NONE, REFERENCE, Divergence, Row, condition
+from .look import SYMPTOMS
+
+FILE = "divergences.toml"  # what a backend brings along, beside its module
+CAUSES = ("bug", "by_design", "not_implemented", "adapter_gap")
+FALLBACKS = {
+    "nothing": "anything within the signature",
+    "own_precision": "within what the format's own precision can do in any order; where that says nothing, right in "
+    "sign and not more than twice too large",
+    "undecided": "the format's own precision does not decide the value, and the selector says why",
+    "raises": "the call raises a Python exception",
+}
+MODES = ("always", "sometimes")
+
+
+def brought_along(backend: str, subjects: Iterable[str] | None) -> tuple[Divergence, ...]:
+    """The rows that a backend, by the name that -b gives it, brings along; without `subjects` any may be named."""
+    folder = registry.home(backend)
+    if folder is None or not (file := folder.joinpath(FILE)).is_file():
+        return ()
+    where = f"adapters/{backend}/{FILE}" if backend in registry.BUILT_IN else str(file)
+    return load(_read(file, where), where, subjects, folder)
+
+
+def load_file(path: Path, subjects: Iterable[str] | None) -> tuple[Divergence, ...]:
+    """Rows of a file on disk; raises LedgerError when it cannot be read."""
+    text = _read(path, str(path), "; name a TOML file of [[divergence]] rows")
+    return load(text, str(path), subjects, path.parent)
+
+
+def _read(file: Traversable, where: str, advice: str = "") -> str:
+    """A file's text; raises LedgerError with the reason why there is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LedgerError(f"{where}: {error.strerror}{advice}") from error
+    except UnicodeDecodeError as error:
+        raise LedgerError(f"{where}: not UTF-8: {error}{advice}") from error
+
+
+def load(
+    text: str, where: str, subjects: Iterable[str] | None = None, folder: Traversable | None = None
+) -> tuple[Divergence, ...]:
+    """Rows of a file's text, their own vectors lying in `folder`; raises LedgerError naming file, row and reason."""
+    pins = _Pins(folder)
+    known = None if subjects is None else tuple(subjects)
+    rows: list[Divergence] = []
+    for row in load_table(text, "divergence", Row, where, LedgerError):
+        try:
+            if problem := _problem(row, known):
+                raise LedgerError(problem)
+            found = Divergence(**msgspec.structs.asdict(row), pinned=pins.find(row.vector))
+            if problem := _pin_problem(found):
+                raise LedgerError(problem)
+        except (LedgerError, VectorError) as error:
+            raise LedgerError(f"{where}: row {row.id}: {error}") from error
+        rows.append(found)
+    return tuple(rows)
+
+
+def require_distinct(rows: Iterable[Divergence]) -> None:
+    """Raise LedgerError where rows of several files share an id, or mean different vectors by one name."""
+    seen: set[str] = set()
+    pins: dict[str, Vector] = {}
+    for row in rows:
+        if row.id in seen:
+            raise LedgerError(
+                f"row {row.id} stands in two files of known divergences: give one of them another id, or name the "
+                f"file once; the {FILE} beside an adapter needs no --ledger"
+            )
+        if pins.setdefault(row.vector, row.pinned) != row.pinned:
+            raise LedgerError(f"row {row.id}: another file names another vector {row.vector}; rename one of the files")
+        seen.add(row.id)
+
+
+# --- rows ------------------------------------------------------------------------------------------------
+
+
+def _problem(row: Row, subjects: tuple[str, ...] | None) -> str | None:
+    """What is wrong with a row's words, or None."""
+    words: list[tuple[str, Iterable[str], Iterable[str]]] = [
+        ("subject", row.subjects, row.subjects if subjects is None else subjects),
+        ("clause", row.clauses, (*clauses(), "*")),
+        ("symptom", row.signature, SYMPTOMS),
+        ("fact", row.selector, MEANINGS),
+        ("cause", (row.cause,), CAUSES),
+        ("fallback", (row.fallback,), FALLBACKS),
+        ("mode", (row.mode,), MODES),
+    ]
+    for kind, used, known in words:
+        known = tuple(known)
+        for word in used:
+            if word not in known:
+                return f"unknown {kind} {word!r}; {nearest(word, known)}"
+    if not row.subjects or not row.clauses or not row.signature:
+        return "subjects, clauses and signature must each name at least one"
+    if row.cause == "bug" and not (row.references or row.reproducer):
+        return "a bug needs a public reference or a reproducer"
+    return next(_selector_problems(row.selector), None) or _version_problem(row.versions)
+
+
+def _selector_problems(selector: Mapping[str, Any]) -> Iterator[str]:
+    for fact, wanted in selector.items():
+        comparisons = wanted if isinstance(wanted, dict) else {"==": wanted}
+        for sign, operand in comparisons.items():
+            if sign not in COMPARE:
+                yield f"unknown operator {sign!r} on {fact}; {nearest(sign, COMPARE)}"
+            if sign.endswith("in") and not isinstance(operand, list):
+                yield f"{sign!r} on {fact} needs a list, not {operand!r}"
+            for one in operand if isinstance(operand, list) else [operand]:
+                named = isinstance(one, str) and one.startswith(REFERENCE) and one != NONE
+                if named and one.removeprefix(REFERENCE) not in MEANINGS:
+                    near = nearest(one, [REFERENCE + name for name in ("None", *MEANINGS)])
+                    yield f"{one!r} on {fact} is no fact; {near} ({NONE} is Python's None)"
+
+
+def _version_problem(versions: str) -> str | None:
+    try:
+        SpecifierSet(versions)
+    except InvalidSpecifier:
+        return f"versions {versions!r} is not a version specifier such as '>=2.0,<3'"
+    return None
+
+
+# --- vectors ---------------------------------------------------------------------------------------------
+
+
+class _Pins:
+    """The vectors that rows of one file may name."""
+
+    def __init__(self, folder: Traversable | None) -> None:
+        self._folder = folder
+        self._files: dict[str, dict[str, Vector]] = {}
+
+    def find(self, name: str) -> Vector:
+        """The vector of this name; raises LedgerError or VectorError."""
+        file, beside, id = name.partition(BESIDE)
+        if not beside:
+            if name in vectors():
+                return vectors()[name]
+            own = f"; one of your own is named as my_vectors.json{BESIDE}ID, in the folder of this file"
+            raise LedgerError(f"unknown vector {name!r}; {nearest(name, vectors())}{own}")
+        found = self._file(file)
+        if id not in found:
+            raise LedgerError(f"{file} has no vector {id!r}; {nearest(id, found)}")
+        return found[id]
+
+    def _file(self, name: str) -> dict[str, Vector]:
+        """The vectors of one file, by id."""
+        if name not in self._files:
+            if self._folder is None or PurePath(name).name != name:
+                raise LedgerError(f'{name!r} is no file beside that of the row; write vector = "my_vectors.json#ID"')
+            found = frozen.parse(_read(self._folder.joinpath(name), f"{name}, beside the file of the row"), name)
+            for vector in found:
+                _check(vector, name)
+            self._files[name] = {vector.id: vector for vector in found}
+        return self._files[name]
+
+
+def _check(vector: Vector, file: str) -> None:
+    """Raise LedgerError unless a vector is what it says, under a name of its own."""
+    if vector.id in vectors():
+        raise LedgerError(f"{file}: vector {vector.id} has the id of one that comes with the suite; give it another")
+    for problem in frozen.problems(vector):
+        raise LedgerError(f"{file}: {problem}; freeze it anew")
+
+
+def _pin_problem(row: Divergence) -> str | None:
+    """Why a row's vector cannot show it, or None."""
+    case = row.case
+    if (fact := row.misses(case.facts)) is not None:
+        wanted = condition(row.selector[fact])
+        try:
+            value = f"{fact} is {case.facts[fact]!r}"
+        except NoFact:
+            value = f"its call has no {fact}"
+        return f"its vector {row.vector} is outside its selector: {value}, wanted is {fact} {wanted}"
+    if "*" not in row.clauses and not set(case.clauses) & set(row.clauses):
+        return f"its vector {row.vector} exercises none of its clauses, but {', '.join(case.clauses)}"
+    return None

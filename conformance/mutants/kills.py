@@ -1,0 +1,361 @@
+"""Runs the zoo: which clause, family and vector kills which mutant, and whether a correct variant is accused.
+
+The variants are called in the same way as by `lossparity check`, and the same judge decides. Only the order differs:
+each case is made once, and all variants run it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.util
+import multiprocessing
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from ...adapters import registry, user
+from ...adapters.base import Subject
+from ...reports import kills
+from ...specs.case import FAILED, Case
+from ...specs.errors import EngineError, UsageError, nearest
+from ...specs.nll_loss import large
+from ...specs.nll_loss.clauses import clauses
+from ...specs.nll_loss.corpus import DRAWN, FAMILIES
+from ...specs.nll_loss.frozen import vectors
+from ..items import checks, explore
+from ..items.breadcrumb import NoTrail
+from ..items.isolation import NoIsolation
+from ..items.probe import probe
+from ..items.runner import Executor, Work
+from ..items.spec import VECTORS, ItemSpec, Request, planned_cases
+from ..judging import explain
+from ..judging.ledger import NOTHING_KNOWN
+from ..planning import machine, plan
+from ..running.progress import Progress
+from . import rivals, zoo
+from .zoo import Variant
+
+# How much is run: NAMED only cases of clauses named for a mutant that have not seen it yet, SPARING also those of
+# families that have not killed it yet, ALL every case.
+NAMED, SPARING, ALL = "named", "sparing", "all"
+
+# Variants in torch and JAX differ from each other in what is derived or traced alone, and nothing is with NumPy.
+FAMILIES_OF = {
+    "numpy": tuple(name for name in FAMILIES if name != "gradient"),
+    "torch": ("gradient", "layout", "purity"),
+    "jax": ("error", "gradient"),
+}
+# In these it is not numbers that matter: one seed is enough.
+_ONCE = (VECTORS, "error", "layout", "purity")
+
+
+@dataclass
+class Bout:
+    """What one family of cases in one dtype says about one variant."""
+
+    variant: str
+    family: str
+    dtype: str
+    seed: int
+    calls: int = 0  # run
+    first: int = 0  # how many of them until the first kill, that one included; 0: none
+    seconds: float = 0.0  # of making, running and judging them until the first kill, or all
+    clauses: set[str] = field(default_factory=set)  # of which a verdict was not PASS
+    vectors: list[str] = field(default_factory=list)  # that kill
+    because: str = ""  # the first kill in words
+
+
+class _Contender:
+    """A variant under way in one item."""
+
+    def __init__(self, variant: Variant, spec: ItemSpec, request: Request, depth: str) -> None:
+        request = dataclasses.replace(request, strict=False)  # what a correct one departs from is no accusation
+        self.variant, self.spec, self.request, self.depth = variant, spec, request, depth
+        self.bout = Bout(variant.name, spec.family, spec.dtype, request.seed)
+        self.subject = subject_of(variant)
+        siblings = [subject_of(zoo.base(variant.framework))] if _has_siblings(variant) else []
+        traits = probe(self.subject, spec.dtype)
+        trail = NoTrail()
+        executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
+        self.work = Work(spec, request, executor, NOTHING_KNOWN, trail)
+        if variant.correct:
+            self._fatal = set(clauses()) - set(variant.departs)
+        else:
+            self._fatal = {id for id, clause in clauses().items() if clause.level == "MUST"} | set(variant.clauses)
+
+    def wants(self, case: Case) -> bool:
+        """Whether a case can tell something new."""
+        if self.depth == ALL or case.family in (VECTORS, "error"):  # after an error it is the next call that matters
+            return True
+        if self.depth == SPARING and not self.bout.first:
+            return True
+        return bool((set(case.clauses) & set(self.variant.clauses)) - self.bout.clauses)
+
+    def meet(self, case: Case, making: float) -> None:
+        """Run and judge a case that took so many seconds to make."""
+        start = time.perf_counter()
+        outcome, judgement = self.work.try_out(case)
+        spent = making + time.perf_counter() - start
+        bout = self.bout
+        bout.calls += 1
+        if outcome is None or isinstance(judgement, str):
+            raise EngineError(f"mutants: {self.variant.name}: {judgement}")
+        if not bout.first:
+            bout.seconds += spent
+        bad = {verdict.clause for verdict in judgement.verdicts if verdict.status in FAILED}
+        bout.clauses |= bad
+        if not bad & self._fatal:
+            return
+        if case.origin.startswith("vector "):
+            bout.vectors.append(case.origin.removeprefix("vector "))
+        if not bout.first:
+            bout.first = bout.calls
+            seen = ", ".join(sorted(bad & self._fatal))
+            bout.because = f"{seen}: {explain.because(judgement, outcome)} {case.call.describe()} ({case.origin})"
+
+    def explore(self) -> None:
+        """Let Hypothesis look for an accusation of a correct variant."""
+        spec = self.spec
+        if spec.family not in DRAWN or spec.dtype not in self.subject.capabilities.dtypes:
+            return
+        explore.explore(self.work, spec, self.request, self.subject.capabilities)
+        self.bout.calls += self.work.drawn
+        if self.work.notebook.unexpected and not self.bout.first:
+            self.bout.first, self.bout.because = self.bout.calls, self.work.notebook.first_unexpected
+
+
+def subject_of(variant: Variant) -> Subject:
+    """A variant as `lossparity check` runs it; it has siblings, too, where it is about them."""
+    backend = registry.backend(variant.framework)
+    registry.start(backend)
+    subject = user.backend(variant.target, backend).subjects("cpu")[0]  # in the first of its framework's modes
+    if _has_siblings(variant):
+        without = {what: why for what, why in subject.capabilities.without.items() if what != "siblings"}
+        subject.capabilities = dataclasses.replace(subject.capabilities, without=without)
+    return subject
+
+
+def _has_siblings(variant: Variant) -> bool:
+    """Whether a variant is one of several forms of a function, the unedited one being another."""
+    return "REL-8" in variant.clauses
+
+
+def bouts(variants: Sequence[Variant], spec: ItemSpec, request: Request, depth: str) -> list[Bout]:
+    """All variants of one framework against one item's cases."""
+    contenders = [_Contender(variant, spec, request, depth) for variant in variants]
+    if not contenders:
+        return []
+    cases, _ = planned_cases(spec, request, contenders[0].subject)
+    iterator = iter(cases)
+    while True:
+        start = time.perf_counter()
+        case = next(iterator, None)
+        if case is None:
+            break
+        making = time.perf_counter() - start
+        gigabytes = spec.family == large.FAMILY
+        before = None if gigabytes else checks.snapshot(case.call)
+        for contender in contenders:
+            if contender.wants(case):
+                contender.meet(case, making)
+                if before is not None:
+                    checks.restore(before, case.call)  # some variants write to their arguments
+        if gigabytes and all(contender.bout.first for contender in contenders):
+            break
+    for contender in contenders:
+        if contender.variant.correct and request.seed == 0:
+            contender.explore()
+    return [contender.bout for contender in contenders]
+
+
+# --- the whole zoo ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """One item of work for a process."""
+
+    names: tuple[str, ...]
+    spec: ItemSpec
+    request: Request
+    depth: str
+
+
+def choose(names: Sequence[str]) -> list[Variant]:
+    """The variants of these names, all without names; raises UsageError with the nearest known ones."""
+    known = zoo.variants()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no mutant {name!r}; {nearest(name, known)}")
+    return [known[name] for name in names] or list(known.values())
+
+
+def run(
+    chosen: Sequence[Variant], profile: str, seeds: int, depth: str, workers: int, progress: Progress, command: str
+) -> kills.Zoo:
+    """Run these variants, the correct ones with so many seeds, and what users would test with instead."""
+    began, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    absent = {name: why for name in zoo.FRAMEWORKS if (why := _absent(name))}
+    present = [variant for variant in chosen if variant.framework not in absent]
+    tasks = list(_tasks(present, profile, seeds, depth))
+    progress.started(len(tasks) + 1)
+    found: dict[str, list[Bout]] = {variant.name: [] for variant in present}
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _settle) as pool:
+        fought = {pool.submit(_fight, task): task.spec.id for task in tasks}
+        tried = pool.submit(_try_rivals, [variant.name for variant in present])
+        for future in as_completed(fought):
+            for bout in future.result():
+                found[bout.variant].append(bout)
+            progress.finished(fought[future], sum(bout.calls for bout in future.result()))
+        rival_infos, caught = tried.result()
+        progress.finished("rivals", 0)
+    whole = not absent and set(chosen) == set(zoo.variants().values())
+    return kills.Zoo(
+        format=kills.FORMAT,
+        lossparity=metadata.version("lossparity"),
+        started=began.isoformat(timespec="seconds"),
+        command=command,
+        machine=machine.describe(),
+        profile=profile,
+        seeds=seeds,
+        thorough=depth == ALL,
+        families=(VECTORS, *FAMILIES, large.FAMILY),
+        mutants=tuple(_mutant(one, found[one.name], caught[one.name]) for one in present if not one.correct),
+        correct=tuple(_correct(one, found[one.name], caught[one.name]) for one in present if one.correct),
+        rivals=rival_infos,
+        vectors=len(vectors()),
+        vacuous=tuple(_vacuous(found.values())) if whole else (),
+        absent=absent,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _absent(framework: str) -> str:
+    backend = registry.backend(framework)
+    return "" if registry.is_installed(backend) else f"not installed; install it with: {backend.install}"
+
+
+def _tasks(variants: Sequence[Variant], profile: str, seeds: int, depth: str) -> Iterator[Task]:
+    """Everything to be done, the dearest first."""
+    wrong = [variant for variant in variants if not variant.correct]
+    if sized := tuple(variant.name for variant in wrong if "VALUE-9" in variant.clauses):
+        spec = ItemSpec("numpy", large.FAMILY, "float16")
+        yield Task(sized, spec, _request(plan.LARGE, 0), depth)
+    for framework in ("jax", "torch", "numpy"):
+        names = tuple(variant.name for variant in wrong if variant.framework == framework)
+        yield from (Task(names, spec, _request(profile, 0), depth) for spec in items(framework) if names)
+    for seed in range(seeds):
+        for framework in ("jax", "torch", "numpy"):
+            names = tuple(one.name for one in variants if one.correct and one.framework == framework)
+            specs = [spec for spec in items(framework) if seed == 0 or spec.family not in _ONCE]
+            yield from (Task(names, spec, _request(profile, seed), ALL) for spec in specs if names)
+
+
+def items(framework: str) -> list[ItemSpec]:
+    """What variants of a framework are run through."""
+    return plan.items([framework], Request(families=(VECTORS, *FAMILIES_OF[framework])))
+
+
+def _request(profile: str, seed: int) -> Request:
+    return Request(profile=profile, seed=seed, heartbeat=False)
+
+
+def _settle() -> None:
+    """In each process, before anything else: torch comes first, and takes one core."""
+    registry.settle()
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def _fight(task: Task) -> list[Bout]:
+    return bouts([zoo.variants()[name] for name in task.names], task.spec, task.request, task.depth)
+
+
+def _try_rivals(names: Iterable[str]) -> tuple[tuple[kills.Rival, ...], dict[str, dict[str, bool]]]:
+    """What users would test with instead: each rival, and for each variant which of them notice it."""
+    infos: list[kills.Rival] = []
+    caught: dict[str, dict[str, bool]] = {name: {} for name in names}
+    for rival in rivals.RIVALS:
+        tests = [] if rival.absent else rival.make()
+        infos.append(kills.Rival(name=rival.name, says=rival.says, checks=len(tests), absent=rival.absent))
+        for name in caught if tests else ():
+            function = rivals.implementation(zoo.variants()[name].framework, zoo.function(name))
+            caught[name][rival.name] = rivals.notices(function, tests)
+    return tuple(infos), caught
+
+
+# --- results ---------------------------------------------------------------------------------------------
+
+
+def _about(variant: Variant) -> dict[str, Any]:
+    """What is shown of every variant."""
+    edits = tuple(kills.Edit(old.strip(), new.strip()) for old, new in variant.edits)
+    return {"name": variant.name, "framework": variant.framework, "says": variant.says, "edits": edits}
+
+
+def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) -> kills.Mutant:
+    ordered = _in_order(found)
+    families: dict[str, int] = {}
+    for family in dict.fromkeys(bout.family for bout in ordered):
+        calls, _, killer = _until_killed([bout for bout in ordered if bout.family == family])
+        if killer is not None:
+            families[family] = calls
+    calls, seconds, killer = _until_killed(ordered)
+    return kills.Mutant(
+        **_about(variant),
+        flags=variant.flags,
+        named=variant.clauses,
+        families=families,
+        clauses=tuple(id for id in clauses() if any(id in bout.clauses for bout in found)),
+        vectors=tuple(dict.fromkeys(id for bout in ordered for id in bout.vectors)),
+        calls=calls,
+        seconds=seconds,
+        because=killer.because if killer is not None else "",
+        caught_by=caught,
+    )
+
+
+def _correct(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) -> kills.Correct:
+    return kills.Correct(
+        **_about(variant),
+        departs=variant.departs,
+        calls=sum(bout.calls for bout in found),
+        alarms=tuple(f"seed {bout.seed}: {bout.because}" for bout in _in_order(found) if bout.first),
+        caught_by=caught,
+    )
+
+
+def _in_order(found: Sequence[Bout]) -> list[Bout]:
+    """In the order of a plan, in which `lossparity check` comes to them."""
+    specs = plan.items([""], Request())
+    order = {(spec.family, spec.dtype): number for number, spec in enumerate(specs)}
+    return sorted(found, key=lambda bout: (bout.seed, order.get((bout.family, bout.dtype), len(order))))
+
+
+def _until_killed(ordered: Sequence[Bout]) -> tuple[int, float, Bout | None]:
+    """Calls and seconds until the first kill, and where it was."""
+    calls, seconds = 0, 0.0
+    for bout in ordered:
+        calls += bout.first or bout.calls
+        seconds += bout.seconds
+        if bout.first:
+            return calls, seconds, bout
+    return calls, seconds, None
+
+
+def _vacuous(found: Iterable[Sequence[Bout]]) -> Iterator[kills.Vacuous]:
+    """Vectors that kill no mutant, or not those that they say they kill."""
+    killers: dict[str, set[str]] = {id: set() for id in vectors()}
+    for bout in (bout for one in found for bout in one):
+        for id in bout.vectors:
+            killers[id].add(bout.variant)
+    for id, vector in vectors().items():
+        lies = sorted(set(vector.kills) - killers[id])
+        if lies or not killers[id]:
+            yield kills.Vacuous(id, "" if lies else vector.why, tuple(lies))

@@ -1,0 +1,202 @@
+"""What a run will do: which backends, which items, in which groups, and what to expect of them."""
+
+from __future__ import annotations
+
+import gc
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ...adapters import registry, user
+from ...adapters.base import Backend, Subject
+from ...adapters.handover import require_echo
+from ...specs.call import FLOAT_DTYPES
+from ...specs.errors import AdapterUnavailable, NothingRan, UsageError, nearest
+from ...specs.nll_loss import large
+from ...specs.nll_loss.corpus import FAMILIES, PROFILES
+from ..items.spec import VECTORS, ItemSpec, Request
+from ..judging import rows
+from ..judging.ledger import Divergence
+
+LARGE = large.FAMILY  # the profile and its only family
+DEVICES = ("cpu", "cuda", "mps", "rocm", "tpu", "xpu")  # kinds that some framework knows; what is here is asked later
+
+
+class NoSuchDevice(AdapterUnavailable):
+    """A backend is here, and the device is not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """What was asked for, and what was found for it, in a form that crosses process boundaries as JSON."""
+
+    request: Request
+    backends: tuple[str, ...]  # as -b named them; empty: all that are installed
+    subjects: tuple[str, ...]  # that run
+    owners: dict[str, tuple[str, ...]]  # backend -> all its subjects, also those that do not run
+    flushing: dict[str, tuple[str, ...]] = field(default_factory=dict)  # subject -> dtypes whose subnormals it flushes
+    trail: str = ""  # folder of breadcrumbs
+
+    def encode(self) -> str:
+        """The specification of a run as JSON."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> RunSpec:
+        """What `encode` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+
+def check_profile(name: str) -> str:
+    """The profile's name; raises UsageError with the nearest known ones."""
+    if name not in PROFILES:
+        raise UsageError(f"no profile {name!r}; {nearest(name, PROFILES)}")
+    return name
+
+
+def check_device(name: str) -> str:
+    """The device's name; raises UsageError unless it is a kind of device, with a number or without."""
+    kind, colon, number = name.partition(":")
+    if kind not in DEVICES or colon and not number.isdecimal():
+        raise UsageError(
+            f"no device {name!r}; choose one of {', '.join(DEVICES)}, with a number such as cuda:1 if there are more"
+        )
+    return name
+
+
+def choose_seed(profile: str, seed: int | None) -> int:
+    """The seed asked for; otherwise 0, and a fresh one each night."""
+    if seed is not None:
+        return seed
+    return secrets.randbelow(2**31) if profile == "nightly" else 0
+
+
+def choose_backends(names: Sequence[str]) -> list[Backend]:
+    """The backends that `-b` names (or whose subjects it names), torch first; without names all installed ones.
+
+    Raises UsageError for unknown names, AdapterUnavailable for backends that were asked for and are absent.
+    """
+    if not names:
+        known = [registry.backend(name) for name in registry.names()]
+        return _in_import_order(found for found in known if registry.is_installed(found))
+    chosen = {found.name: found for found in (registry.backend(_backend_of(name)) for name in names)}
+    for found in chosen.values():
+        if not registry.is_installed(found):
+            raise AdapterUnavailable(f"backend {found.name} is not installed; install it with: {found.install}")
+    return _in_import_order(chosen.values())
+
+
+def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
+    """The subjects that `-b` names, dear ones as `known` (subject -> backend) orders them.
+
+    A backend's name stands for all its subjects; raises UsageError for a subject that does not exist.
+    """
+    names = [registry.backend(name).name if _is_path(name) else name for name in names]
+    for name in names:
+        if name not in known and _backend_of(name) != name:
+            raise UsageError(f"no subject {name!r}; {nearest(name, known)}")
+    return tuple(subject for subject, backend in known.items() if not names or {subject, backend} & set(names))
+
+
+def paths(files: Iterable[str]) -> tuple[str, ...]:
+    """Files as every process finds them, whatever its current directory."""
+    return tuple(str(Path(file).resolve()) for file in files)
+
+
+def key_of(backend: Backend, names: Sequence[str]) -> str:
+    """The name by which another process finds a backend again that was chosen by these names."""
+    return next((name for name in names if _is_path(name) and registry.backend(name) is backend), backend.name)
+
+
+def _backend_of(name: str) -> str:
+    """torch for torch:compile; package.module:object, users' functions and plain names as they are."""
+    return name if _is_path(name) else name.partition(":")[0]
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name given to -b is a package.module:object, or FRAMEWORK@ a user's one."""
+    return ":" in name and name.partition(":")[0] not in registry.names()
+
+
+def _in_import_order(backends: Iterable[Backend]) -> list[Backend]:
+    order = {name: number for number, name in enumerate(registry.BUILT_IN)}
+    return sorted(backends, key=lambda backend: order.get(backend.name, len(order)))
+
+
+def start(backend: Backend, device: str) -> list[Subject]:
+    """Import a backend and make its subjects, whose bridges can be checked.
+
+    Raises AdapterUnavailable when it or the device cannot start, or a subject is without `echo`.
+    """
+    registry.start(backend)
+    known = backend.devices()
+    if not {device, f"{device}:0", device.removesuffix(":0")} & set(known):
+        raise NoSuchDevice(
+            f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
+        )
+    subjects = backend.subjects(device)
+    for subject in subjects:
+        require_echo(subject)
+    gc.freeze()  # a framework's modules stay; the collector need not walk through them again and again
+    return subjects
+
+
+def divergences(run: RunSpec) -> list[Divergence]:
+    """The known divergences that backends bring along, and those of `--ledger` files, but those to be forgotten.
+
+    Raises LedgerError for broken rows, UsageError for an id to forget that does not exist.
+    """
+    subjects = [name for owned in run.owners.values() for name in owned]
+    found: list[Divergence] = []
+    for backend in choose_backends(run.backends):
+        key = key_of(backend, run.backends)
+        if user.SIGN in key:
+            found += machinery(user.parse(key).framework, run.owners.get(backend.name, ()))
+        else:
+            found += rows.brought_along(key, subjects)
+    for file in run.request.ledgers:
+        found += rows.load_file(Path(file), subjects)
+    rows.require_distinct(found)
+    known = [row.id for row in found]
+    for id in run.request.forgotten:
+        if id not in known:
+            raise UsageError(f"no known divergence {id!r} to forget; {nearest(id, known)}")
+    return [row for row in found if row.id not in run.request.forgotten]
+
+
+def machinery(framework: str, subjects: Iterable[str]) -> list[Divergence]:
+    """What is known of how a framework differentiates and maps, and so is expected of a user's function on it."""
+    known, eager = rows.brought_along(framework, None), registry.backend(framework).name
+    return [row.lend(eager, tuple(subjects)) for row in known if row.machinery and eager in row.subjects]
+
+
+def items(subjects: Iterable[str], request: Request) -> list[ItemSpec]:
+    """Every item: cheap and deadly ones first, dear subjects last; raises NothingRan when there is none.
+
+    Profile `large` is one family of its own.
+    """
+    for name in request.families:
+        if name not in (*FAMILIES, VECTORS):
+            raise UsageError(f"no family {name!r}; {nearest(name, (*FAMILIES, VECTORS))}")
+    order = [LARGE] if request.profile == LARGE else [VECTORS, *FAMILIES]
+    specs = [
+        ItemSpec(subject, family, dtype)
+        for subject in subjects
+        for dtype in sorted(FLOAT_DTYPES, key=lambda dtype: dtype != "float32")  # what compilers do most in comes first
+        for family in order
+        if not request.families or family in request.families
+    ]
+    if not specs:
+        raise NothingRan("the selection leaves nothing to run; choose other backends or families")
+    return specs
+
+
+def group(spec: ItemSpec) -> str:
+    """Items of one group run on one worker: they share what a subject compiles for a dtype.
+
+    Calls that must fail share little with the others, and take as long on a subject that is isolated for them.
+    """
+    return f"{spec.subject}/{spec.dtype}" + "/error" * (spec.family == "error")
