@@ -7,7 +7,6 @@ when they fail it is a BridgeError. What happens between them is the framework's
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -48,7 +47,6 @@ _FEATURES_OF = {
     "gradient": ("gradient",),
     "gradient_again": ("gradient", "second backward"),
     "gradient_between": ("gradient", "training"),
-    "weight_gradient": ("weight gradient",),
     "second": ("gradient", "second order"),
     "second_upstream": ("gradient", "second order"),
     "jvp": ("jvp",),
@@ -91,16 +89,16 @@ class Capabilities:
         return tuple(dtype for dtype in TARGET_DTYPES if f"target {dtype}" not in self.without)
 
     def lacks(self, kind: str) -> bool:
-        """Whether the subject is without a feature that this kind of Transform takes."""
+        """Whether the subject is without a feature that this kind of Transform takes, by the main array."""
         return any(feature in self.without for feature in _FEATURES_OF[kind])
 
     def refuses(self, call: Call) -> str | None:
         """Why the subject does not take this call, or None. Calls that must raise on their dtype are taken."""
-        target = f"target {dtype_name(call.target.dtype)}"
-        for what in (call.dtype, target, *_needs(call)):
+        targets = (f"target {dtype_name(array.dtype)}" for array in call.classes())
+        for what in (call.dtype, *targets, *_needs(call)):
             if what in self.without:
                 return f"{what}: {self.without[what]}"
-        if (wide := self.without.get("wide targets")) and _is_wide(call.target):
+        if (wide := self.without.get("wide targets")) and any(map(_is_wide, call.classes())):
             return f"wide targets: {wide}"
         return None
 
@@ -108,7 +106,9 @@ class Capabilities:
 def _needs(call: Call) -> Iterator[str]:
     """The features that a call takes."""
     if call.transform is not None:
-        yield from _FEATURES_OF[call.transform.kind]
+        for feature in _FEATURES_OF[call.transform.kind]:
+            is_gradient = feature == "gradient" and call.transform.wrt
+            yield f"{call.transform.wrt} gradient" if is_gradient else feature
     for _, layout in call.layouts:
         yield "strides"
         if layout in _FEATURE_OF_LAYOUT:
@@ -175,7 +175,7 @@ class Compiler:
 
     `made` tells by what a function was compiled, in the words of the framework's users, and "" of one that is not.
     `compile` compiles one that is not, with ignore_index and reduction fixed where the framework asks for that, and
-    `line` does the same to `nll_loss` in a script. `refuses` tells, of an exception, that this compiler cannot take the
+    `line` does the same to {name} in a script. `refuses` tells, of an exception, that this compiler cannot take the
     function as it is written, and "" of one that is the function's own.
     """
 
@@ -221,7 +221,7 @@ def loop(subject: Subject, call: Call, work: str) -> AbstractContextManager[Call
     own: Callable[..., Any] | None = getattr(subject, "loop", None)
     if own is not None:
         return own(call, work)
-    steps = [subject.prepare(dataclasses.replace(call, transform=None))] if work != "backward" else []
+    steps = [subject.prepare(call.replace(transform=None))] if work != "backward" else []
     steps += [subject.prepare(call)] if work != "forward" else []
     return contextlib.nullcontext(repeated(steps[0] if len(steps) == 1 else lambda: [step() for step in steps]))
 

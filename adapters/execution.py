@@ -52,7 +52,7 @@ def _handed_over(subject: Subject, call: Call) -> Callable[[], Any] | Unsupporte
         invoke = subject.prepare(call)
         reason = checked(subject, call)
     except Exception as error:
-        reason = next(filter(None, (lacking(subject, name, array) for name, array in call.arrays())), "")
+        reason = next(filter(None, (lacking(subject, call, name, array) for name, array in call.arrays())), "")
         if reason:
             return Unsupported(reason)
         if isinstance(error, BridgeError):

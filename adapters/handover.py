@@ -1,7 +1,7 @@
 """Checks that a bridge hands over what it was given: the arrays of a call go in and come back bit for bit.
 
 Whatever a bridge changes on the way in or out would otherwise be told as a fault of the framework. Each signature of a
-call is looked at once; before it, each pair of dtypes is tried out on what bridges stumble over.
+call is looked at once; before it, each combination of dtypes is tried out on what bridges stumble over.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def checked(subject: Subject, call: Call) -> str:
     return known[signature]
 
 
-def lacking(subject: Subject, name: str, array: Array) -> str:
+def lacking(subject: Subject, call: Call, name: str, array: Array) -> str:
     """What the subject declares about not having this array's dtype; empty if it has it."""
     dtype = dtype_name(array.dtype)
-    for what in (dtype, f"target {dtype}") if name == "target" else (dtype,):
+    for what in (dtype, f"target {dtype}") if call.signature.holds_classes(name, array) else (dtype,):
         if what in subject.capabilities.without:
             return f"{what}: {subject.capabilities.without[what]}"
     return ""
@@ -61,12 +61,12 @@ def lacking(subject: Subject, name: str, array: Array) -> str:
 
 def _looked_at(subject: Subject, call: Call, known: dict[int, str]) -> str:
     _require_order(subject, call)
-    pair = hash((call.input.dtype, call.target.dtype))
-    if pair not in known:
+    dtypes = hash(tuple(call[name].dtype for name in call.signature.required))
+    if dtypes not in known:
         trials = (trial for trial in _trials(call) if not subject.capabilities.refuses(trial))
-        known[pair] = next(filter(None, (_compared(subject, trial) for trial in trials)), "")
-    if known[pair] or sum(array.nbytes for _, array in call.arrays()) > _LARGEST:
-        return known[pair]
+        known[dtypes] = next(filter(None, (_compared(subject, trial) for trial in trials)), "")
+    if known[dtypes] or sum(array.nbytes for _, array in call.arrays()) > _LARGEST:
+        return known[dtypes]
     return _compared(subject, call)
 
 
@@ -93,7 +93,7 @@ def _compared(subject: Subject, call: Call) -> str:
         found = _difference(array, back[name]) or _rearranged(subject, call, name, array, back[name])
         if not found:
             continue
-        if reason := lacking(subject, name, array):
+        if reason := lacking(subject, call, name, array):
             return reason
         raise BridgeError(
             f"{subject.name}: its bridge changes {name}: {found}, handed over and read back for {call.describe()}; "
@@ -144,16 +144,21 @@ def _rearranged(subject: Subject, call: Call, name: str, given: Array, back: Arr
 
 def _trials(call: Call) -> Iterator[Call]:
     """Calls of the same dtypes: 0-d arrays, numbers of every kind, and the integers that a dtype ends with."""
-    x, t = call.input.dtype, call.target.dtype
-    yield Call(_scalar(x), _scalar(t))
-    yield Call(_numbers(x), _scalar(t))
-    if t.kind in "iu":
-        info = np.iinfo(t)
-        yield Call(np.ones(2, x), np.array([info.min, info.max], t))
+    signature = call.signature
+    dtypes = {name: call[name].dtype for name in signature.required}
+    classes = {name for name in dtypes if signature.holds_classes(name, call[name])}
+    reals = dtypes.keys() - classes
+    ends = {name: _ends(dtypes[name]) for name in classes if dtypes[name].kind in "iu"}
+    scalars: dict[str, Any] = {name: np.ones((), dtype) for name, dtype in dtypes.items()}
+    numbers: dict[str, Any] = {name: _numbers(dtypes[name]) for name in reals}
+    ones: dict[str, Any] = {name: np.ones(2, dtypes[name]) for name in reals}
+    trials: list[dict[str, Any]] = [scalars, scalars | numbers, scalars | ones | ends]
+    yield from (signature.call(**trial) for trial in (trials if ends else trials[:2]))
 
 
-def _scalar(dtype: np.dtype[Any]) -> Array:
-    return np.ones((), dtype)
+def _ends(dtype: np.dtype[Any]) -> Array:
+    info = np.iinfo(dtype)
+    return np.array([info.min, info.max], dtype)
 
 
 def _numbers(dtype: np.dtype[Any]) -> Array:

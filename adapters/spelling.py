@@ -1,7 +1,7 @@
 """How a call is written down as Python text, for scripts that run without this suite.
 
-In such a script `nll_loss` is the function, and the arrays are x (input), t (target), w (weight), g (the upstream
-gradient) and v (the direction). Each framework's words for the rest are in its folder, in script.py.
+In such a script the function has the loss's name, and each array its letter: x (input), t (target), g (the upstream
+gradient), v (the direction). Each framework's words for the rest are in its folder, in script.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..specs.call import Array, Call
-
-NAMES = {"input": "x", "target": "t", "weight": "w", "upstream": "g", "direction": "v"}
+from .arguments import arguments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class Spelling:
     """
 
     imports: tuple[str, ...]
-    function: tuple[str, ...]  # lines that define nll_loss
+    function: tuple[str, ...]  # lines that define the function
     put: Callable[[Array, bool], tuple[Array, str]]
     prepare: tuple[str, ...] = ()  # lines before the call
     result: str  # the expression that is the call
@@ -34,28 +33,41 @@ class Spelling:
     array: str  # the type of the framework's arrays
 
 
-def names(call: Call, *among: str) -> str:
-    """The script's names of the arrays that are present, of these if any are given: `x, t, w`."""
-    present = [name for name, _ in call.arrays() if not among or name in among]
-    return ", ".join(NAMES[name] for name in present)
+def names(call: Call) -> str:
+    """The script's names of all arrays that are present: `x, t, w, g`."""
+    return ", ".join(call.signature.letters[name] for name, _ in call.arrays())
 
 
-def invocation(call: Call, ignore_index: str = "") -> str:
-    """`nll_loss(x, t, weight=w, ...)` with the arguments that an adapter passes; `ignore_index` spelt otherwise."""
-    given = {name: literal(value) for name, value in call.options().items()}
-    if ignore_index and "ignore_index" in given:
-        given["ignore_index"] = ignore_index
-    weight = {"weight": "None" if call.weight is None else "w"}
-    if "weight" not in call.omitted or call.transform is not None:
-        given = weight | given
-    return f"nll_loss({', '.join(('x', 't', *(f'{name}={text}' for name, text in given.items())))})"
+def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}") -> dict[str, str]:
+    """What the lines of `asked` may be made of.
 
-
-def axes(call: Call) -> str:
-    """Which of the present arguments are mapped over, as vmap's `in_axes`: `(0, None)`."""
+    `loss` is the call of the function with the arguments that an adapter passes, numbers spelt by `number`. `given` are
+    the names of the arrays that are its arguments, `by` the one that is differentiated by, `required` those that no
+    call is without, `reversed` the same, each from its end by `reverse`. `axes` is vmap's `in_axes`: `(0, None)`.
+    """
+    signature, letters = call.signature, call.signature.letters
     batched = call.transform.batched if call.transform is not None else ()
-    present = [name for name, _ in call.arrays() if name in ("input", "target", "weight")]
-    return f"({', '.join('0' if name in batched else 'None' for name in present)})"
+    required = {name: letters[name] for name in signature.required}
+    turned = [reverse.format(letter) if call[name].ndim else letter for name, letter in required.items()]
+    return {
+        "loss": _invocation(call, number),
+        "given": ", ".join(letters[name] for name in call.given),
+        "by": letters.get(call.wrt, ""),
+        "required": ", ".join(required.values()),
+        "reversed": ", ".join(turned),
+        "axes": f"({', '.join('0' if name in batched else 'None' for name in call.given)})",
+    }
+
+
+def _invocation(call: Call, number: str) -> str:
+    letters = call.signature.letters
+    arrays, options = arguments(call, lambda name, array: letters[name])
+    spelt = {name: number.format(value) if type(value) is int else literal(value) for name, value in options.items()}
+    required = [arrays.pop(name) for name in call.signature.required]
+    named = [
+        f"{name}={text}" for name, text in ({name: letter or "None" for name, letter in arrays.items()} | spelt).items()
+    ]
+    return f"{call.signature.loss}({', '.join([*required, *named])})"
 
 
 def literal(value: object) -> str:

@@ -9,38 +9,37 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from .errors import nearest
 from .layouts import Array as Array  # what adapters import from here
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 TARGET_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 REDUCTIONS = ("none", "sum", "mean")
-OPTIONS = ("weight", "ignore_index", "reduction")  # arguments that a caller may leave out
-ARRAYS = ("input", "target", "weight", "upstream", "direction")
 
-# What a call may ask of an implementation besides its value.
+# What a call may ask of an implementation besides its value; {wrt} is the array that it is differentiated by.
 TRANSFORMS = {
-    "gradient": "the gradient of <upstream, loss> with respect to input",
+    "gradient": "the gradient of <upstream, loss> with respect to {wrt}",
     "gradient_again": "the gradient, by a second backward pass through one graph; the first had twice the upstream",
-    "gradient_between": "the gradient, the loss of input and target in reverse having been taken in between",
-    "weight_gradient": "the gradient of <upstream, loss> with respect to weight",
-    "second": "the derivative of <gradient, direction> with respect to input",
+    "gradient_between": "the gradient, the loss of the same arrays in reverse having been taken in between",
+    "second": "the derivative of <gradient, direction> with respect to {wrt}",
     "second_upstream": "the derivative of <gradient, direction> with respect to upstream",
     "jvp": "the derivative of the loss along direction, in forward mode",
     "vmap": "the loss, mapped over a leading axis of `batched` arguments",
     "vmap_gradient": "the gradient, mapped over a leading axis of `batched` arguments",
-    "value_in_training": "the loss, while its gradient with respect to input is to be taken later",
+    "value_in_training": "the loss, while its gradient with respect to {wrt} is to be taken later",
     "autocast": "the loss, under automatic mixed precision in bfloat16",
 }
 GRADIENTS = ("gradient", "gradient_again", "gradient_between")  # which are one and the same
 VALUES = ("value", "value_in_training", "autocast")  # likewise
+ASKED = {"upstream": "g", "direction": "v"}  # arrays that a Transform brings, with their letters
 
 # Above so many bytes only the elements that are not 0 are written, at most so many of them.
 SPARSE_BYTES, SPARSE_ELEMENTS = 1 << 28, 10_000
@@ -65,18 +64,129 @@ def range_of(dtype: np.dtype[Any]) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument that is an array.
+
+    `letter` is its name in scripts, `holds` "reals", "classes" (indices of classes) or "either", by its dtype.
+    """
+
+    name: str
+    letter: str
+    holds: str = "reals"
+    optional: bool = False
+    differentiable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An argument that is no array, with its default; one of `choices`, if there are any."""
+
+    name: str
+    default: Any
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a loss is called: its arrays, the first of those that can be differentiated being the main one, and options.
+
+    An implementation takes arrays that are not optional by position, and everything else by name.
+    """
+
+    loss: str
+    arrays: tuple[Parameter, ...]
+    options: tuple[Option, ...] = ()
+
+    def call(
+        self,
+        *arguments: Any,
+        omitted: tuple[str, ...] = (),
+        transform: Transform | None = None,
+        layouts: tuple[tuple[str, str], ...] = (),
+        **named: Any,
+    ) -> Call:
+        """A Call with these arguments, arrays before options and defaults for what is missing.
+
+        Raises TypeError for more arguments than there are, and for unknown ones.
+        """
+        if len(arguments) > len(self.names):
+            raise TypeError(f"{self.loss} takes {len(self.names)} arguments, not {len(arguments)}")
+        named |= zip(self.names, arguments, strict=False)
+        given = {one.name: named.pop(one.name, None) for one in self.arrays}
+        options = {name: named.pop(name, default) for name, default in self.defaults.items()}
+        if named:
+            raise TypeError(
+                f"{self.loss} has no argument {next(iter(named))!r}; {nearest(next(iter(named)), self.names)}"
+            )
+        present = {name: array for name, array in given.items() if array is not None}
+        return Call(self, present, options, omitted, transform, layouts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without what is cached."""
+        return type(self), (self.loss, self.arrays, self.options)
+
+    def holds_classes(self, name: str, array: Array) -> bool:
+        """Whether an array, given by this name, holds indices of classes."""
+        holds = self._holds.get(name, "reals")
+        return holds == "classes" or (holds == "either" and array.dtype.kind in "iu")
+
+    @functools.cached_property
+    def _holds(self) -> dict[str, str]:
+        return {one.name: one.holds for one in self.arrays}
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """All arguments, in order."""
+        return tuple(one.name for one in (*self.arrays, *self.options))
+
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Options with their defaults."""
+        return {one.name: one.default for one in self.options}
+
+    @functools.cached_property
+    def omissible(self) -> tuple[str, ...]:
+        """Arguments that a caller may leave out."""
+        return tuple(name for name in self.names if name not in self.required)
+
+    @functools.cached_property
+    def required(self) -> tuple[str, ...]:
+        """Arrays that no call is without."""
+        return tuple(one.name for one in self.arrays if not one.optional)
+
+    @functools.cached_property
+    def main(self) -> str:
+        """The array that is differentiated by unless another one is named."""
+        return next((one.name for one in self.arrays if one.differentiable), "")
+
+    @functools.cached_property
+    def letters(self) -> dict[str, str]:
+        """Names in scripts, of all arrays that a call may hold."""
+        return {one.name: one.letter for one in self.arrays} | ASKED
+
+    @functools.cached_property
+    def kinds(self) -> dict[str, Transform]:
+        """What a call may ask for besides its value, without arrays, by the words for it: `weight_gradient`."""
+        others = [one.name for one in self.arrays if one.differentiable and one.name != self.main]
+        by_others = {f"{name}_{kind}": Transform(kind, wrt=name) for name in others for kind in TRANSFORMS}
+        return {kind: Transform(kind) for kind in TRANSFORMS} | by_others
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
     """What is asked for instead of the value: `kind` is one of TRANSFORMS.
 
-    `upstream` has the loss's shape and input's dtype, `direction` input's shape and dtype. `batched` names the
-    arguments (input, target, weight) that carry a leading axis to map over.
+    `upstream` has the loss's shape and input's dtype, `direction` shape and dtype of the array that is differentiated
+    by: `wrt`, or the signature's main one if that is empty. `batched` names the arguments that carry a leading axis to
+    map over.
     """
 
     kind: str
     upstream: Array | None = None
     direction: Array | None = None
     batched: tuple[str, ...] = ()
+    wrt: str = ""
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """The arrays that are present, with their names."""
@@ -88,53 +198,71 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """The arguments of one `nll_loss` invocation.
+    """The arguments of one invocation of a loss.
 
-    `input` is `(C,)` or `(N, C, d1..dK)`, `target` `()` or `(N, d1..dK)`, `weight` `(C,)` or None. Illegal
-    calls are Calls too, so nothing is validated here and `reduction` may be any object. `omitted` names
-    arguments the caller leaves out, to exercise an implementation's own defaults; their fields then hold the
-    specified default. `transform` asks for a derivative, or for a batch at once. `layouts` names, per array, the
-    arrangement in memory that the array has (lossparity.specs.layouts); what is not named is in C order.
+    `given` holds the arrays that are present and `options` every option, in the signature's order; `call["weight"]` is
+    either's, None for an array that is missing. Illegal calls are Calls too, so nothing is validated here, and options
+    may be any objects. `omitted` names arguments the caller leaves out, to exercise an implementation's own defaults;
+    here they have the specified default. `transform` asks for a derivative, or for a batch at once. `layouts` names,
+    per array, the arrangement in memory that the array has (lossparity.specs.layouts); what is not named is in C order.
     """
 
-    input: Array
-    target: Array
-    weight: Array | None = None
-    ignore_index: int = -100
-    reduction: Any = "mean"
+    signature: Signature
+    given: Mapping[str, Array]
+    options: Mapping[str, Any]
     omitted: tuple[str, ...] = ()
     transform: Transform | None = None
     layouts: tuple[tuple[str, str], ...] = ()
 
+    def __getitem__(self, name: str) -> Any:
+        """An argument; raises KeyError where the signature has none of this name."""
+        array = self.given.get(name)
+        if array is not None:
+            return array
+        if name in self.options:
+            return self.options[name]
+        if name in self.signature.names:
+            return None
+        raise KeyError(f"{self.signature.loss} has no argument {name!r}")
+
+    def replace(self, **changes: Any) -> Call:
+        """The same call but for some arguments, `omitted`, `transform` or `layouts`."""
+        fields: dict[str, Any] = {"omitted": self.omitted, "transform": self.transform, "layouts": self.layouts}
+        arguments: dict[str, Any] = {**self.given, **self.options, **fields, **changes}
+        return self.signature.call(**arguments)
+
     @property
     def kind(self) -> str:
-        """What is asked for: "value", or the transform's kind."""
-        return "value" if self.transform is None else self.transform.kind
+        """What is asked for: "value", or the transform's kind, after the name of an array that is not the main one."""
+        if self.transform is None:
+            return "value"
+        return f"{self.transform.wrt}_{self.transform.kind}" if self.transform.wrt else self.transform.kind
+
+    @property
+    def wrt(self) -> str:
+        """The array that is differentiated by, if any is."""
+        return self.transform.wrt if self.transform is not None and self.transform.wrt else self.signature.main
 
     @property
     def dtype(self) -> str:
-        """Name of the input's dtype."""
-        return dtype_name(self.input.dtype)
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments besides the arrays, without those that are omitted."""
-        given = {"ignore_index": self.ignore_index, "reduction": self.reduction}
-        return {name: value for name, value in given.items() if name not in self.omitted}
+        """Name of the first array's dtype."""
+        return dtype_name(next(iter(self.given.values())).dtype)
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """The array arguments that are present, with their names."""
-        yield "input", self.input
-        yield "target", self.target
-        if self.weight is not None:
-            yield "weight", self.weight
+        yield from self.given.items()
         if self.transform is not None:
             yield from self.transform.arrays()
 
+    def classes(self) -> Iterator[Array]:
+        """The arrays that hold indices of classes."""
+        return (array for name, array in self.given.items() if self.signature.holds_classes(name, array))
+
     def digest(self) -> str:
         """Sixteen hexadecimal digits that identify the call's content, the same on every machine."""
-        options = (self.ignore_index, self.reduction, self.omitted)
         batched = self.transform.batched if self.transform is not None else ()
-        content = hashlib.sha256(repr((*options, self.kind, batched, self.layouts)).encode())
+        options = (*self.options.values(), self.omitted, self.kind, batched, self.layouts)
+        content = hashlib.sha256(repr(options).encode())
         for name, array in self.arrays():
             content.update(f"{name}{array.dtype.name}{array.shape}".encode())
             if is_sparse(array):
@@ -145,10 +273,16 @@ class Call:
 
     def describe(self) -> str:
         """One line that shows the call's structure."""
-        weight = "None" if self.weight is None else f"{self.weight.dtype.name}{list(self.weight.shape)}"
-        said = (
-            f"input={self.dtype}{list(self.input.shape)}, target={self.target.dtype.name}{list(self.target.shape)}, "
-            f"weight={weight}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+
+        def structure(name: str) -> str:
+            array = self.given.get(name)
+            return "None" if array is None else f"{array.dtype.name}{list(array.shape)}"
+
+        said = ", ".join(
+            (
+                *(f"{one.name}={structure(one.name)}" for one in self.signature.arrays),
+                *(f"{name}={value!r}" for name, value in self.options.items()),
+            )
         )
         batched = f" over {'+'.join(self.transform.batched)}" if self.transform and self.transform.batched else ""
         said += f", {self.kind}{batched}" if self.transform is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
 import math
 import zlib
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .call import ARRAYS, TRANSFORMS, Call, Transform, dtype_of, is_sparse, number, sparse
+from .call import ASKED, Call, Signature, dtype_of, is_sparse, number, sparse
 from .errors import VectorError, nearest
 from .layouts import Array, lay
 
@@ -60,9 +61,9 @@ def decode_array(data: Any, where: str = "array") -> Array:
 
 
 def encode_call(call: Call) -> dict[str, Any]:
-    """A call as JSON."""
+    """A call as JSON; the loss is not in it."""
     data: dict[str, Any] = {name: encode_array(array) for name, array in call.arrays()}
-    data |= {"ignore_index": call.ignore_index, "reduction": call.reduction}
+    data |= call.options
     if call.omitted:
         data["omitted"] = list(call.omitted)
     if call.transform is not None:
@@ -74,25 +75,27 @@ def encode_call(call: Call) -> dict[str, Any]:
     return data
 
 
-def decode_call(data: Any, where: str = "call") -> Call:
-    """The call that `encode_call` wrote; raises VectorError naming `where` and what is wrong."""
+def decode_call(data: Any, signature: Signature, where: str = "call") -> Call:
+    """The call of this signature that `encode_call` wrote; raises VectorError naming `where` and what is wrong."""
     try:
-        arrays = {name: _decode_laid(data, name, where) for name in ARRAYS if data.get(name) is not None}
+        arrays = {name: _decode_laid(data, name, where) for name in signature.letters if data.get(name) is not None}
+        asked = {name: arrays.pop(name, None) for name in ASKED}
+        missing = [name for name in signature.required if name not in arrays]
+        if missing := [*missing, *(name for name in signature.defaults if name not in data)]:
+            raise ValueError(f"no {missing[0]}")
         transform = None
         if "transform" in data:
-            if data["transform"] not in TRANSFORMS:
-                raise ValueError(f"no transform {data['transform']!r}; {nearest(data['transform'], TRANSFORMS)}")
-            batched = tuple(data.get("batched", ()))
-            transform = Transform(data["transform"], arrays.get("upstream"), arrays.get("direction"), batched)
-        return Call(
-            arrays["input"],
-            arrays["target"],
-            arrays.get("weight"),
-            data["ignore_index"],
-            data["reduction"],
-            tuple(data.get("omitted", ())),
-            transform,
-            tuple(data.get("layouts", {}).items()),
+            if data["transform"] not in signature.kinds:
+                known = nearest(data["transform"], signature.kinds)
+                raise ValueError(f"no transform {data['transform']!r}; {known}")
+            kind = signature.kinds[data["transform"]]
+            transform = dataclasses.replace(kind, **asked, batched=tuple(data.get("batched", ())))
+        return signature.call(
+            **arrays,
+            **{name: data[name] for name in signature.defaults},
+            omitted=tuple(data.get("omitted", ())),
+            transform=transform,
+            layouts=tuple(data.get("layouts", {}).items()),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VectorError(f"{where}: {type(error).__name__}: {error}") from error

@@ -120,7 +120,7 @@ def _wrong(*args: Any, **kwargs: Any) -> Any:
 
 class _BrokenBridge(NumpySubject):
     def prepare(self, call: Call) -> Callable[[], Any]:
-        if call.input.shape == (2, 3, 4, 5):
+        if call["input"].shape == (2, 3, 4, 5):
             raise RuntimeError("the bridge is out")
         return super().prepare(call)
 

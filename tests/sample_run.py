@@ -24,6 +24,7 @@ from lossparity.reports.records import (
 from lossparity.specs.accuracy import Excess
 from lossparity.specs.call import BFLOAT16, Call, dtype_of
 from lossparity.specs.encoding import encode_call
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stopwatch import PARTS
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -304,7 +305,7 @@ def call(rng: random.Random, dtype: str, *, large: bool = False) -> Call:
     weight = np.array([rng.uniform(0.5, 2) for _ in range(c)])
     target = np.array([rng.randrange(c) for _ in range(n)], dtype=np.int64)
     kind = BFLOAT16 if dtype == "bfloat16" else dtype_of(dtype)
-    return Call(values.astype(kind), target, weight.astype(kind), -100, rng.choice(["none", "sum", "mean"]))
+    return NLL_LOSS.call(values.astype(kind), target, weight.astype(kind), -100, rng.choice(["none", "sum", "mean"]))
 
 
 def _finding(

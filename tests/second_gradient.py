@@ -6,7 +6,6 @@ of `second_oracle`. `test_derivatives.py` holds the fast one against it.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections import Counter
@@ -63,15 +62,15 @@ Answer = Slopes | Opinion | list[Any]
 
 def answer(call: Any) -> Answer:
     """Judge one legal call that has a transform: slopes, a loss, or a list of those."""
-    match call.transform.kind:
+    match call.kind:
         case "gradient" | "gradient_again" | "gradient_between":  # GRAD-10, GRAD-11
             return slopes(call, call.transform.upstream)
         case "value_in_training" | "autocast":  # VALUE-10, VALUE-11
             return opinion(along(call))
         case "second":  # GRAD-6
-            return Slopes(kept=[int(label) != call.ignore_index for label in call.target.reshape(-1).tolist()])
+            return Slopes(kept=[int(label) != call["ignore_index"] for label in call["target"].reshape(-1).tolist()])
         case "jvp" | "second_upstream":  # the loss is linear in its input, the gradient in g
-            empty = call.reduction == "mean" and all(flat is None for flat, _ in entries(call))
+            empty = call["reduction"] == "mean" and all(flat is None for flat, _ in entries(call))
             return Slopes(recorded=True) if empty else opinion(along(call))  # GRAD-9
         case "weight_gradient":  # GRAD-9
             return Slopes(recorded=True)
@@ -83,32 +82,32 @@ def answer(call: Any) -> Answer:
 def along(call: Any) -> Any:
     """The same call with the direction, if it has one, in the place of its input, and its plain value asked for."""
     moved = call.transform.direction
-    return dataclasses.replace(call, input=call.input if moved is None else moved, transform=None)
+    return call.replace(input=call["input"] if moved is None else moved, transform=None)
 
 
 def loop(call: Any) -> Iterator[Any]:
     """The calls that a mapped call stands for, one after another."""
     batched = call.transform.batched
-    for number in range(len(getattr(call, batched[0]))):
-        parts = {name: getattr(call, name)[number] for name in batched}
-        yield dataclasses.replace(call, transform=None, **parts)
+    for number in range(len(call[batched[0]])):
+        parts = {name: call[name][number] for name in batched}
+        yield call.replace(transform=None, **parts)
 
 
 def slopes(call: Any, upstream: Any) -> Slopes:
     """GRAD-1, 2 and 3: -g w[t], for `mean` over W."""
     found = Slopes()
-    weights = None if call.weight is None else call.weight.astype(np.float64).tolist()
+    weights = None if call["weight"] is None else call["weight"].astype(np.float64).tolist()
     g = upstream.astype(np.float64).reshape(-1).tolist()
     for number, (flat, label) in enumerate(entries(call)):
         found.kept.append(flat is not None)
         if flat is not None:
             found.flat.append(flat)
             weight = None if weights is None else weights[label]
-            found.pairs.append((weight, g[number] if call.reduction == "none" else g[0]))
-    if call.reduction != "mean":
+            found.pairs.append((weight, g[number] if call["reduction"] == "none" else g[0]))
+    if call["reduction"] != "mean":
         found.exact = [negated(multiply(*pair)) for pair in found.pairs]
     elif found.pairs:
-        fill_mean(found, call.input.dtype.name)
+        fill_mean(found, call["input"].dtype.name)
     else:
         found.recorded = True  # GRAD-9
     return found
@@ -116,15 +115,15 @@ def slopes(call: Any, upstream: Any) -> Slopes:
 
 def entries(call: Any) -> Iterator[tuple[int | None, int]]:
     """For every position in row-major order: the flat place of the entry that it selects, None where it is ignored."""
-    labels = call.target.reshape(-1).tolist()
-    places = itertools.product(*(range(length) for length in call.target.shape))
+    labels = call["target"].reshape(-1).tolist()
+    places = itertools.product(*(range(length) for length in call["target"].shape))
     assert class_count(call) > 0 or not labels
     for place, label in zip(places, labels, strict=True):
-        if label == call.ignore_index:
+        if label == call["ignore_index"]:
             yield None, label
             continue
         flat = 0
-        for index, length in zip((*place[:1], label, *place[1:]), call.input.shape, strict=True):
+        for index, length in zip((*place[:1], label, *place[1:]), call["input"].shape, strict=True):
             flat = flat * length + index
         yield flat, label
 

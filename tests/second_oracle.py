@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 # Name -> (stored bits, explicit fraction bits, smallest normal exponent).
@@ -110,9 +109,7 @@ def opinion(call: Any) -> Opinion:
     """Judge one `lossparity.specs.call.Call`."""
     faults = find_faults(call)
     if faults:
-        bare = SimpleNamespace(
-            input=call.input, target=call.target, weight=None, ignore_index=call.ignore_index, reduction="sum"
-        )
+        bare = call.replace(weight=None, reduction="sum", transform=None)
         if not find_faults(bare) and any(chosen is None and not ignored for ignored, chosen in walk(bare)):
             faults.add("index")  # A-8: applicable although weight or reduction is wrong too
         return Opinion(faults=faults)
@@ -125,8 +122,8 @@ def opinion(call: Any) -> Opinion:
         result.recorded = True
         return result
     result.selected = [chosen for _, chosen in positions if chosen is not None]
-    if call.reduction == "none":
-        fill_elements(result, positions, call.input.dtype.name)
+    if call["reduction"] == "none":
+        fill_elements(result, positions, call["input"].dtype.name)
     elif not any(poison):
         fill_reduction(result, call)
     return result
@@ -134,18 +131,18 @@ def opinion(call: Any) -> Opinion:
 
 def class_count(call: Any) -> int:
     """C: axis 1, or axis 0 of an unbatched input."""
-    shape = call.input.shape
+    shape = call["input"].shape
     return shape[0] if len(shape) == 1 else shape[1]
 
 
 def find_faults(call: Any) -> set[str]:
     """ERR-3 to ERR-8 and DTYPE-4, one `if` each."""
     found = set()
-    shape, target_shape = list(call.input.shape), list(call.target.shape)
-    name = call.input.dtype.name
+    shape, target_shape = list(call["input"].shape), list(call["target"].shape)
+    name = call["input"].dtype.name
     if name not in LAYOUTS:  # ERR-8
         found.add("dtype")
-    if call.target.dtype.name not in INTEGERS:  # ERR-7
+    if call["target"].dtype.name not in INTEGERS:  # ERR-7
         found.add("dtype")
     if len(shape) == 0:  # ERR-4
         found.add("shape")
@@ -154,12 +151,12 @@ def find_faults(call: Any) -> set[str]:
             found.add("shape")
     elif target_shape != [shape[0], *shape[2:]]:  # ERR-3, ERR-4
         found.add("shape")
-    if call.weight is not None and shape:
-        if list(call.weight.shape) != [class_count(call)]:  # ERR-5
+    if call["weight"] is not None and shape:
+        if list(call["weight"].shape) != [class_count(call)]:  # ERR-5
             found.add("shape")
-        if call.weight.dtype.name != name:  # DTYPE-4
+        if call["weight"].dtype.name != name:  # DTYPE-4
             found.add("dtype")
-    if not (isinstance(call.reduction, str) and call.reduction in {"none", "sum", "mean"}):  # ERR-6
+    if not (isinstance(call["reduction"], str) and call["reduction"] in {"none", "sum", "mean"}):  # ERR-6
         found.add("value")
     return found
 
@@ -169,16 +166,16 @@ def walk(call: Any) -> Iterator[tuple[bool, tuple[float | None, float] | None]]:
 
     The pair is None where the position is ignored or names no class.
     """
-    for place in itertools.product(*(range(length) for length in call.target.shape)):
-        label = int(call.target[place].item())
-        if label == call.ignore_index:
+    for place in itertools.product(*(range(length) for length in call["target"].shape)):
+        label = int(call["target"][place].item())
+        if label == call["ignore_index"]:
             yield True, None
         elif label < 0 or label >= class_count(call):
             yield False, None
         else:
             entry = (place[0], label, *place[1:]) if place else (label,)
-            weight = None if call.weight is None else float(call.weight[label].item())
-            yield False, (weight, float(call.input[entry].item()))
+            weight = None if call["weight"] is None else float(call["weight"][label].item())
+            yield False, (weight, float(call["input"][entry].item()))
 
 
 # --- `none` ----------------------------------------------------------------------------------------------
@@ -252,14 +249,14 @@ def readings(value: float, tiny: Fraction) -> list[float]:
 
 def fill_reduction(result: Opinion, call: Any) -> None:
     """VALUE-2, VALUE-3, WEIGHT-2, SPECIAL-1, IGN-6, SHAPE-6."""
-    mean, weighted = call.reduction == "mean", call.weight is not None
+    mean, weighted = call["reduction"] == "mean", call["weight"] is not None
     result.n = len(result.selected)
     if result.n == 0:
         result.limit = {NAN} if mean else {"0"}
         return
     terms = [multiply(*pair) for pair in result.selected]
     weights = [1.0 if weight is None else weight for weight, _ in result.selected]
-    accumulator = ACCUMULATOR[call.input.dtype.name]
+    accumulator = ACCUMULATOR[call["input"].dtype.name]
     if not all(isinstance(term, Fraction) for term in terms):
         tops = limit_of_sum(terms, accumulator)
         result.limit = limit_of_mean(tops, weights, accumulator) if mean else tops
@@ -367,13 +364,13 @@ def flushed_limits(call: Any) -> set[str]:
     either sign, unless it is exact: then it is +0. Rounding is not modelled, so use few-bit data without -0.
     A finite result is reported as "finite".
     """
-    name = call.input.dtype.name
+    name = call["input"].dtype.name
     pairs = [chosen for _, chosen in walk(call) if chosen is not None]
     assert 0 < len(pairs) <= 3
     tiny = smallest_normal(name)
     terms = [products_reached(weight, x, tiny) for weight, x in pairs]
     tops = {value for choice in itertools.product(*terms) for value in sums_reached(choice, tiny)}
-    if call.reduction == "sum":
+    if call["reduction"] == "sum":
         return {limit_word(negated(top)) for top in tops}
     readable = [readings(1.0 if weight is None else weight, tiny) for weight, _ in pairs]
     bottoms = {value for choice in itertools.product(*readable) for value in sums_reached(map(wrap, choice), tiny)}

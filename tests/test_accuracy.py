@@ -27,9 +27,10 @@ from lossparity.specs.accuracy import (
     may_overflow,
     sum_factor,
 )
-from lossparity.specs.call import FLOAT_DTYPES, Array, Call, dtype_of
+from lossparity.specs.call import FLOAT_DTYPES, Array, dtype_of
 from lossparity.specs.exact import FLOAT16, FLOAT32, FLOAT64, FORMATS, neighbour
 from lossparity.specs.nll_loss.oracle import Selection, reduced
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 FLUSH = Arithmetic(flush=True)
 PER_TERM = Arithmetic(per_term=True)
@@ -48,7 +49,7 @@ def cast(values: object, name: str) -> Array:
 def reduction_of(x: Array, w: Array | None, kind: str) -> Reduction:
     """Exact facts about the reduction of one row of inputs and weights, as the oracle states them."""
     everywhere = np.ones(x.size, bool)
-    call = Call(np.zeros((x.size, 1), x.dtype), np.zeros(x.size, int), w, reduction=kind)
+    call = NLL_LOSS.call(np.zeros((x.size, 1), x.dtype), np.zeros(x.size, int), w, reduction=kind)
     result = reduced(call, Selection(call, everywhere, everywhere, w, x))
     assert isinstance(result, Reduction)
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 from pathlib import Path
@@ -65,13 +64,13 @@ def test_what_does_not_fit_into_memory_is_left_out() -> None:
 )
 def test_a_point_is_a_legal_call_of_log_probabilities(point: Point) -> None:
     call = sweep.call_of(point, 0)
-    assert call.input.shape == point.shape
+    assert call["input"].shape == point.shape
     assert call.dtype == point.dtype
-    assert np.allclose(np.exp(call.input.astype(np.float64)).sum(1), 1, atol=0.05)
-    share = np.mean(call.target == -100)
+    assert np.allclose(np.exp(call["input"].astype(np.float64)).sum(1), 1, atol=0.05)
+    share = np.mean(call["target"] == -100)
     assert share == pytest.approx(point.ignored, abs=0.2)
     if point.order == "sorted":
-        assert (np.diff(call.target.reshape(-1)) >= 0).all()
+        assert (np.diff(call["target"].reshape(-1)) >= 0).all()
     assert case_of_call(call, "bench", 3, "").clauses
     again = sweep.call_of(point, 0)
     assert all(a.tobytes() == b.tobytes() for (_, a), (_, b) in zip(call.arrays(), again.arrays(), strict=True))
@@ -124,7 +123,7 @@ def test_a_loop_computes_what_a_call_does(backend: str, name: str, work: str, re
         gradient = result[-1] if work == "both" else result
         assert np.allclose(subject.read(gradient).astype(float), outcome.value.astype(float), rtol=1e-5)
         if work == "both":
-            value, _ = execute(subject, dataclasses.replace(call, transform=None))
+            value, _ = execute(subject, call.replace(transform=None))
             assert isinstance(value, Returned)
             assert np.allclose(subject.read(result[0]).astype(float), value.value.astype(float), rtol=1e-5)
 
@@ -151,8 +150,8 @@ def test_roofs_read_what_the_call_reads(
     monkeypatch.setattr(roofs, "_seconds", lambda step: next(pretended))
     call = sweep.call_of(Point(n=100, classes=7, ignored=0.1, layout=layout), 0)
     source, places = roofs._flat(call)
-    kept = np.flatnonzero(call.target != -100)
-    wanted = call.input[kept, call.target[kept]]
+    kept = np.flatnonzero(call["target"] != -100)
+    wanted = call["input"][kept, call["target"][kept]]
     assert source[places].view(wanted.dtype).tolist() == wanted.tolist()
     assert places.size == selected_offsets(call).size == kept.size
     for work in WORK:

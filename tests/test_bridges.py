@@ -21,6 +21,7 @@ from lossparity.specs.call import BFLOAT16, FLOAT_DTYPES, Array, Call, Returned,
 from lossparity.specs.errors import BridgeError
 from lossparity.specs.layouts import LAYOUTS
 from lossparity.specs.nll_loss.generate import laid
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from . import engine
 from .test_cli import lossparity
@@ -39,7 +40,7 @@ class Bridge(NumpySubject):
         changed = {name: self._into(array) for name, array in call.arrays()}
         mine = {name: changed.pop(name) for name in ("upstream", "direction") if name in changed}
         transform = dataclasses.replace(call.transform, **mine) if call.transform else None
-        return super().prepare(dataclasses.replace(call, **changed, transform=transform))
+        return super().prepare(call.replace(**changed, transform=transform))
 
     def read(self, result: Any) -> Array:
         return self._out(super().read(result))
@@ -49,7 +50,7 @@ class Bridge(NumpySubject):
 
 
 def call(dtype: Any = np.float32, target: Any = np.int64, **more: Any) -> Call:
-    return Call(np.array([[-1, -2, -3], [-4, -5, -6]], dtype), np.array([1, 0], target), **more)
+    return NLL_LOSS.call(np.array([[-1, -2, -3], [-4, -5, -6]], dtype), np.array([1, 0], target), **more)
 
 
 def quieted(array: Array) -> Array:
@@ -173,7 +174,7 @@ def test_each_signature_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(echoed) == trials + 1
     execute(subject, laid(call(), [("input", "fortran")]))
     execute(subject, call(weight=np.ones(3, np.float32)))
-    execute(subject, dataclasses.replace(call(), target=np.array([1, 2])[:1]))
+    execute(subject, call().replace(target=np.array([1, 2])[:1]))
     assert len(echoed) == trials + 4
     execute(subject, call(target=np.int8))
     assert len(echoed) == 2 * (trials + 1) + 3
@@ -187,12 +188,12 @@ def test_each_signature_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("name", ["input", "target"])
 def test_an_array_that_is_not_in_c_order_must_say_so(name: str) -> None:
-    square = Call(np.arange(12, dtype=np.float32).reshape(2, 3, 2), np.array([[0, 1], [2, 0]]))
-    other = dataclasses.replace(square, **{name: np.asfortranarray(getattr(square, name))})
+    square = NLL_LOSS.call(np.arange(12, dtype=np.float32).reshape(2, 3, 2), np.array([[0, 1], [2, 0]]))
+    other = square.replace(**{name: np.asfortranarray(square[name])})
     assert isinstance(execute(Bridge(), square)[0], Returned)
     with pytest.raises(BridgeError, match=rf"{name} of .* is not in C order \(strides .*name the layout"):
         execute(Bridge(), other)
-    assert isinstance(execute(Bridge(), dataclasses.replace(other, layouts=((name, "fortran"),)))[0], Returned)
+    assert isinstance(execute(Bridge(), other.replace(layouts=((name, "fortran"),)))[0], Returned)
 
 
 # --- dtypes that a framework lacks --------------------------------------------------------------------------------
@@ -263,7 +264,7 @@ def test_targets_beyond_32_bits_can_be_declared_missing() -> None:
     subject.capabilities = dataclasses.replace(
         subject.capabilities, without={**subject.capabilities.without, "wide targets": "mylib has 32 bits"}
     )
-    wide = dataclasses.replace(call(), target=np.array([1, 2**31]), ignore_index=2**31)
+    wide = call().replace(target=np.array([1, 2**31]), ignore_index=2**31)
     assert execute(subject, wide)[0] == Unsupported("wide targets: mylib has 32 bits")
     for given in (call(), call(target=np.uint64), call(target=np.int64, ignore_index=2**40), call(target=np.uint32)):
         assert isinstance(execute(subject, given)[0], Returned)
@@ -281,10 +282,10 @@ def test_our_own_bridges_hand_over_every_dtype_and_layout(name: str) -> None:
     for subject in plan.start(backend, "cpu"):
         for dtype in (*FLOAT_DTYPES, "int8", "bool", "complex64"):
             given = call(np.dtype(BRAIN) if dtype == "bfloat16" else dtype, weight=np.ones(3, np.float32))
-            given = dataclasses.replace(given, transform=Transform("gradient", np.ones((), np.float32)))
+            given = given.replace(transform=Transform("gradient", np.ones((), np.float32)))
             for layout in ("", *LAYOUTS):
                 one = laid(given, [("input", layout)]) if layout else given
-                if not subject.capabilities.refuses(dataclasses.replace(one, transform=None)):
+                if not subject.capabilities.refuses(one.replace(transform=None)):
                     assert handover.checked(subject, one) == ""
 
 

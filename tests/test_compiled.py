@@ -29,6 +29,7 @@ from lossparity.conformance.testing import conformance_tests
 from lossparity.reports.records import Item
 from lossparity.specs.call import Call, Raised, Returned, Transform, Unsupported
 from lossparity.specs.errors import BridgeError, CannotCompile, UsageError
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from torch._dynamo.utils import counters
 
 from . import compiled_jax, compiled_tensorflow, compiled_torch
@@ -49,7 +50,7 @@ def subjects(framework: str, name: str, **options: Any) -> list[Subject]:
 
 def call(shape: tuple[int, ...] = (4, 3), target: Any = (0, 2, 1, -100), **more: Any) -> Call:
     x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    return Call(x, np.array(target), **more)
+    return NLL_LOSS.call(x, np.array(target), **more)
 
 
 def bad(**more: Any) -> Call:
@@ -237,7 +238,7 @@ def test_integers_are_narrowed_as_jax_does_where_they_fit() -> None:
         assert outcome.reason.startswith("wide targets: without 64-bit types JAX makes 32-bit targets")
     outcome, _ = execute(narrow, call(weight=np.ones(3)))
     assert outcome == Unsupported("float64: jax_enable_x64 is off, as it is unless a user switches it on")
-    integers = Call(call().input.astype(np.int64), call().target)
+    integers = NLL_LOSS.call(call()["input"].astype(np.int64), call()["target"])
     assert isinstance(execute(narrow, integers)[0], Raised)
     assert len(arrived) == 4
 

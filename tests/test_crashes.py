@@ -16,15 +16,16 @@ from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run, Tally
 from lossparity.specs.call import Call, Crashed, Returned, TimedOut
 from lossparity.specs.nll_loss.generate import case_of_call
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from .test_cli import lossparity, run
 
 VECTOR = "value-2-sum-averaged-over-spatial-axes-float16-sum"
-CUBE = Call(np.zeros((2, 3, 4, 5), np.float16), np.zeros((2, 4, 5), np.int64))
+CUBE = NLL_LOSS.call(np.zeros((2, 3, 4, 5), np.float16), np.zeros((2, 4, 5), np.int64))
 
 
 def flat(rows: int) -> Call:
-    return Call(np.zeros((rows, 3), np.float32), np.zeros(rows, np.int64))
+    return NLL_LOSS.call(np.zeros((rows, 3), np.float32), np.zeros(rows, np.int64))
 
 
 def ledger(folder: Path, subject: str, symptom: str, mode: str = "always") -> str:
@@ -192,11 +193,11 @@ def test_calls_of_one_base_share_their_arrays(tmp_path: Path) -> None:
     trail = breadcrumb.Trail(tmp_path, "main", 60.0)
     with trail.item("shape[one-float32]", 3):
         for reduction in ("none", "sum", "mean"):
-            call = Call(CUBE.input, CUBE.target, reduction=reduction)
+            call = NLL_LOSS.call(CUBE["input"], CUBE["target"], reduction=reduction)
             trail.drop(case_of_call(call, "shape", 1, "test"))
     crumb = breadcrumb.read(tmp_path, "main")
     assert crumb is not None
-    assert (crumb.call.reduction, [one.call.reduction for one in crumb.before]) == ("mean", ["sum", "none"])
+    assert (crumb.call["reduction"], [one.call["reduction"] for one in crumb.before]) == ("mean", ["sum", "none"])
     assert sum(file.stat().st_size > 0 for file in tmp_path.glob("*.arrays")) == 1
 
 

@@ -6,7 +6,6 @@ tested in test_gradient_bounds.py.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from lossparity.specs.call import FLOAT_DTYPES, VALUES, Array, Call, Transform, 
 from lossparity.specs.case import Elementwise, Expectation, Gradient, Returns, Stack, Unjudgeable, Unspecified, Within
 from lossparity.specs.nll_loss.corpus import MODES, corpus
 from lossparity.specs.nll_loss.generate import transformed
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from second_gradient import Extended, Slopes
 
 from .test_oracle import difference
@@ -64,7 +64,7 @@ def _slopes(call: Call, ours: Expectation, theirs: Slopes) -> str:
     """A gradient: where its entries are, and what stands there."""
     if theirs.recorded or not isinstance(ours, Returns):
         return "" if theirs.recorded and isinstance(ours, Unspecified) else f"{ours}, against {theirs}"
-    if (ours.shape, ours.dtype) != (call.input.shape, call.dtype):
+    if (ours.shape, ours.dtype) != (call["input"].shape, call.dtype):
         return f"{ours.dtype}{ours.shape}"
     if theirs.order_dependent or not isinstance(ours.value, Gradient):
         return "" if theirs.order_dependent and isinstance(ours.value, Unjudgeable) else f"{ours}, against {theirs}"
@@ -73,7 +73,7 @@ def _slopes(call: Call, ours: Expectation, theirs: Slopes) -> str:
         return f"entries at {flat}, not at {theirs.flat}"
     if call.transform is not None and call.transform.kind == "second":
         return "" if isinstance(entries, Elementwise) and entries.value.size == 0 else f"entries {entries}"
-    if kept.shape != call.target.shape or kept.reshape(-1).tolist() != theirs.kept:
+    if kept.shape != call["target"].shape or kept.reshape(-1).tolist() != theirs.kept:
         return f"kept {kept}, not {theirs.kept}"
     wrong = _wrong_products if isinstance(entries, Elementwise) else _wrong_quotients
     return next((f"{found} for w, g = {pair}" for pair, found in wrong(call.dtype, entries, theirs) if found), "")
@@ -178,7 +178,7 @@ def asking(draw: Any, special: bool) -> Call:
     target = np.array(draw(st.lists(labels, min_size=size, max_size=size)), np.int64)
     weighted = "weight" in batched or draw(st.booleans())
     shaped = positions if reduction == "none" else ()
-    return Call(
+    return NLL_LOSS.call(
         draw(arrays((*lead["input"], *shape), dtype, False)),
         target.reshape((*lead["target"], *positions)),
         draw(arrays((*lead["weight"], classes), dtype, special)) if weighted else None,
@@ -222,7 +222,9 @@ def mean_of(weight: Sequence[float], g: float, dtype: str = "float32") -> Call:
     """The gradient of a mean whose positions select one weight each, in order."""
     n, kind = len(weight), dtype_of(dtype)
     upstream = Transform("gradient", np.array(g).astype(kind))
-    return Call(np.ones((n, n), kind), np.arange(n), np.array(weight).astype(kind), -100, "mean", transform=upstream)
+    return NLL_LOSS.call(
+        np.ones((n, n), kind), np.arange(n), np.array(weight).astype(kind), -100, "mean", transform=upstream
+    )
 
 
 def expectation(call: Call) -> Expectation:
@@ -251,7 +253,7 @@ def asked(kind: str = "gradient", upstream: Any = 1.0, direction: Any = None, **
     """A call on X that asks for a derivative; targets 0, 1, 1 unless told otherwise."""
     vector = None if direction is None else np.array(direction, np.float32)
     transform = Transform(kind, np.array(upstream, np.float32), vector, fields.pop("batched", ()))
-    return Call(**({"input": X, "target": np.array([0, 1, 1]), "transform": transform} | fields))
+    return NLL_LOSS.call(**({"input": X, "target": np.array([0, 1, 1]), "transform": transform} | fields))
 
 
 @pytest.mark.parametrize(
@@ -326,7 +328,7 @@ def test_the_gradient_of_an_empty_mean_is_recorded(target: Array) -> None:
     """GRAD-9: 0 or NaN; under the other reductions it is 0."""
     call = asked(input=X[: target.size], target=target)
     assert isinstance(expectation(call), Unspecified)
-    assert np.count_nonzero(gradient(dataclasses.replace(call, reduction="sum"))) == 0
+    assert np.count_nonzero(gradient(call.replace(reduction="sum"))) == 0
     batch = asked("vmap_gradient", input=X[: target.size], target=np.stack([target, target]), batched=("target",))
     assert isinstance(expectation(batch), Unspecified)
 

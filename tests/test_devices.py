@@ -24,6 +24,7 @@ from lossparity.reports.records import Finding, Item, Run
 from lossparity.specs.call import Call, Crashed, Returned, Transform, dtype_of
 from lossparity.specs.errors import AdapterUnavailable, UsageError
 from lossparity.specs.layouts import LAYOUTS, extent, lay
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from . import pretend_devices
 from .test_cli import ROOT, lossparity
@@ -111,16 +112,16 @@ def calls() -> list[Call]:
         "gradient_again": Transform("gradient_again", g),
         "gradient_between": Transform("gradient_between", g),
         "value_in_training": Transform("value_in_training"),
-        "weight_gradient": Transform("weight_gradient", g),
+        "weight_gradient": Transform("gradient", g, wrt="weight"),
         "second": Transform("second", g, v),
         "second_upstream": Transform("second_upstream", g, v),
         "jvp": Transform("jvp", None, v),
     }
-    made = [Call(x, t, w, reduction=reduction) for reduction in ("none", "sum", "mean")]
-    made += [Call(x, t, w, transform=transform) for transform in kinds.values()]
+    made = [NLL_LOSS.call(x, t, w, reduction=reduction) for reduction in ("none", "sum", "mean")]
+    made += [NLL_LOSS.call(x, t, w, transform=transform) for transform in kinds.values()]
     stacked = np.stack([x, 2 * x])
-    made.append(Call(stacked, t, w, transform=Transform("vmap", batched=("input",))))
-    made.append(Call(stacked, t, w, transform=Transform("vmap_gradient", g, batched=("input",))))
+    made.append(NLL_LOSS.call(stacked, t, w, transform=Transform("vmap", batched=("input",))))
+    made.append(NLL_LOSS.call(stacked, t, w, transform=Transform("vmap_gradient", g, batched=("input",))))
     return made
 
 
@@ -265,7 +266,7 @@ def test_each_assertion_ends_its_child_and_no_more(monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
     (subject,) = pretend_devices.ASSERTING.subjects("cuda:0")
-    bad, good = (Call(np.ones((2, 3), np.float32), np.array([0, last])) for last in (3, 2))
+    bad, good = (NLL_LOSS.call(np.ones((2, 3), np.float32), np.array([0, last])) for last in (3, 2))
     isolation = Isolation("tests.pretend_devices:ASSERTING", "cuda:0", 60)
     try:
         outcomes = [isolation.run(subject, call) for call in (good, bad, bad, good)]

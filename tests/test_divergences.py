@@ -28,6 +28,7 @@ from lossparity.specs.call import FLOAT_DTYPES  # noqa: E402
 from lossparity.specs.case import Case, Status  # noqa: E402
 from lossparity.specs.errors import LedgerError  # noqa: E402
 from lossparity.specs.nll_loss.frozen import vectors  # noqa: E402
+from lossparity.specs.nll_loss.signature import NLL_LOSS  # noqa: E402
 
 from . import engine  # noqa: E402
 
@@ -187,9 +188,9 @@ def test_versions_limit_a_row() -> None:
 
 def test_unsupported_is_what_capabilities_declare() -> None:
     from lossparity.adapters.execution import execute
-    from lossparity.specs.call import Call, Unsupported
+    from lossparity.specs.call import Unsupported
 
-    call = Call(np.zeros((2, 3), np.float32), np.zeros(2, np.int16))
+    call = NLL_LOSS.call(np.zeros((2, 3), np.float32), np.zeros(2, np.int16))
     outcome, _ = execute(SUBJECT_OF["torch"], call)
     assert isinstance(outcome, Unsupported)
     assert "int16" in outcome.reason

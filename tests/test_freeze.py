@@ -21,6 +21,7 @@ from lossparity.specs.encoding import encode_call
 from lossparity.specs.errors import NotReproduced, VectorError
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.frozen import Vector, case_of, describe, parse
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from .test_cli import ROOT, lossparity
 
@@ -40,7 +41,7 @@ def large() -> Located:
     values = np.random.default_rng(1).normal(size=(12, 7, 3)).astype(np.float32)
     target = np.arange(36).reshape(12, 3) % 7
     target[::3] = 4
-    call = Call(values, target, np.linspace(0.5, 2, 7, dtype=np.float32), 4, "mean")
+    call = NLL_LOSS.call(values, target, np.linspace(0.5, 2, 7, dtype=np.float32), 4, "mean")
     return Located(encode_call(call), "value", "test", ())
 
 
@@ -165,34 +166,40 @@ def call_of(located: Located) -> Call:
 
 def test_all_that_does_not_matter_goes() -> None:
     call = shrunk(call_of(large()), lambda call: True)
-    assert (call.input.shape, call.target.shape, call.weight) == ((0, 1), (0,), None)
-    assert (call.reduction, call.ignore_index) == ("sum", -100)
+    assert (call["input"].shape, call["target"].shape, call["weight"]) == ((0, 1), (0,), None)
+    assert (call["reduction"], call["ignore_index"]) == ("sum", -100)
 
 
 @pytest.mark.parametrize(
     ("matters", "shape"),
     [
-        (lambda call: call.weight is not None and call.reduction == "mean", (1, 1)),
-        (lambda call: (call.target == call.ignore_index).sum() >= 2, (2, 1)),
-        (lambda call: call.input.ndim == 3 and call.input.shape[2] >= 2, (1, 1, 2)),
-        (lambda call: len(np.unique(call.target)) >= 3, (1, 3, 3)),
+        (lambda call: call["weight"] is not None and call["reduction"] == "mean", (1, 1)),
+        (lambda call: (call["target"] == call["ignore_index"]).sum() >= 2, (2, 1)),
+        (lambda call: call["input"].ndim == 3 and call["input"].shape[2] >= 2, (1, 1, 2)),
+        (lambda call: len(np.unique(call["target"])) >= 3, (1, 3, 3)),
     ],
 )
 def test_what_matters_stays(matters: Callable[[Call], bool], shape: tuple[int, ...]) -> None:
     call = shrunk(call_of(large()), matters)
-    assert call.input.size <= np.prod(shape)
-    assert nll_loss(call.input, call.target, call.weight, call.ignore_index, call.reduction) is not None
+    assert call["input"].size <= np.prod(shape)
+    assert nll_loss(call["input"], call["target"], call["weight"], call["ignore_index"], call["reduction"]) is not None
 
 
 def test_numbers_become_simple_and_legal_calls_stay_legal() -> None:
-    call = shrunk(call_of(large()), lambda call: bool((call.input < -0.7).any()))
-    assert call.input.tolist() == [[-1.0]]
+    call = shrunk(call_of(large()), lambda call: bool((call["input"] < -0.7).any()))
+    assert call["input"].tolist() == [[-1.0]]
     for case in list(corpus("gradient", "float32", "quick", 0))[:40]:
         for candidate in list(shrink.candidates(case.call))[:25]:
-            nll_loss(candidate.input, candidate.target, candidate.weight, candidate.ignore_index, candidate.reduction)
+            nll_loss(
+                candidate["input"],
+                candidate["target"],
+                candidate["weight"],
+                candidate["ignore_index"],
+                candidate["reduction"],
+            )
             upstream = candidate.transform.upstream if candidate.transform is not None else None
             if upstream is not None:
-                assert upstream.shape == (candidate.target.shape if candidate.reduction == "none" else ())
+                assert upstream.shape == (candidate["target"].shape if candidate["reduction"] == "none" else ())
 
 
 def test_it_is_bounded_and_deterministic() -> None:
@@ -200,7 +207,7 @@ def test_it_is_bounded_and_deterministic() -> None:
 
     def fails(call: Call) -> bool:
         seen.append(call.digest())
-        return call.input.size > 20
+        return call["input"].size > 20
 
     first, tried = shrink.shrink(call_of(large()), fails, runs=30)
     assert tried == len(seen) <= 30
@@ -212,19 +219,21 @@ def test_layouts_and_transforms_come_along() -> None:
     values = np.zeros((2, 3, 2, 2), np.float32)
     transform = Transform("gradient", np.ones((2, 2, 2), np.float32))
     layouts = (("input", "channels_last"),)
-    call = Call(values, np.zeros((2, 2, 2), np.int64), None, -100, "none", (), transform, layouts)
+    call = NLL_LOSS.call(
+        values, np.zeros((2, 2, 2), np.int64), None, -100, "none", transform=transform, layouts=layouts
+    )
     located = Located(encode_call(call), "layout", "test", ())
-    call = shrunk(call_of(located), lambda call: bool(call.layouts) and call.input.ndim == 4)
+    call = shrunk(call_of(located), lambda call: bool(call.layouts) and call["input"].ndim == 4)
     assert call.transform is not None
     assert call.transform.upstream is not None
-    assert (call.input.shape, call.transform.upstream.shape) == ((1, 1, 1, 1), (1, 1, 1))
+    assert (call["input"].shape, call.transform.upstream.shape) == ((1, 1, 1, 1), (1, 1, 1))
 
 
 def test_the_same_clause_fails_with_the_same_symptom() -> None:
     with Session(f"numpy@{EXAMPLES}:mean_over_all", Request(seconds=30)) as session:
         found = session.run(large(), "numpy:my_losses.mean_over_all")
         small = freeze.smaller(session, found)
-    assert small.case.call.input.size < found.case.call.input.size / 20
+    assert small.case.call["input"].size < found.case.call["input"].size / 20
     assert found.failed[0] in small.failed
     assert small.judgement.symptom == found.judgement.symptom
 

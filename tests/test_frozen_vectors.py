@@ -15,6 +15,7 @@ from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.conformance.items.spec import VECTORS
 from lossparity.specs.encoding import decode_call
 from lossparity.specs.nll_loss.frozen import Vector, vectors
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from . import engine
 
@@ -49,7 +50,7 @@ def test_a_changed_vector_is_noticed() -> None:
 
 
 def is_unbatched(vector: Vector) -> bool:
-    return decode_call(vector.call).input.ndim == 1
+    return decode_call(vector.call, NLL_LOSS)["input"].ndim == 1
 
 
 def is_about_it(vector: Vector) -> bool:
@@ -70,11 +71,11 @@ def test_an_unbatched_vector_has_a_batched_twin(vector: Vector) -> None:
     twin = vectors()[vector.id + TWIN]
     assert (twin.clauses, twin.tier, twin.experiment) == (vector.clauses, vector.tier, vector.experiment)
     assert twin.kills
-    call, more = decode_call(vector.call), decode_call(twin.call)
-    assert (more.reduction, more.ignore_index, more.kind) == (call.reduction, call.ignore_index, call.kind)
+    call, more = decode_call(vector.call, NLL_LOSS), decode_call(twin.call, NLL_LOSS)
+    assert (more["reduction"], more["ignore_index"], more.kind) == (call["reduction"], call["ignore_index"], call.kind)
     assert (more.omitted, more.layouts) == (call.omitted, call.layouts)
-    assert more.input.shape[1:] == call.input.shape
-    assert more.target.shape == more.input.shape[:1]
+    assert more["input"].shape[1:] == call["input"].shape
+    assert more["target"].shape == more["input"].shape[:1]
     wider = dict(more.arrays())
     for name, array in call.arrays():
         same = wider[name] if wider[name].ndim == array.ndim else wider[name][0]

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.specs.call import Call, Transform
+from lossparity.specs.call import Transform
 from lossparity.specs.encoding import decode_call, encode_call
 from lossparity.specs.errors import VectorError
 from lossparity.specs.nll_loss import frozen
 from lossparity.specs.nll_loss.corpus import FAMILIES, MADE, PROFILES, corpus, corpus_size
 from lossparity.specs.nll_loss.generate import case_of_call
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stream import Stream
 
 
@@ -52,8 +53,8 @@ def test_signatures_stay_within_a_compilers_budget() -> None:
                 call = case.call
                 if type(case.expectation).__name__ == "Raises":
                     continue
-                shape = (call.input.shape, call.dtype, call.weight is None, call.target.dtype.name)
-                signatures[case.tier].add((*shape, call.reduction, call.ignore_index if case.tier == 1 else 0))
+                shape = (call["input"].shape, call.dtype, call["weight"] is None, call["target"].dtype.name)
+                signatures[case.tier].add((*shape, call["reduction"], call["ignore_index"] if case.tier == 1 else 0))
     assert len(signatures[1]) <= 90
     assert len(signatures[1] | signatures[2]) <= 500
 
@@ -73,7 +74,7 @@ def test_streams_are_frozen() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_calls_survive_json(family: str) -> None:
     for case in list(corpus(family, "bfloat16", "quick", 0))[::11]:
-        again = decode_call(json.loads(json.dumps(encode_call(case.call))))
+        again = decode_call(json.loads(json.dumps(encode_call(case.call))), NLL_LOSS)
         assert again.digest() == case.call.digest()
 
 
@@ -83,7 +84,7 @@ def test_vectors_agree_with_the_oracle() -> None:
 
 
 def good_file() -> dict[str, Any]:
-    call = encode_call(Call(np.zeros((1, 2), np.float32), np.zeros(1, np.int64)))
+    call = encode_call(NLL_LOSS.call(np.zeros((1, 2), np.float32), np.zeros(1, np.int64)))
     vector = {"id": "v", "comment": "c", "clauses": ["VALUE-3"], "flags": ["MeanOfMeans"], "call": call, "expect": {}}
     return {"format": 1, "loss": "nll_loss", "vectors": [vector]}
 
@@ -126,14 +127,18 @@ def test_a_vector_file_that_is_no_json_is_refused() -> None:
 
 def test_the_largest_integers_survive_json_beside_small_ones() -> None:
     target = np.array([2**64 - 100, 1, 3], np.uint64)
-    again = decode_call(json.loads(json.dumps(encode_call(Call(np.zeros((3, 4), np.float32), target)))))
-    assert again.target.tolist() == target.tolist()
+    again = decode_call(
+        json.loads(json.dumps(encode_call(NLL_LOSS.call(np.zeros((3, 4), np.float32), target)))), NLL_LOSS
+    )
+    assert again["target"].tolist() == target.tolist()
 
 
 def test_readers_are_told_of_free_entries() -> None:
     """An entry that is not listed has to be 0, so a free one has to be listed."""
     weight = np.array([2.0**127, 1.5 * 2.0**127], np.float32)
-    call = Call(np.ones((2, 2), np.float32), np.array([0, 1]), weight, transform=Transform("gradient", np.float32(1)))
+    call = NLL_LOSS.call(
+        np.ones((2, 2), np.float32), np.array([0, 1]), weight, transform=Transform("gradient", np.float32(1))
+    )
     expected = frozen.describe(case_of_call(call, "gradient", 3, "test").expectation)
     allowed = [(place, low, high) for place, _, low, high in expected["entries"]]
     assert allowed == [(0, "-inf", "inf"), (3, "-inf", "inf")]

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from lossparity.conformance.judging.judge import Judgement, Traits, judge
 from lossparity.specs.accuracy import Arithmetic
-from lossparity.specs.call import FLOAT_DTYPES, Array, Call, Returned, Transform, dtype_of
+from lossparity.specs.call import FLOAT_DTYPES, Array, Returned, Transform, dtype_of
 from lossparity.specs.case import Case, Gradient, Returns, Status, Within
 from lossparity.specs.exact import FORMATS
 from lossparity.specs.nll_loss.generate import transformed
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 STRICT, FLUSHING = Traits(), Traits(Arithmetic(flush=True))
 HALVES = ("float16", "bfloat16")
@@ -90,7 +91,7 @@ def computed(case: Case, accumulator: Any, rounding: Rounding = keep) -> Iterato
         w, g = (rounding(value).astype(accumulator) for value in (w, g))
         for total in sums(w, rounding):
             for slope in slopes(g, w, total, rounding):
-                yield placed(case, rounding(-slope.astype(call.input.dtype)))
+                yield placed(case, rounding(-slope.astype(call["input"].dtype)))
 
 
 def factors(case: Case) -> tuple[Array, Array]:
@@ -98,16 +99,16 @@ def factors(case: Case) -> tuple[Array, Array]:
     call = case.call
     assert call.transform is not None
     assert call.transform.upstream is not None
-    labels = call.target[call.target != call.ignore_index]
-    weight = np.ones(call.input.shape[1], call.input.dtype) if call.weight is None else call.weight
+    labels = call["target"][call["target"] != call["ignore_index"]]
+    weight = np.ones(call["input"].shape[1], call["input"].dtype) if call["weight"] is None else call["weight"]
     return weight[labels], call.transform.upstream.reshape(1)
 
 
 def placed(case: Case, slope: Array) -> Array:
     """A gradient with these slopes at the entries of kept positions."""
-    gradient = np.zeros(case.call.input.shape, case.call.input.dtype)
-    rows = np.flatnonzero(case.call.target != case.call.ignore_index)
-    gradient[rows, case.call.target[rows]] = slope
+    gradient = np.zeros(case.call["input"].shape, case.call["input"].dtype)
+    rows = np.flatnonzero(case.call["target"] != case.call["ignore_index"])
+    gradient[rows, case.call["target"][rows]] = slope
     return gradient
 
 
@@ -123,7 +124,7 @@ def case_of(weight: Any, g: float, target: Any, dtype: str, classes: int = 1) ->
     classes = classes if weight is None else len(weight)
     weight = None if weight is None else np.array(weight).astype(kind)
     transform = Transform("gradient", np.array(g).astype(kind))
-    call = Call(np.zeros((target.size, classes), kind), target, weight, -100, "mean", transform=transform)
+    call = NLL_LOSS.call(np.zeros((target.size, classes), kind), target, weight, -100, "mean", transform=transform)
     return transformed(call, "gradient", 1, "test")
 
 

@@ -16,11 +16,12 @@ from lossparity.conformance.judging import explain
 from lossparity.conformance.judging.judge import Traits, judge
 from lossparity.conformance.judging.look import SYMPTOMS
 from lossparity.specs.accuracy import Arithmetic
-from lossparity.specs.call import FLOAT_DTYPES, Array, Call, Outcome, Raised, Returned, Transform, dtype_of
+from lossparity.specs.call import FLOAT_DTYPES, Array, Outcome, Raised, Returned, Transform, dtype_of
 from lossparity.specs.case import Case, Elementwise, Gradient, Limit, Reduction, Returns, Stack, Status, Within
 from lossparity.specs.exact import neighbour, round_to
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import transformed
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
 STRICT, FLUSHING = Traits(), Traits(Arithmetic(flush=True))
@@ -35,8 +36,10 @@ def asking(kind: str = "gradient", reduction: str = "none", dtype: str = "float3
     shape = TARGET.shape if reduction == "none" else ()
     upstream = np.linspace(0.5, 1.7, 6).reshape(3, 2) if shape else np.array(1.3)
     transform = Transform(kind, fields.pop("upstream", upstream).astype(number), fields.pop("direction", None))
-    call = Call(np.zeros((3, 3, 2), number), TARGET, WEIGHT.astype(number), -100, reduction, transform=transform)
-    return transformed(dataclasses.replace(call, **fields), "gradient", 1, "test")
+    call = NLL_LOSS.call(
+        np.zeros((3, 3, 2), number), TARGET, WEIGHT.astype(number), -100, reduction, transform=transform
+    )
+    return transformed(call.replace(**fields), "gradient", 1, "test")
 
 
 def right(case: Case) -> Array:
@@ -183,9 +186,9 @@ def test_an_unbatched_input_has_its_classes_first() -> None:
 def test_values_beside_ignored_positions_stay_out_of_the_gradient() -> None:
     """IGN-5: NaN in an ignored row reaches neither value nor gradient."""
     case = asking()
-    x = case.call.input.copy()
+    x = case.call["input"].copy()
     x[1, :, 0] = np.nan
-    case = transformed(dataclasses.replace(case.call, input=x), "gradient", 1, "test")
+    case = transformed(case.call.replace(input=x), "gradient", 1, "test")
     found = verdicts(case, spoilt(case, (1, 1, 0), np.nan))
     assert (found["GRAD-2"], found["IGN-5"]) == (FAIL, FAIL)
     assert verdicts(case, Returned(right(case)))["IGN-5"] is PASS
@@ -251,7 +254,7 @@ def batch(kind: str, reduction: str, dtype: str = "float32") -> Case:
     assert transform is not None
     transform = dataclasses.replace(transform, batched=("target",))
     x = np.arange(1, 19).reshape(3, 3, 2).astype(dtype_of(dtype))
-    call = Call(x, targets, WEIGHT.astype(x.dtype), -100, reduction, transform=transform)
+    call = NLL_LOSS.call(x, targets, WEIGHT.astype(x.dtype), -100, reduction, transform=transform)
     return transformed(call, "gradient", 1, "test")
 
 
@@ -291,7 +294,7 @@ def test_unbatched_inputs_mapped_over(kind: str) -> None:
     """Inputs (C,) and 0-d targets: under `none` each slice is a scalar."""
     x, target = np.arange(1, 7, dtype=np.float32).reshape(2, 3), np.array([2, 0])
     transform = Transform(kind, np.array(1.5, np.float32), batched=("input", "target"))
-    case = transformed(Call(x, target, None, -100, "none", transform=transform), "gradient", 1, "test")
+    case = transformed(NLL_LOSS.call(x, target, None, -100, "none", transform=transform), "gradient", 1, "test")
     answers = right(case)
     assert answers.tolist() == ([-3, -4] if kind == "vmap" else [[0, 0, -1.5], [-1.5, 0, 0]])
     assert judge(case, Returned(answers), STRICT).status is PASS
@@ -302,7 +305,9 @@ def test_a_slice_that_says_nothing_does_not_hide_another_that_is_wrong() -> None
     """One weight makes an intermediate overflow, in one slice only."""
     weights = np.array([[2.0**120, 1, 1], [1, 1, 1]], np.float32)
     transform = Transform("vmap_gradient", np.array(2.0**20, np.float32), batched=("weight",))
-    call = Call(np.zeros((2, 3), np.float32), np.zeros(2, np.int64), weights, -100, "mean", transform=transform)
+    call = NLL_LOSS.call(
+        np.zeros((2, 3), np.float32), np.zeros(2, np.int64), weights, -100, "mean", transform=transform
+    )
     case = transformed(call, "gradient", 1, "test")
     answers = right(case)
     assert judge(case, Returned(answers), STRICT).status is not FAIL
@@ -315,14 +320,14 @@ def test_a_slice_that_says_nothing_does_not_hide_another_that_is_wrong() -> None
 def test_entries_of_a_gradient_are_divided_before_they_are_summed() -> None:
     """The derivative with respect to g of a mean, where thirds cancel: each entry is rounded, and that is legal."""
     v = np.array([[7.0, 0], [-4.9, 0], [-2.0, 0]])
-    call = Call(np.zeros((3, 2)), np.zeros(3, np.int64), None, -100, "mean")
+    call = NLL_LOSS.call(np.zeros((3, 2)), np.zeros(3, np.int64), None, -100, "mean")
     upstream = Transform("second_upstream", np.array(1.0), v)
-    case = transformed(dataclasses.replace(call, transform=upstream), "gradient", 1, "test")
+    case = transformed(call.replace(transform=upstream), "gradient", 1, "test")
     summed = np.sum(-v[:, 0] * (np.float64(1) / 3))
     assert summed != right(case)
     assert judge(case, Returned(np.asarray(summed)), STRICT).status is PASS
     forward = Transform("jvp", None, v)  # sums first
-    case = transformed(dataclasses.replace(call, transform=forward), "gradient", 1, "test")
+    case = transformed(call.replace(transform=forward), "gradient", 1, "test")
     assert judge(case, Returned(np.asarray(summed)), STRICT).status is FAIL
     assert judge(case, Returned(np.asarray(1.001 * summed)), STRICT).status is FAIL
 

@@ -17,18 +17,19 @@ from lossparity.specs.call import Call, Crashed, Outcome, Raised, Returned, Time
 from lossparity.specs.case import Case, Elementwise, Raises, Returns, Stack, Status
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import judged_calls
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
 
 
 def case_of(call: Call) -> Case:
-    (case,) = judged_calls(call, (call.reduction,), "value", 1, "test")
+    (case,) = judged_calls(call, (call["reduction"],), "value", 1, "test")
     return case
 
 
 def simple(reduction: str, dtype: str = "float32", **changes: Any) -> Case:
     x = np.array([[-1.0, -2.0], [-3.0, -4.0], [-5.0, -6.0]]).astype(dtype_of(dtype))
-    return case_of(Call(**({"input": x, "target": np.array([0, 1, 0]), "reduction": reduction} | changes)))
+    return case_of(NLL_LOSS.call(**({"input": x, "target": np.array([0, 1, 0]), "reduction": reduction} | changes)))
 
 
 def returned(value: Any, dtype: str = "float32") -> Returned:
@@ -71,7 +72,7 @@ def test_each_clause_is_decided_by_its_own_aspects() -> None:
     """A float16 running sum is inaccurate (ACC-3) and yet right within its own precision (VALUE-2)."""
     x = np.full((15, 1), -1.0, np.float16)
     x[1] = -2048
-    case = case_of(Call(x, np.zeros(15, np.int64), reduction="sum"))
+    case = case_of(NLL_LOSS.call(x, np.zeros(15, np.int64), reduction="sum"))
     found = verdicts(case, returned(2048.0, "float16"))
     assert (found["ACC-3"], found["ACC-5"], found["VALUE-2"], found["SHAPE-4"]) == (FAIL, FAIL, PASS, PASS)
     assert set(verdicts(case, returned(1024.0, "float16")).values()) == {PASS, FAIL}
@@ -85,20 +86,20 @@ def test_a_neighbour_of_a_certified_mean_misses_a_should_clause_only() -> None:
 
 
 def test_an_avoidable_overflow_is_told_from_a_wrong_value() -> None:
-    case = case_of(Call(np.full((2, 1), -40000.0, np.float16), np.zeros(2, np.int64)))
+    case = case_of(NLL_LOSS.call(np.full((2, 1), -40000.0, np.float16), np.zeros(2, np.int64)))
     found = verdicts(case, returned(np.inf, "float16"))
     assert (found["SPECIAL-2"], found["ACC-3"], found["VALUE-3"]) == (FAIL, FAIL, OPEN)
 
 
 def test_a_result_that_must_overflow() -> None:
-    case = case_of(Call(np.full((2, 1), -60000.0, np.float16), np.zeros(2, np.int64), reduction="sum"))
+    case = case_of(NLL_LOSS.call(np.full((2, 1), -60000.0, np.float16), np.zeros(2, np.int64), reduction="sum"))
     assert judge(case, returned(np.inf, "float16"), Traits()).status is PASS
     assert judge(case, returned(65504.0, "float16"), Traits()).symptom == "number"
 
 
 def test_cancellation_says_nothing_but_nonsense_still_fails() -> None:
     x = np.array([[1.0], [2.0**-30], [-1.0]], np.float32)
-    case = case_of(Call(x, np.zeros(3, np.int64), reduction="sum"))
+    case = case_of(NLL_LOSS.call(x, np.zeros(3, np.int64), reduction="sum"))
     assert judge(case, returned(0.0), Traits()).status is OPEN
     assert judge(case, returned(-(2.0**-30)), Traits()).status is PASS
     assert judge(case, returned(1.0), Traits()).status is FAIL
@@ -126,7 +127,7 @@ def test_shape_errors_are_never_poisoned() -> None:
 
 def test_flushing_frees_tiny_numbers_only() -> None:
     tiny = 2.0**-130
-    case = case_of(Call(np.array([[-tiny], [-1.0]], np.float32), np.zeros(2, np.int64), reduction="none"))
+    case = case_of(NLL_LOSS.call(np.array([[-tiny], [-1.0]], np.float32), np.zeros(2, np.int64), reduction="none"))
     strict, flushing = Traits(), Traits(Arithmetic(flush=True))
     assert judge(case, returned([0.0, 1.0]), strict).status is FAIL
     found = verdicts(case, returned([0.0, 1.0]), flushing)
@@ -136,7 +137,9 @@ def test_flushing_frees_tiny_numbers_only() -> None:
 
 def test_flushing_excuses_no_mask_semantics() -> None:
     """0 * -inf is NaN on every subject (A-3)."""
-    case = case_of(Call(np.array([[-np.inf]], np.float32), np.array([0]), np.zeros(1, np.float32), reduction="none"))
+    case = case_of(
+        NLL_LOSS.call(np.array([[-np.inf]], np.float32), np.array([0]), np.zeros(1, np.float32), reduction="none")
+    )
     assert judge(case, returned([0.0]), Traits(Arithmetic(flush=True))).status is FAIL
     assert judge(case, returned([np.nan]), Traits()).status is PASS
 
@@ -163,7 +166,7 @@ def test_what_is_due_elsewhere_is_not_told_as_a_missing_error() -> None:
     case = next(
         case
         for case in corpus("error", "float32", "quick", 0)
-        if case.origin.endswith("batch") and case.call.reduction == "none"
+        if case.origin.endswith("batch") and case.call["reduction"] == "none"
     )
     assert isinstance(case.expectation, Raises)
     assert isinstance(case.expectation.poisoned, Returns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import signal
@@ -18,6 +17,7 @@ from lossparity.specs.errors import VectorError
 from lossparity.specs.layouts import LAYOUTS, extent, lay
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import laid
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from numpy.lib.array_utils import byte_bounds
 
 SHAPES = ((6,), (4, 3), (4, 3, 2), (2, 3, 4, 5), (2, 3, 2, 4, 2))
@@ -205,15 +205,15 @@ def call_in(layout: str, dtype: str, kind: str = "gradient") -> Call:
     upstream = lay(numbered((4, 2), dtype), layout) if kind == "gradient" else None
     direction = numbered((4, 3, 2), dtype) if kind == "jvp" else None
     transform = None if kind == "value" else Transform(kind, upstream, direction)
-    call = Call(x, target, numbered((3,), dtype), -100, "none", transform=transform)
+    call = NLL_LOSS.call(x, target, numbered((3,), dtype), -100, "none", transform=transform)
     call = laid(call, [(name, layout) for name in ("input", "target", "weight")])
     layouts = (*call.layouts, ("upstream", layout)) if upstream is not None else call.layouts
-    return dataclasses.replace(call, layouts=layouts)
+    return call.replace(layouts=layouts)
 
 
 def stored(call: Call) -> Call:
     """A call after it was written as JSON and read again."""
-    return decode_call(json.loads(json.dumps(encode_call(call))))
+    return decode_call(json.loads(json.dumps(encode_call(call))), NLL_LOSS)
 
 
 def assert_same(a: Call, b: Call) -> None:
@@ -228,7 +228,7 @@ def assert_same(a: Call, b: Call) -> None:
         ), name
         assert array.strides == others[name].strides or name not in dict(a.layouts), name
     batched = [call.transform.batched if call.transform else None for call in (a, b)]
-    assert (a.kind, batched[0], a.layouts, a.options()) == (b.kind, batched[1], b.layouts, b.options())
+    assert (a.kind, batched[0], a.layouts, a.options) == (b.kind, batched[1], b.layouts, b.options)
     assert a.digest() == b.digest()
     assert a.describe() == b.describe()
 
@@ -247,7 +247,7 @@ def test_the_corpus_round_trips(family: str) -> None:
     """Every kind of transform, batches and special numbers included."""
     kinds = set()
     for case in itertools.islice(corpus(family, "bfloat16", "quick", 0), 0, None, 7 if family == "layout" else 1):
-        if case.call.input.size < 1000:
+        if case.call["input"].size < 1000:
             assert_same(case.call, stored(case.call))
             kinds.add(case.call.kind)
     assert len(kinds) == (2 if family == "layout" else 9)
@@ -255,7 +255,7 @@ def test_the_corpus_round_trips(family: str) -> None:
 
 def test_laid_names_only_what_has_an_arrangement() -> None:
     """A 0-d target has none, and a weight that is not there neither."""
-    call = Call(np.zeros(3, np.float32), np.array(1))
+    call = NLL_LOSS.call(np.zeros(3, np.float32), np.array(1))
     assert laid(call, [("input", "strided"), ("target", "strided"), ("weight", "strided")]).layouts == (
         ("input", "strided"),
     )
@@ -264,14 +264,14 @@ def test_laid_names_only_what_has_an_arrangement() -> None:
 def test_every_difference_changes_the_digest() -> None:
     """What is asked for, along what, mapped over what, and where it lies in memory."""
     plain = call_in("offset", "float32", "value")
-    plain = dataclasses.replace(plain, layouts=())
+    plain = plain.replace(layouts=())
     one, two = (np.full((4, 2), number, np.float32) for number in (1, 2))
     direction = np.ones((4, 3, 2), np.float32)
     transforms: list[Any] = [
         None,
         Transform("gradient", one),
         Transform("gradient", two),
-        Transform("weight_gradient", one),
+        Transform("gradient", one, wrt="weight"),
         Transform("second", one, direction),
         Transform("second_upstream", one, direction),
         Transform("second", one, direction * 2),
@@ -280,7 +280,7 @@ def test_every_difference_changes_the_digest() -> None:
         Transform("vmap", batched=("input", "target")),
         Transform("vmap_gradient", one, batched=("input",)),
     ]
-    calls = [dataclasses.replace(plain, transform=transform) for transform in transforms]
+    calls = [plain.replace(transform=transform) for transform in transforms]
     calls += [laid(plain, [(name, layout)]) for name in ("input", "target", "weight") for layout in LAYOUTS]
     assert len({call.digest() for call in calls}) == len(calls)
     assert len({call.describe() for call in calls}) == len(calls) - 2  # numbers are not described
@@ -298,4 +298,4 @@ def test_every_difference_changes_the_digest() -> None:
 def test_a_broken_call_is_refused(change: dict[str, Any], word: str) -> None:
     data = encode_call(call_in("strided", "float32")) | change
     with pytest.raises(VectorError, match=word):
-        decode_call(data)
+        decode_call(data, NLL_LOSS)

@@ -20,6 +20,7 @@ from lossparity.specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, dtyp
 from lossparity.specs.case import Elementwise, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
 from lossparity.specs.encoding import decode_call
 from lossparity.specs.nll_loss import oracle
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from second_oracle import Opinion, opinion
 
 VECTORS = Path(__file__).parent.parent / "specs" / "nll_loss" / "vectors"
@@ -44,7 +45,7 @@ def difference(call: Call, ours: Expectation, theirs: Opinion) -> str:
         case Returns() if theirs.faults or theirs.recorded:
             found = f"returns, against {theirs}"
         case Returns(shape, _, Elementwise() as value):
-            found = f"shape {shape}" if shape != call.target.shape else _elements(call, value, theirs)
+            found = f"shape {shape}" if shape != call["target"].shape else _elements(call, value, theirs)
         case Returns(shape, _, value):
             found = f"shape {shape}" if shape != () else _reduction(call, value, theirs)
     return f"{found}: {call.describe()}" if found else ""
@@ -57,7 +58,7 @@ def _raises(call: Call, ours: Raises, theirs: Opinion) -> str:
         return f"poisoned {ours.poisoned}, against {theirs.poison}"
     if ours.poisoned is None or theirs.poison is None:
         return ""
-    shape = call.target.shape if call.reduction == "none" else ()
+    shape = call["target"].shape if call["reduction"] == "none" else ()
     if (ours.poisoned.shape, ours.poisoned.dtype) != (shape, call.dtype):
         return f"shape or dtype of what is poisoned: {ours.poisoned}"
     match ours.poisoned.value:
@@ -73,12 +74,12 @@ def _elements(call: Call, ours: Elementwise, theirs: Opinion) -> str:
     name, assumed = call.dtype, theirs.elements
     if assumed is None:
         return "elements, against none"
-    if ours.value.dtype != call.input.dtype or ours.value.shape != call.target.shape:
+    if ours.value.dtype != call["input"].dtype or ours.value.shape != call["target"].shape:
         return f"value of {ours.value.dtype}{ours.value.shape}"
     codes = ours.value.reshape(-1).view(f"u{ours.value.dtype.itemsize}").tolist()
     top = 1 << (8 * ours.value.dtype.itemsize - 1)
     masks = (ours.loose, ours.flushable, ours.flushable_nan)
-    if any(mask.shape != call.target.shape or mask.dtype != bool for mask in masks):
+    if any(mask.shape != call["target"].shape or mask.dtype != bool for mask in masks):
         return "shape or dtype of a mask"
     for at, (code, expected) in enumerate(zip(codes, assumed, strict=True)):
         if expected is None:  # poisoned: the value is free
@@ -101,7 +102,7 @@ def _masks(name: str, masks: list[bool], call: Call, theirs: Opinion, at: int) -
         code = second_oracle.nearest_code(abs(product), name)
         small = 0 < abs(product) < second_oracle.smallest_normal(name)
         at_border = abs(second_oracle.decode(code, name)) == second_oracle.smallest_normal(name)
-        if loose != (small and call.weight is not None) and not (loose and at_border and call.weight is not None):
+        if loose != (small and call["weight"] is not None) and not (loose and at_border and call["weight"] is not None):
             return f"loose is {loose} for {product}"
     elif loose:
         return "loose without a finite product"
@@ -128,14 +129,14 @@ def _reduction(call: Call, ours: Reduction | Limit | Unjudgeable | Elementwise, 
 
 def _finite(call: Call, ours: Reduction, theirs: Opinion) -> str:
     facts: dict[str, tuple[Any, Any]] = {
-        "format": (ours.fmt.name, call.input.dtype.name),
+        "format": (ours.fmt.name, call["input"].dtype.name),
         "n": (ours.n, theirs.n),
-        "positions": (ours.positions, int(np.prod(call.target.shape))),
-        "weighted": (ours.weighted, call.weight is not None),
+        "positions": (ours.positions, int(np.prod(call["target"].shape))),
+        "weighted": (ours.weighted, call["weight"] is not None),
         "S": (ours.numerator.total, theirs.S),
         "M": (ours.numerator.magnitude, theirs.M),
         "quantum": (ours.numerator.quantum, theirs.S_quantum),
-        "normaliser": (ours.normaliser is None, call.reduction == "sum"),
+        "normaliser": (ours.normaliser is None, call["reduction"] == "sum"),
     }
     if ours.normaliser is not None:
         facts |= {
@@ -271,7 +272,7 @@ def make_call(
     ignore_index = named[sentinel] if isinstance(sentinel, str) else sentinel
     positions = shape[:1] + shape[2:] if len(shape) > 1 else ()
     weight = weights(rng, kinds[1], classes, dtype) if classes else None
-    return Call(
+    return NLL_LOSS.call(
         values(rng, kinds[0], shape, dtype),
         targets(rng, positions, classes, target_dtype, ignore_index, stray),
         weight,
@@ -407,7 +408,7 @@ ILLEGAL: list[tuple[str, set[str], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("categories", "changed"), [row[1:] for row in ILLEGAL], ids=[row[0] for row in ILLEGAL])
 def test_illegal_calls_name_every_applicable_category(categories: set[str], changed: dict[str, Any]) -> None:
-    call = Call(**(GOOD | changed))
+    call = NLL_LOSS.call(**(GOOD | changed))
     expected = oracle.expect(call)
     assert isinstance(expected, Raises)
     assert expected.categories == categories
@@ -416,9 +417,11 @@ def test_illegal_calls_name_every_applicable_category(categories: set[str], chan
 
 
 def test_legal_neighbours_of_illegal_calls_return() -> None:
-    assert isinstance(oracle.expect(Call(**GOOD)), Returns)
-    assert isinstance(oracle.expect(Call(np.ones(3, np.float32), np.array(2), np.ones(3, np.float32))), Returns)
-    assert isinstance(oracle.expect(Call(np.ones((1, 1, 1), np.float32), np.zeros((1, 1), np.uint8))), Returns)
+    assert isinstance(oracle.expect(NLL_LOSS.call(**GOOD)), Returns)
+    assert isinstance(
+        oracle.expect(NLL_LOSS.call(np.ones(3, np.float32), np.array(2), np.ones(3, np.float32))), Returns
+    )
+    assert isinstance(oracle.expect(NLL_LOSS.call(np.ones((1, 1, 1), np.float32), np.zeros((1, 1), np.uint8))), Returns)
 
 
 @pytest.mark.parametrize("changed", [{"reduction": "avg"}, {"weight": np.ones(4, np.float32)}, {"weight": np.ones(3)}])
@@ -426,8 +429,8 @@ def test_a_target_out_of_range_beside_another_fault_is_an_applicable_category(
     changed: dict[str, Any],
 ) -> None:
     """A-8: with several errors present, any of the applicable categories may be raised first."""
-    first = oracle.expect(Call(**(GOOD | changed)))
-    expected = oracle.expect(Call(**(GOOD | {"target": np.array([0, 1, 3, 0])} | changed)))
+    first = oracle.expect(NLL_LOSS.call(**(GOOD | changed)))
+    expected = oracle.expect(NLL_LOSS.call(**(GOOD | {"target": np.array([0, 1, 3, 0])} | changed)))
     assert isinstance(first, Raises)
     assert isinstance(expected, Raises)
     assert expected.categories == first.categories | {"index"}
@@ -441,7 +444,7 @@ def test_targets_out_of_range_poison_their_position(place: int, bad: int, reduct
     target = np.array([0, 1, 2, 1], np.int8)
     target[place] = bad
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
-    expected = oracle.expect(Call(x, target, None, 1, reduction))
+    expected = oracle.expect(NLL_LOSS.call(x, target, None, 1, reduction))
     assert isinstance(expected, Raises)
     assert expected.categories == {"index"}
     assert expected.poisoned is not None
@@ -468,7 +471,7 @@ def stored_vectors() -> list[Any]:
 
 @pytest.mark.parametrize("encoded", stored_vectors())
 def test_vectors_agree(encoded: dict[str, Any]) -> None:
-    assert disagreement(decode_call(encoded)) == ""
+    assert disagreement(decode_call(encoded, NLL_LOSS)) == ""
 
 
 # --- worked out by hand ----------------------------------------------------------------------------------
@@ -484,7 +487,7 @@ def per_position(x: Array, w: Array | None, reduction: str = "mean", **options: 
     n = x.size
     rows = np.full((n, n), np.nan, x.dtype)
     np.fill_diagonal(rows, x)
-    return Call(rows, np.arange(n), w, reduction=reduction, **options)
+    return NLL_LOSS.call(rows, np.arange(n), w, reduction=reduction, **options)
 
 
 def limit_of(call: Call) -> Limit:
@@ -578,22 +581,22 @@ def test_a_cancelling_normaliser_that_depends_on_order_is_not_judged() -> None:
 @pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0), (2, 3, 4, 0)])
 def test_empty_batches(shape: tuple[int, ...], reduction: str, word: str) -> None:
     target = np.zeros(shape[:1] + shape[2:], np.int64)
-    assert limit_of(Call(np.ones(shape, np.float32), target, reduction=reduction)).allowed == {word}
+    assert limit_of(NLL_LOSS.call(np.ones(shape, np.float32), target, reduction=reduction)).allowed == {word}
 
 
 @pytest.mark.parametrize(("reduction", "word"), [("sum", "0"), ("mean", "nan")])
 def test_all_ignored(reduction: str, word: str) -> None:
     x, target = np.full((3, 2), np.nan, np.float32), np.full(3, -100)
-    assert limit_of(Call(x, target, f32(NAN, INF), reduction=reduction)).allowed == {word}
-    assert element_of(Call(x, target, f32(NAN, INF), reduction="none")).value.tolist() == [0, 0, 0]
+    assert limit_of(NLL_LOSS.call(x, target, f32(NAN, INF), reduction=reduction)).allowed == {word}
+    assert element_of(NLL_LOSS.call(x, target, f32(NAN, INF), reduction="none")).value.tolist() == [0, 0, 0]
 
 
 def test_ignored_rows_other_classes_and_unselected_weights_do_not_matter() -> None:
     x = f32(NAN, 0.5, -2, INF, NAN, -INF).reshape(3, 2)
-    call = Call(x, np.array([1, 0, -100]), f32(3, 2), reduction="mean")
+    call = NLL_LOSS.call(x, np.array([1, 0, -100]), f32(3, 2), reduction="mean")
     reduction = reduction_of(call)
     assert reduction.exact == Fraction(-(2 * Fraction(1, 2) + 3 * -2), 5)
-    ignored_class = Call(x, np.array([1, 0, 0]), f32(NAN, 2), 0, "mean")
+    ignored_class = NLL_LOSS.call(x, np.array([1, 0, 0]), f32(NAN, 2), 0, "mean")
     assert reduction_of(ignored_class).exact == Fraction(-1, 2)
     assert reduction_of(ignored_class).n == 1
     assert reduction_of(ignored_class).positions == 3
@@ -608,7 +611,7 @@ def test_a_sentinel_the_target_cannot_hold_ignores_nothing(dtype: str, label: in
     x = np.zeros((2, 200), np.float32)
     x[:, 156] = -7
     x[:, 44] = -5
-    call = Call(x, np.array([label, 0], dtype), None, sentinel, "none")
+    call = NLL_LOSS.call(x, np.array([label, 0], dtype), None, sentinel, "none")
     expected = oracle.expect(call)
     if not 0 <= label < 200:
         assert isinstance(expected, Raises)
@@ -625,31 +628,31 @@ def test_sentinels_outside_the_classes_ignore(sentinel: int) -> None:
     """IGN-4; and IGN-9 by comparison: the same label under another sentinel is an index error."""
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     target = np.array([sentinel, 1])
-    assert element_of(Call(x, target, None, sentinel, "none")).value.tolist() == [0, -4]
-    assert isinstance(oracle.expect(Call(x, target, None, 0, "none")), Raises)
+    assert element_of(NLL_LOSS.call(x, target, None, sentinel, "none")).value.tolist() == [0, -4]
+    assert isinstance(oracle.expect(NLL_LOSS.call(x, target, None, 0, "none")), Raises)
 
 
 def test_class_axis_is_1_even_between_equal_lengths() -> None:
     x = np.arange(27, dtype=np.float64).reshape(3, 3, 3)
     target = np.array([[0, 1, 2], [2, 1, 0], [1, 1, 1]])
     expected = [[-float(x[n, target[n, d], d]) for d in range(3)] for n in range(3)]
-    assert element_of(Call(x, target, None, reduction="none")).value.tolist() == expected
+    assert element_of(NLL_LOSS.call(x, target, None, reduction="none")).value.tolist() == expected
 
 
 def test_unbatched() -> None:
-    value = element_of(Call(f32(1, 2, 3), np.array(2), f32(1, 1, 4), reduction="none")).value
+    value = element_of(NLL_LOSS.call(f32(1, 2, 3), np.array(2), f32(1, 1, 4), reduction="none")).value
     assert (value.shape, value.dtype, float(value)) == ((), np.float32, -12.0)
-    assert reduction_of(Call(f32(1, 2, 3), np.array(2), f32(1, 1, 4))).exact == -3
-    assert limit_of(Call(f32(1, 2, 3), np.array(-100), f32(1, 1, 4))).allowed == {"nan"}
-    assert element_of(Call(f32(1, 2, 3), np.array(-100), reduction="none")).value.shape == ()
+    assert reduction_of(NLL_LOSS.call(f32(1, 2, 3), np.array(2), f32(1, 1, 4))).exact == -3
+    assert limit_of(NLL_LOSS.call(f32(1, 2, 3), np.array(-100), f32(1, 1, 4))).allowed == {"nan"}
+    assert element_of(NLL_LOSS.call(f32(1, 2, 3), np.array(-100), reduction="none")).value.shape == ()
 
 
 def test_no_classes() -> None:
     """SHAPE-8 records; a kept target has no class to name and is out of range."""
     x = np.zeros((2, 0), np.float32)
-    assert oracle.expect(Call(x, np.full(2, -100))) == Unspecified("SHAPE-8")
-    assert oracle.expect(Call(x[:0], np.zeros(0, int))) == Unspecified("SHAPE-8")
-    expected = oracle.expect(Call(x, np.array([0, -100]), reduction="none"))
+    assert oracle.expect(NLL_LOSS.call(x, np.full(2, -100))) == Unspecified("SHAPE-8")
+    assert oracle.expect(NLL_LOSS.call(x[:0], np.zeros(0, int))) == Unspecified("SHAPE-8")
+    expected = oracle.expect(NLL_LOSS.call(x, np.array([0, -100]), reduction="none"))
     assert isinstance(expected, Raises)
     assert expected.poisoned is not None
     assert isinstance(expected.poisoned.value, Elementwise)
@@ -688,7 +691,7 @@ def test_class_counts_beyond_the_target_dtype() -> None:
     """VALUE-7: C = 70,000 with int8 and uint16 targets."""
     x = -np.arange(70_000, dtype=np.float32).reshape(1, -1)
     for dtype, label in (("int8", 127), ("uint8", 255), ("uint16", 65535), ("int32", 69_999)):
-        assert element_of(Call(x, np.array([label], dtype), reduction="none")).value.tolist() == [label]
+        assert element_of(NLL_LOSS.call(x, np.array([label], dtype), reduction="none")).value.tolist() == [label]
 
 
 # --- flush to zero ---------------------------------------------------------------------------------------
@@ -802,10 +805,10 @@ def _sweep() -> list[tuple[Call, Opinion]]:
     ]
     wide = np.ones((1, 200), np.float32)
     extra = [
-        Call(wide, np.array([156], np.uint8), None, -100, "none"),
-        Call(np.arange(8, dtype=np.float32).reshape(2, 4), np.array([1, 3]), None, reduction="none"),
-        Call(**(GOOD | {"reduction": "avg"})),
-        Call(np.ones((2, 3, 5), np.float32), np.full((2, 5), 2), np.ones(3, np.float32)),
+        NLL_LOSS.call(wide, np.array([156], np.uint8), None, -100, "none"),
+        NLL_LOSS.call(np.arange(8, dtype=np.float32).reshape(2, 4), np.array([1, 3]), None, reduction="none"),
+        NLL_LOSS.call(**(GOOD | {"reduction": "avg"})),
+        NLL_LOSS.call(np.ones((2, 3, 5), np.float32), np.full((2, 5), 2), np.ones(3, np.float32)),
         per_position(f32(1, 2, 3, 4), f32(1, 2**-30, -1, -(2**-30))),
         per_position(f32(3, 1), f32(1, -1)),
         per_position(f32(INF, 1), f32(3e38, 3e38)),

@@ -34,6 +34,7 @@ from lossparity.specs.encoding import encode_call
 from lossparity.specs.errors import LedgerError
 from lossparity.specs.nll_loss.frozen import Vector, case_of, describe, item_dtype, vectors
 from lossparity.specs.nll_loss.generate import case_of_call
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from . import engine
 from .test_cli import ROOT, lossparity
@@ -64,7 +65,7 @@ def vector(call: Call, id: str = "mine-1", clauses: tuple[str, ...] = ("WEIGHT-1
 def weighted(weight: float = 1.25, **fields: Any) -> Call:
     """One position whose weight a mean must divide by."""
     x, t = np.full((1, 1), -1.0, np.float32), np.zeros(1, np.int64)
-    return Call(x, t, np.array([weight], np.float32), **fields)
+    return NLL_LOSS.call(x, t, np.array([weight], np.float32), **fields)
 
 
 def write(folder: Path, row: str = ROW, *found: Vector, name: str = "my_vectors.json") -> Path:
@@ -111,7 +112,7 @@ def test_it_belongs_to_its_dtype_and_to_the_subjects_of_its_row(tmp_path: Path) 
     assert list(for_subject(known, "yours", "1").vector_cases("float32")) == []
     twice = (*known, msgspec.structs.replace(known[0], id="other"))
     assert len(list(Ledger(twice).vector_cases("float32"))) == 1
-    double = vector(Call(np.full((1, 1), -1, np.int32), np.zeros(1, np.int64)), clauses=("ERR-8",))
+    double = vector(NLL_LOSS.call(np.full((1, 1), -1, np.int32), np.zeros(1, np.int64)), clauses=("ERR-8",))
     row = ROW.replace('faults = "none", ', "").replace("weighted = true, ", "")
     (integer,) = rows.load_file(write(tmp_path, row, double), ["mine"])
     assert len(list(Ledger((integer,)).vector_cases("float32"))) == 1
@@ -172,7 +173,7 @@ def test_a_pin_that_cannot_hold_is_refused(tmp_path: Path, old: str, new: str, w
 
 
 def test_a_fact_that_the_call_does_not_have_is_told(tmp_path: Path) -> None:
-    call = Call(np.zeros((1, 1), np.float32), np.zeros(2, np.int64))
+    call = NLL_LOSS.call(np.zeros((1, 1), np.float32), np.zeros(2, np.int64))
     row = ROW.replace('selector = { faults = "none",', "selector = { magnitude = 0,")
     with pytest.raises(LedgerError, match="its call has no magnitude, wanted is magnitude = 0"):
         rows.load_file(write(tmp_path, row, vector(call, clauses=("ERR-3",))), ["mine"])
@@ -249,7 +250,7 @@ def test_what_cannot_be_compared_is_not_selected() -> None:
 
 
 def test_another_fact_may_stand_anywhere() -> None:
-    call = Call(np.zeros((2, 3), np.float32), np.zeros(2, np.int64))
+    call = NLL_LOSS.call(np.zeros((2, 3), np.float32), np.zeros(2, np.int64))
     assert selects({"n": "@batch"}, call)
     assert not selects({"n": "@classes"}, call)
     assert selects({"n": [7, "@batch"]}, call)
@@ -264,12 +265,12 @@ def test_another_fact_may_stand_anywhere() -> None:
         ("reduction_type", "NoneType", weighted(reduction=None)),
         ("reduction_type", "bool", weighted(reduction=True)),
         ("reduction_type", "str", weighted()),
-        ("batch", 1, Call(np.zeros(3, np.float32), np.array(0))),
-        ("batch", 2, Call(np.zeros((2, 3, 4), np.float32), np.zeros((2, 4), np.int64))),
+        ("batch", 1, NLL_LOSS.call(np.zeros(3, np.float32), np.array(0))),
+        ("batch", 2, NLL_LOSS.call(np.zeros((2, 3, 4), np.float32), np.zeros((2, 4), np.int64))),
         ("normaliser", 1.25, weighted()),
         ("normaliser", -1.25, weighted(-1.25)),
         ("normaliser", float("inf"), weighted(float("nan"))),
-        ("normaliser", 2.0, Call(np.zeros((2, 3), np.float32), np.zeros(2, np.int64))),
+        ("normaliser", 2.0, NLL_LOSS.call(np.zeros((2, 3), np.float32), np.zeros(2, np.int64))),
     ],
 )
 def test_facts_for_strangers(fact: str, value: Any, call: Call) -> None:
@@ -442,7 +443,9 @@ def test_what_is_lent_need_not_show(star: Divergence) -> None:
 def finite() -> Call:
     """A forward derivative of finite numbers, weighted."""
     x, t = -np.arange(1, 5, dtype=np.float32).reshape(2, 2), np.array([0, 1])
-    return Call(x, t, np.array([2, 4], np.float32), reduction="none", transform=Transform("jvp", None, np.ones_like(x)))
+    return NLL_LOSS.call(
+        x, t, np.array([2, 4], np.float32), reduction="none", transform=Transform("jvp", None, np.ones_like(x))
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import Call, Returned
 from lossparity.specs.case import Status
 from lossparity.specs.nll_loss.generate import judged_calls
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 FRAMEWORKS = ("numpy", "jax", "tensorflow")
 
@@ -30,7 +31,7 @@ FRAMEWORKS = ("numpy", "jax", "tensorflow")
 def as_call(case: Any) -> tuple[Call, Any]:
     """An ONNX node case as a call, with the output that ONNX stores."""
     arguments, output = onnx_case(case)
-    return Call(*arguments), output
+    return NLL_LOSS.call(*arguments), output
 
 
 def test_there_are_eighteen() -> None:
@@ -43,8 +44,10 @@ def test_onnx_node_cases(case: Any, framework: str) -> None:
     """Judged by our exact answer; ONNX's stored output must stand in the same relation to it."""
     call, stored = as_call(case)
     nll_loss = importlib.import_module(f"lossparity.adapters.{framework}").nll_loss
-    result = np.asarray(nll_loss(call.input, call.target, call.weight, call.ignore_index, call.reduction))
-    (ours,) = judged_calls(call, (call.reduction,), "value", 1, case.name)
+    result = np.asarray(
+        nll_loss(call["input"], call["target"], call["weight"], call["ignore_index"], call["reduction"])
+    )
+    (ours,) = judged_calls(call, (call["reduction"],), "value", 1, case.name)
     flushing = Traits(Arithmetic(flush=framework != "numpy"))
     assert judge(ours, Returned(result), flushing).status is Status.PASS
     # ONNX computes in float32 with NumPy, in an order of its own: the same bound holds for its output.
@@ -53,7 +56,7 @@ def test_onnx_node_cases(case: Any, framework: str) -> None:
 
 def test_the_comparison_can_fail() -> None:
     call, stored = as_call(onnx_cases()[0])
-    (ours,) = judged_calls(call, (call.reduction,), "value", 1, "onnx")
+    (ours,) = judged_calls(call, (call["reduction"],), "value", 1, "onnx")
     assert judge(ours, Returned(stored * np.float32(1.001)), Traits()).status is Status.FAIL
 
 

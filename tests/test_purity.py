@@ -181,7 +181,7 @@ def writes_over_its_input(right: Array, x: Array, upstream: Array) -> Any:
 def test_changed_arguments_are_seen(wrong: Loss, named: str) -> None:
     """PURE-1: an argument, or the memory around it, under each reduction; the argument is named."""
     for case, judgement in judgements(of_values("PURE-1"), setup_of(subject(wrong))):
-        if case.call.weight is not None or named != "weight":
+        if case.call["weight"] is not None or named != "weight":
             assert (judgement.status, judgement.symptom) == (FAIL, "arguments")
             assert judgement.said.startswith(named)
 
@@ -347,7 +347,7 @@ def _generators_as_they_were() -> Iterator[None]:
 def test_state_is_seen(make: Callable[[], Loss]) -> None:
     """PURE-3: a weighted call after other clauses have run the same call, as in a run."""
     on = setup_of(subject(make()))
-    cases = [case for case in of_values("PURE-1", "PURE-2", "PURE-3") if case.call.weight is not None]
+    cases = [case for case in of_values("PURE-1", "PURE-2", "PURE-3") if case.call["weight"] is not None]
     found = [(case.experiment, judgement) for case, judgement in judgements(cases, on)]
     assert {judgement.symptom for id, judgement in found if id == "PURE-3"} == {"state"}
 

@@ -12,13 +12,14 @@ from lossparity.adapters.numpy.port import ACCUMULATOR, nll_loss
 from lossparity.conformance.items import experiments, heartbeat
 from lossparity.conformance.judging.judge import Traits
 from lossparity.specs.accuracy import Arithmetic
-from lossparity.specs.call import FLOAT_DTYPES, Array, Call, dtype_of
+from lossparity.specs.call import FLOAT_DTYPES, Array, dtype_of
 from lossparity.specs.case import Case, Elementwise, Limit, Reduction, Returns, Status
 from lossparity.specs.exact import round_to
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import experiment, judged_calls
 from lossparity.specs.nll_loss.oracle import expect_value, select
 from lossparity.specs.nll_loss.relations import RELATIONS
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from .laboratory import judgements, setup_of, subject
 
@@ -54,7 +55,7 @@ def loss(change: Callable[..., Any]) -> Loss:
 @loss
 def exact(x: Any, t: Any, w: Any, i: int, r: Any) -> Array:
     """The oracle as an implementation: every result exact, and rounded once."""
-    call = Call(x, t, w, i, r)
+    call = NLL_LOSS.call(x, t, w, i, r)
     answer = expect_value(call, select(call))
     assert isinstance(answer, Returns)
     match answer.value:
@@ -115,7 +116,7 @@ def test_relations_hold_for_what_is_right(name: str, dtype: str) -> None:
 def test_relations_hold_where_everything_is_ignored(id: str, reduction: str, weighted: bool) -> None:
     """The mean is NaN then, which relates to nothing. One seed in twenty draws such calls, 93 among them."""
     weight = np.array([0.5, 2, 3], np.float32) if weighted else None
-    call = Call(np.full((6, 3), -1.5, np.float32), np.full(6, -100), weight, -100, reduction)
+    call = NLL_LOSS.call(np.full((6, 3), -1.5, np.float32), np.full(6, -100), weight, -100, reduction)
     (case,) = judged_calls(call, (reduction,), "relation", 1, "test")
     for implementation in (nll_loss, exact):
         on = setup_of(subject(implementation), subject(nll_loss))

@@ -18,8 +18,8 @@ from lossparity.reports import bench, framed, guard, html, limits, ratios
 from lossparity.reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
 from lossparity.reports.ratios import Board
 from lossparity.reports.speed import duration, size, speed_sentence, switches
-from lossparity.specs.call import Call
 from lossparity.specs.errors import RecordsError
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.nll_loss.traffic import LINE, selected_offsets, traffic
 
 CORE = Point(n=65536, classes=256)
@@ -230,7 +230,7 @@ def test_lines_are_counted_one_by_one(shape: tuple[int, ...], dtype: str) -> Non
     t = np.asarray(rng.integers(classes, size=positions))
     ignored = np.asarray(rng.random(positions) < 0.2)
     t = np.where(ignored, -100, t)
-    call = Call(x, t)
+    call = NLL_LOSS.call(x, t)
     start = x.__array_interface__["data"][0]
     addresses = [
         start

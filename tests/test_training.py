@@ -102,7 +102,7 @@ def test_what_is_right_is_not_accused(framework: str, how: str) -> None:
 
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_every_mode_is_asked_for_in_every_dtype(dtype: str) -> None:
-    found = {(case.call.kind, case.call.reduction) for case in corpus("gradient", dtype, "quick", 0)}
+    found = {(case.call.kind, case.call["reduction"]) for case in corpus("gradient", dtype, "quick", 0)}
     modes = MODES if dtype == "float32" else MODES[:-1]
     assert {(kind, reduction) for kind in modes for reduction in ("none", "sum", "mean")} <= found
     assert ("autocast", "mean") not in found or dtype == "float32"
@@ -123,7 +123,7 @@ def test_targets_lie_at_the_ends_of_blocks_and_inside(profile: str, most: int) -
     for classes in sizes:
         structure = Structure((4, classes), "float32", targets="blocks", mask="no", asks="gradient")
         for case in cases(structure, "gradient"):
-            labels = case.call.target.tolist()
+            labels = case.call["target"].tolist()
             assert classes - 1 in labels
             assert any(0 < label % 2**15 < 2**15 - 1 for label in labels)
             assert sum(label >= 2**15 for label in labels) >= (3 if classes > 2**16 else 1)

@@ -82,7 +82,7 @@ def is_run(call: dict[str, Any], expect: dict[str, Any], experiment: str) -> boo
 def frozen() -> Iterator[dict[str, Any]]:
     """Small cases of the corpus as vectors: some three hundred of each dtype."""
     for family, dtype in itertools.product(("value", "ignore", "weight", "special", "dtype", "gradient"), FLOAT_DTYPES):
-        few = (case for case in corpus(family, dtype, "quick", 0) if case.call.input.size <= 200)
+        few = (case for case in corpus(family, dtype, "quick", 0) if case.call["input"].size <= 200)
         for number, case in enumerate(itertools.islice(few, 0, 300, 6)):
             id = f"{family}-{dtype}-{number}"
             yield vector(id, case.clauses, encode_call(case.call), describe(case.expectation))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..base import Backend, Baseline, Capabilities, Subject, on_cpu
 from ..user import returning
-from .compiling import COMPILER, FIXED
+from .compiling import COMPILER
 from .script import spell
 from .subject import JaxSubject, count_compilations
 
@@ -64,8 +64,8 @@ def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]
     narrow = dataclasses.replace(
         can, style=f"{can.style}, 64-bit types off", without=_X32 | _NARROW | _WITHOUT, notes=(_AS_JAX_DOES,)
     )
-    wide = JaxSubject(name, returned, device, can, fixed=FIXED)
-    return [wide, JaxSubject(f"{name}:x32", returned, device, narrow, x64=False, narrows=True, fixed=FIXED)]
+    wide = JaxSubject(name, returned, device, can, fixes_all=True)
+    return [wide, JaxSubject(f"{name}:x32", returned, device, narrow, x64=False, narrows=True, fixes_all=True)]
 
 
 def _devices() -> list[str]:

@@ -48,5 +48,5 @@ COMPILER = Compiler(
     made=_made,
     compile=_compile,
     refuses=_refuses,
-    line='nll_loss = jax.jit(nll_loss, static_argnames=("ignore_index", "reduction"))',
+    line='{name} = jax.jit({name}, static_argnames=("ignore_index", "reduction"))',
 )

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...specs.call import Array, Call
+from ...specs.call import Array, Call, Signature
 from ...specs.errors import BridgeError
+from ..arguments import Applied, arguments
 from ..base import Capabilities, repeated, require_device, require_type
 from .compiling import require_jit
 
@@ -21,7 +22,7 @@ class JaxSubject:
     """A function on JAX arrays, run on one device with 64-bit types on or off.
 
     Without them it `narrows` integers that fit, as JAX itself does, or leaves wide arrays as NumPy's. Where a
-    derivative is compiled, the options named by `fixed` are part of the program.
+    derivative is compiled, options that have choices are part of the program, or all if it `fixes_all`.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class JaxSubject:
         *,
         x64: bool = True,
         narrows: bool = False,
-        fixed: tuple[str, ...] = ("reduction",),
+        fixes_all: bool = False,
     ) -> None:
         import jax
 
@@ -46,19 +47,29 @@ class JaxSubject:
         # Arrays that the function makes itself would lie on the first device otherwise.
         is_first = self._device == jax.devices()[0]
         self._home = contextlib.nullcontext if is_first else functools.partial(jax.default_device, self._device)
-        self._x64, self._narrows, self._fixed = x64, narrows, fixed
+        self._x64, self._narrows, self._fixes_all = x64, narrows, fixes_all
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Put the arrays on the device; without 64-bit types wide ones stay NumPy's, as the port accepts them."""
         if self.capabilities.traced:
             require_jit(self.name)
         with self._mode():
-            arguments, options = self._arguments(call)
-            if call.transform is None:
-                return lambda: self._run(self.function, arguments, options)
-            asked = {name: self._put(array) for name, array in call.transform.arrays()}
-        asked |= {"kind": call.kind, "batched": call.transform.batched}
-        return lambda: self._run(self._derive, arguments, options | asked)
+            arrays, options = arguments(call, self._put)
+            required, transform = call.signature.required, call.transform
+            if transform is None:
+                loss = Applied(self.function, required, options)
+                return lambda: self._run(lambda: loss(arrays))
+            asked = {name: self._put(name, array) for name, array in transform.arrays()}
+        fixed = self._fixed(call.signature)
+        traced = {name: value for name, value in options.items() if name not in fixed}
+        program = {
+            "fixed": tuple((name, value) for name, value in options.items() if name in fixed),
+            "required": required,
+            "kind": transform.kind,
+            "by": call.wrt,
+            "batched": transform.batched,
+        }
+        return lambda: self._run(lambda: self._derive(arrays, asked, traced, **program))
 
     @contextlib.contextmanager
     def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
@@ -70,25 +81,30 @@ class JaxSubject:
 
         compiled = jax.jit if self.capabilities.traced else lambda function: function
         with self._mode(), self._home():
-            (x, t), options = self._arguments(call)
-            reduction = {name: options.pop(name) for name in ("reduction",) if name in options}  # not to be traced
-            loss = functools.partial(self.function, **reduction)
-            jax.block_until_ready((x, t, options))
+            arrays, options = arguments(call, self._put)
+            fixed = {one.name: options.pop(one.name) for one in call.signature.options if one.choices}  # not traced
+            by, function = call.wrt, functools.partial(self.function, **fixed)
+            jax.block_until_ready((arrays, options))
+
+            def loss(x: Any, arrays: dict[str, Any], options: dict[str, Any]) -> Any:
+                return Applied(function, call.signature.required, options)(arrays | {by: x})
+
             if work == "forward":
-                yield repeated(lambda: loss(x, t, **options), jax.block_until_ready)
+                yield repeated(lambda: loss(arrays[by], arrays, options), jax.block_until_ready)
                 return
             assert call.transform is not None
-            g = self._put(call.transform.upstream) if call.transform.upstream is not None else None
+            assert call.transform.upstream is not None
+            g = self._put("upstream", call.transform.upstream)
 
-            def both(x: Any, t: Any, g: Any, options: dict[str, Any]) -> Any:
-                value, pull = jax.vjp(lambda x: loss(x, t, **options), x)
+            def both(arrays: dict[str, Any], g: Any, options: dict[str, Any]) -> Any:
+                value, pull = jax.vjp(lambda x: loss(x, arrays, options), arrays[by])
                 return value, pull(g)[0]
 
             if work == "both":
                 step = compiled(both)
-                yield repeated(lambda: step(x, t, g, options), jax.block_until_ready)
+                yield repeated(lambda: step(arrays, g, options), jax.block_until_ready)
                 return
-            _, pull = jax.vjp(lambda x: loss(x, t, **options), x)
+            _, pull = jax.vjp(lambda x: loss(x, arrays, options), arrays[by])
             back = compiled(lambda pull, g: pull(g)[0])
             yield repeated(lambda: back(pull, g), jax.block_until_ready)
 
@@ -107,14 +123,14 @@ class JaxSubject:
         """
         import jax
 
-        def there_and_back(array: Array) -> Array:
-            put = self._put(array)
+        def there_and_back(name: str, array: Array) -> Array:
+            put = self._put(name, array)
             back = self.read(put) if isinstance(put, jax.Array) else put
             narrowed = self._narrows and array.dtype.kind in "iu" and back.dtype == _narrow(array)
             return back.astype(array.dtype) if narrowed else back
 
         with self._mode():
-            return {name: there_and_back(array) for name, array in call.arrays()}
+            return {name: there_and_back(name, array) for name, array in call.arrays()}
 
     def scrub(self, size: int) -> None:
         """Write so many bytes on the device, which empties its cache of everything else."""
@@ -136,14 +152,11 @@ class JaxSubject:
         """Programs that XLA compiled in this process."""
         return _COMPILATIONS[0]
 
-    def _arguments(self, call: Call) -> tuple[tuple[Any, Any], dict[str, Any]]:
-        """Input and target, and the options with the weight, on the device."""
-        options = call.options()
-        if "weight" not in call.omitted:
-            options["weight"] = None if call.weight is None else self._put(call.weight)
-        return (self._put(call.input), self._put(call.target)), options
+    def _fixed(self, signature: Signature) -> frozenset[str]:
+        """The options that are part of the program where a derivative is compiled."""
+        return frozenset(one.name for one in signature.options if one.choices or self._fixes_all)
 
-    def _put(self, array: Array) -> Any:
+    def _put(self, name: str, array: Array) -> Any:
         import jax
 
         if not self._x64 and not self._narrows and _narrow(array) != array.dtype:
@@ -160,11 +173,12 @@ class JaxSubject:
 
         if not self.capabilities.traced:
             return functools.partial(derive, self.function)
-        return jax.jit(functools.partial(derive, self.function), static_argnames=(*self._fixed, "kind", "batched"))
+        static = ("fixed", "required", "kind", "by", "batched")
+        return jax.jit(functools.partial(derive, self.function), static_argnames=static)
 
-    def _run(self, function: Callable[..., Any], arguments: tuple[Any, Any], options: dict[str, Any]) -> Any:
+    def _run(self, asked: Callable[[], Any]) -> Any:
         with self._mode(), self._home():
-            return function(*arguments, **options).block_until_ready()
+            return asked().block_until_ready()
 
 
 def _narrow(array: Array) -> np.dtype[Any]:
@@ -184,57 +198,61 @@ def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
 
 def derive(
     function: Callable[..., Any],
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    upstream: Any = None,
-    direction: Any = None,
+    arrays: dict[str, Any],
+    asked: dict[str, Any],
+    options: dict[str, Any],
     *,
+    fixed: tuple[tuple[str, Any], ...],
+    required: tuple[str, ...],
     kind: str,
+    by: str,
     batched: tuple[str, ...],
-    **options: Any,
 ) -> Any:
-    """What `kind` (one of TRANSFORMS) says, by JAX's own means."""
+    """What `kind` (one of TRANSFORMS) says of a function, by one of its arrays, by JAX's own means.
+
+    `asked` has upstream and direction, `fixed` options that are part of the program.
+    """
     import jax
 
-    def loss(x: Any, t: Any, w: Any) -> Any:
-        return function(x, t, weight=w, **options)
+    loss = Applied(function, required, {**options, **dict(fixed)})
+    g: Any = asked.get("upstream")
+    v: Any = asked.get("direction")
 
-    def pull_back(x: Any, t: Any, w: Any = weight) -> Any:
-        return jax.vjp(lambda x: loss(x, t, w), x)[1]
+    def pull_back(arrays: dict[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+        return jax.vjp(lambda array: loss(arrays | {by: array}), arrays[by])
 
-    def gradient(x: Any, t: Any, w: Any, g: Any = upstream) -> Any:
-        return pull_back(x, t, w)(g)[0]
+    def gradient(arrays: dict[str, Any], g: Any = g) -> Any:
+        return pull_back(arrays)[1](g)[0]
 
-    def along(x: Any, g: Any) -> Any:
-        return (gradient(x, target, weight, g) * direction).sum()
+    def along(array: Any, g: Any) -> Any:
+        return (gradient(arrays | {by: array}, g) * v).sum()
 
-    axes = tuple(0 if name in batched else None for name in ("input", "target", "weight"))
     match kind:
         case "gradient":
-            return gradient(input, target, weight)
+            return gradient(arrays)
         case "gradient_again":
-            pull = pull_back(input, target)
-            pull(upstream + upstream)
-            return pull(upstream)[0]
+            _, pull = pull_back(arrays)
+            pull(g + g)
+            return pull(g)[0]
         case "gradient_between":
-            pull = pull_back(input, target)
-            pull_back(input[::-1], target[::-1] if target.ndim else target)
-            return pull(upstream)[0]
+            _, pull = pull_back(arrays)
+            pull_back(arrays | {name: arrays[name][::-1] for name in required if arrays[name].ndim})
+            return pull(g)[0]
         case "value_in_training":
-            return jax.vjp(lambda x: loss(x, target, weight), input)[0]
-        case "weight_gradient":
-            return jax.vjp(lambda w: loss(input, target, w), weight)[1](upstream)[0]
+            return pull_back(arrays)[0]
         case "second":
-            return jax.grad(along, 0)(input, upstream)
+            return jax.grad(along, 0)(arrays[by], g)
         case "second_upstream":
-            return jax.vjp(lambda g: along(input, g), upstream)[1](jax.numpy.ones((), input.dtype))[0]
+            return jax.vjp(lambda g: along(arrays[by], g), g)[1](jax.numpy.ones((), arrays[by].dtype))[0]
         case "jvp":
-            return jax.jvp(lambda x: loss(x, target, weight), (input,), (direction,))[1]
-        case "vmap":
-            return jax.vmap(loss, axes)(input, target, weight)
+            return jax.jvp(lambda array: loss(arrays | {by: array}), (arrays[by],), (v,))[1]
         case _:
-            return jax.vmap(gradient, axes)(input, target, weight)
+            axes = tuple(0 if name in batched else None for name in arrays)
+
+            def one(*slices: Any) -> Any:
+                return (loss if kind == "vmap" else gradient)(dict(zip(arrays, slices, strict=True)))
+
+            return jax.vmap(one, axes)(*arrays.values())
 
 
 def _count(event: str, duration_secs: float, **kwargs: Any) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from ...specs.call import Array, Call
-from ..spelling import Spelling, invocation
+from ..spelling import Spelling, words
 
 
 def spell(subject: str, call: Call) -> Spelling:
     """The port's call; its gradient is a function of its own."""
-    name = "nll_loss" if call.transform is None else "nll_loss_gradient"
-    asked = invocation(call) if call.transform is None else invocation(call)[:-1] + ", upstream=g)"
+    loss, asked = call.signature.loss, words(call)["loss"]
+    name = loss
+    if call.transform is not None:
+        name, asked = f"{loss}_gradient as {loss}", f"{asked[:-1]}, upstream=g)"
     return Spelling(
         imports=(),
-        function=(f"from lossparity.adapters.numpy import {name}" + " as nll_loss" * (name != "nll_loss"),),
+        function=(f"from lossparity.adapters.numpy import {name}",),
         put=_put,
         result=asked,
         take="np.asarray({})",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...specs.call import Array, Call
+from ..arguments import Applied, arguments
 from ..base import Capabilities, require_type
 
 _WITHOUT = {
@@ -42,14 +43,12 @@ class NumpySubject:
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Bind the arguments; they are passed as they are."""
-        options = call.options()
-        if "weight" not in call.omitted:
-            options["weight"] = call.weight
-        if call.transform is None:
-            return lambda: self.function(call.input, call.target, **options)
-        gradient: Any = self.gradient
-        upstream = call.transform.upstream
-        return lambda: gradient(call.input, call.target, **options, upstream=upstream)
+        arrays, options = arguments(call, lambda name, array: array)
+        function: Any = self.function
+        if call.transform is not None:
+            function, options["upstream"] = self.gradient, call.transform.upstream
+        invoke = Applied(function, call.signature.required, options)
+        return lambda: invoke(arrays)
 
     def read(self, result: Any) -> Array:
         """An array or NumPy scalar, as an array."""

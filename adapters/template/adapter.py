@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from lossparity.adapters.arguments import Applied, arguments
 from lossparity.adapters.base import Backend, Capabilities, Subject, require_type
 from lossparity.specs.call import Array, Call
 
@@ -59,18 +60,16 @@ class MylibSubject:
     #    counted as an error of the bridge, never as a failure of the framework.
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Convert the arguments and return the invocation; arguments in `call.omitted` are left out."""
-        options = call.options()
-        if "weight" not in call.omitted:
-            options["weight"] = None if call.weight is None else self._put(call.weight)
-        arguments = self._put(call.input), self._put(call.target)
+        arrays, options = arguments(call, self._put)
+        loss = Applied(self.function, call.signature.required, options)
         # Gradients go here. Mark 4 declines all that is more than the value, so no such call arrives yet. Take
         # "gradient" out of `without`, and calls with `call.kind == "gradient"` come, `call.transform.upstream` being
         # the gradient with respect to the loss. Let the framework itself differentiate, inside what is returned:
         #     if call.kind == "gradient":
-        #         g, (x, t) = self._put(call.transform.upstream), arguments
-        #         return lambda: mylib.vjp(lambda x: self.function(x, t, **options), x)(g)
+        #         g, x = self._put("upstream", call.transform.upstream), arrays[call.wrt]
+        #         return lambda: mylib.vjp(lambda x: loss(arrays | {call.wrt: x}), x)(g)
         # Wait for asynchronous devices inside the lambda, so that what they raise is raised there.
-        return lambda: self.function(*arguments, **options)
+        return lambda: loss(arrays)
 
     # 3. Out: the same bits as a NumPy array, and proof that your framework made them.
     def read(self, result: Any) -> Array:
@@ -81,13 +80,13 @@ class MylibSubject:
     # There and back: the suite compares the bits, once for each signature, before it believes your bridge.
     def echo(self, call: Call) -> dict[str, Array]:
         """The call's arrays, put in and read like results."""
-        return {name: self.read(self._put(array)) for name, array in call.arrays()}
+        return {name: self.read(self._put(name, array)) for name, array in call.arrays()}
 
     def compilations(self) -> int:
         """Programs compiled so far, 0 for a framework that compiles nothing."""
         return 0
 
-    def _put(self, array: Array) -> Array:
+    def _put(self, name: str, array: Array) -> Array:
         # Share the memory and keep the strides where your framework can; where it cannot, mark 4 says so.
         return array
 

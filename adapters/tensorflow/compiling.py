@@ -71,4 +71,4 @@ def _refuses(error: BaseException) -> str:
     return ""
 
 
-COMPILER = Compiler(made=_made, compile=_compile, refuses=_refuses, line="nll_loss = tf.function(nll_loss)")
+COMPILER = Compiler(made=_made, compile=_compile, refuses=_refuses, line="{name} = tf.function({name})")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...specs.call import Array, Call
 from ...specs.errors import BridgeError
+from ..arguments import Applied, arguments
 from ..base import Capabilities, repeated, require_device, require_type
 from .compiling import require_graphs
 
@@ -39,18 +40,28 @@ class TensorflowSubject:
         if self.capabilities.traced:
             require_graphs(self.name)
         with tf.device(self._where):
-            arguments, options = self._arguments(call)
-            if self.capabilities.traced and self.graph is None and "ignore_index" in options:
-                # As a tensor it is traced; as a Python number each value would be a graph of its own.
-                options["ignore_index"] = tf.constant(call.ignore_index, tf.int64)
-            if call.transform is None:
-                return lambda: self._run(self.function, arguments, options)
-            asked = {name: self._put(array) for name, array in call.transform.arrays()}
-        asked |= {"kind": call.kind, "batched": call.transform.batched}
+            arrays, options = arguments(call, self._put)
+            if self.capabilities.traced and self.graph is None:
+                # As tensors they are traced; as Python numbers each value would be a graph of its own.
+                options = {
+                    name: tf.constant(value, tf.int64) if type(value) is int else value
+                    for name, value in options.items()
+                }
+            required, transform = call.signature.required, call.transform
+            if transform is None:
+                loss = Applied(self.function, required, options)
+                return lambda: self._run(lambda: loss(arrays))
+            asked = {name: self._put(name, array) for name, array in transform.arrays()}
+        program: dict[str, Any] = {
+            "required": required,
+            "kind": transform.kind,
+            "by": call.wrt,
+            "batched": transform.batched,
+        }
         # Forward mode of a tf.function inside of another one ends in a SystemError where it gathers from a weight.
-        is_outside = self.graph is not None and call.kind == "jvp"
+        is_outside = self.graph is not None and transform.kind == "jvp"
         function = functools.partial(derive, self.function) if is_outside else self._derive
-        return lambda: self._run(function, arguments, options | asked)
+        return lambda: self._run(lambda: function(arrays, asked, options, **program))
 
     @contextlib.contextmanager
     def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
@@ -64,36 +75,36 @@ class TensorflowSubject:
 
         python = getattr(self.function, "python_function", None)
         with tf.device(self._where):
-            (x, t), options = self._arguments(call)
-            w = options.pop("weight", None)
+            arrays, options = arguments(call, self._put)
+            arrays = {name: array for name, array in arrays.items() if array is not None}
+            loss, by, zero = (
+                Applied(python or self.function, call.signature.required, options),
+                call.wrt,
+                tf.UnconnectedGradients.ZERO,
+            )
 
-            def loss(x: Any, t: Any, w: Any) -> Any:
-                weight = {} if w is None else {"weight": w}
-                return (python or self.function)(x, t, **weight, **options)
-
-            def both(x: Any, t: Any, w: Any, g: Any) -> Any:
+            def both(arrays: Any, g: Any) -> Any:
                 with tf.GradientTape() as tape:
-                    tape.watch(x)
-                    value = loss(x, t, w)
-                return value, tape.gradient(value, x, g, tf.UnconnectedGradients.ZERO)
+                    tape.watch(arrays[by])
+                    value = loss(arrays)
+                return value, tape.gradient(value, arrays[by], g, zero)
 
-            arguments, g = (x, t, w), None
+            given: tuple[Any, ...] = (arrays,)
             step: Callable[..., Any] = loss
             if work != "forward":
                 assert call.transform is not None
                 assert call.transform.upstream is not None
-                g = self._put(call.transform.upstream)
-                arguments = (x, t, w, g)
-                step = both if work == "both" else lambda *arguments: both(*arguments)[1]
+                given = (arrays, self._put("upstream", call.transform.upstream))
+                step = both if work == "both" else lambda arrays, g: both(arrays, g)[1]
             if python is not None:
                 step = tf.function(step, jit_compile=self._is_whole, autograph=False)
                 self._steps.append(step)
             elif work == "backward":
                 with tf.GradientTape(persistent=True) as tape:
-                    tape.watch(x)
-                    value = loss(x, t, w)
-                step, arguments = functools.partial(tape.gradient, value, x, g, tf.UnconnectedGradients.ZERO), ()
-            yield repeated(lambda: step(*arguments), lambda _: tf.test.experimental.sync_devices())
+                    tape.watch(arrays[by])
+                    value = loss(arrays)
+                step, given = functools.partial(tape.gradient, value, arrays[by], given[1], zero), ()
+            yield repeated(lambda: step(*given), lambda _: tf.test.experimental.sync_devices())
 
     def read(self, result: Any) -> Array:
         """An eager tensor as an array."""
@@ -108,7 +119,7 @@ class TensorflowSubject:
         import tensorflow as tf
 
         with tf.device(self._where):
-            return {name: self.read(self._put(array)) for name, array in call.arrays()}
+            return {name: self.read(self._put(name, array)) for name, array in call.arrays()}
 
     def scrub(self, size: int) -> None:
         """Write so many bytes on the device, which empties its cache of everything else."""
@@ -155,14 +166,7 @@ class TensorflowSubject:
         graph: Any = self.graph or self.function
         return bool(graph._jit_compile)
 
-    def _arguments(self, call: Call) -> tuple[tuple[Any, Any], dict[str, Any]]:
-        """Input and target, and the options with the weight, as tensors."""
-        options = call.options()
-        if "weight" not in call.omitted:
-            options["weight"] = None if call.weight is None else self._put(call.weight)
-        return (self._put(call.input), self._put(call.target)), options
-
-    def _put(self, array: Array) -> Any:
+    def _put(self, name: str, array: Array) -> Any:
         import tensorflow as tf
 
         tensor = tf.constant(array)
@@ -170,91 +174,77 @@ class TensorflowSubject:
             raise BridgeError(f"{self.name}: {array.dtype} became {tensor.dtype.name} on the way in")
         return tensor
 
-    def _run(self, function: Callable[..., Any], arguments: tuple[Any, Any], options: dict[str, Any]) -> Any:
+    def _run(self, asked: Callable[[], Any]) -> Any:
         import tensorflow as tf
 
         with tf.device(self._where):
-            result = function(*arguments, **options)
+            result = asked()
         tf.test.experimental.sync_devices()
         return result
 
 
 def derive(
     function: Callable[..., Any],
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    upstream: Any = None,
-    direction: Any = None,
+    arrays: dict[str, Any],
+    asked: dict[str, Any],
+    options: dict[str, Any],
     *,
+    required: tuple[str, ...],
     kind: str,
+    by: str,
     batched: tuple[str, ...],
-    **options: Any,
 ) -> Any:
-    """What `kind` (one of TRANSFORMS) says, by TensorFlow's own means; what is unconnected is zero."""
+    """What `kind` (one of TRANSFORMS) says of a function, by one of its arrays, by TensorFlow's own means.
+
+    `asked` has upstream and direction. What is unconnected is zero.
+    """
     import tensorflow as tf
 
     zero = tf.UnconnectedGradients.ZERO
+    loss, x = Applied(function, required, options), arrays[by]
+    g: Any = asked.get("upstream")
+    v: Any = asked.get("direction")
 
-    def loss(x: Any, t: Any, w: Any) -> Any:
-        return function(x, t, weight=w, **options)
-
-    def taped(x: Any, t: Any, w: Any, by: Any, persistent: bool = False) -> tuple[Any, Any]:
+    def taped(arrays: dict[str, Any], persistent: bool = False) -> tuple[Any, Any]:
         with tf.GradientTape(persistent) as tape:
-            tape.watch(by)
-            return loss(x, t, w), tape
+            tape.watch(arrays[by])
+            return loss(arrays), tape
 
-    def gradient(x: Any, t: Any, w: Any, by: Any = None) -> Any:
-        by = x if by is None else by
-        value, tape = taped(x, t, w, by)
-        return tape.gradient(value, by, upstream, zero)
+    def gradient(arrays: dict[str, Any]) -> Any:
+        value, tape = taped(arrays)
+        return tf.convert_to_tensor(tape.gradient(value, arrays[by], g, zero))  # may be IndexedSlices
 
-    def second(by: Any) -> Any:
+    def second(of: Any) -> Any:
         with tf.GradientTape() as tape:
-            tape.watch(by)
-            along = tf.reduce_sum(gradient(input, target, weight) * direction)
-        return tape.gradient(along, by, unconnected_gradients=zero)
+            tape.watch(of)
+            along = tf.reduce_sum(gradient(arrays) * v)
+        return tape.gradient(along, of, unconnected_gradients=zero)
 
     match kind:
         case "gradient":
-            return gradient(input, target, weight)
+            return gradient(arrays)
         case "gradient_again":
-            value, tape = taped(input, target, weight, input, persistent=True)
-            tape.gradient(value, input, upstream + upstream, zero)
-            return tape.gradient(value, input, upstream, zero)
+            value, tape = taped(arrays, persistent=True)
+            tape.gradient(value, x, g + g, zero)
+            return tape.gradient(value, x, g, zero)
         case "gradient_between":
-            value, tape = taped(input, target, weight, input)
-            reverse = input[::-1]
-            taped(reverse, target[::-1] if target.shape.rank else target, weight, reverse)
-            return tape.gradient(value, input, upstream, zero)
+            value, tape = taped(arrays)
+            taped(arrays | {name: arrays[name][::-1] for name in required if arrays[name].shape.rank})
+            return tape.gradient(value, x, g, zero)
         case "value_in_training":
-            return taped(input, target, weight, input)[0]
-        case "weight_gradient":
-            return tf.convert_to_tensor(gradient(input, target, weight, by=weight))
+            return taped(arrays)[0]
         case "second":
-            return second(input)
+            return second(x)
         case "second_upstream":
-            return second(upstream)
+            return second(g)
         case "jvp":
-            with tf.autodiff.ForwardAccumulator(input, direction) as accumulator:
-                value = loss(input, target, weight)
+            with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
+                value = loss(arrays)
             return accumulator.jvp(value, zero)
         case _:
-            return _mapped(loss if kind == "vmap" else gradient, (input, target, weight), batched)
-
-
-def _mapped(function: Callable[..., Any], arguments: tuple[Any, ...], batched: tuple[str, ...]) -> Any:
-    """`function` under tf.vectorized_map, over the arguments that are batched."""
-    import tensorflow as tf
-
-    names: tuple[str, ...] = ("input", "target", "weight")
-    fixed: dict[str, Any] = dict(zip(names, arguments, strict=True))
-    moving = {name: fixed[name] for name in batched}
-
-    def one(slices: dict[str, Any]) -> Any:
-        return function(*((fixed | slices)[name] for name in names))
-
-    return tf.vectorized_map(one, moving)
+            mapped = loss if kind == "vmap" else gradient
+            moving = {name: arrays[name] for name in batched}
+            return tf.vectorized_map(lambda slices: mapped(arrays | slices), moving)
 
 
 def device_of(name: str) -> str:

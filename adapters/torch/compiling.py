@@ -125,5 +125,5 @@ COMPILER = Compiler(
     made=_made,
     compile=_compile,
     refuses=_refuses,
-    line="nll_loss = torch.compile(nll_loss, fullgraph=True, dynamic=False)",
+    line="{name} = torch.compile({name}, fullgraph=True, dynamic=False)",
 )

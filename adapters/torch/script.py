@@ -5,70 +5,71 @@ from __future__ import annotations
 import numpy as np
 
 from ...specs.call import BFLOAT16, Array, Call
-from ..spelling import Spelling, axes, invocation, names
+from ..spelling import Spelling, words
 
-_EAGER = ("from torch.nn.functional import nll_loss",)
+_EAGER = ("from torch.nn.functional import {name}",)
 _COMPILED = (
     "import torch.nn.functional as F",
-    "nll_loss = torch.compile(F.nll_loss, fullgraph=True, dynamic=False)",
+    "{name} = torch.compile(F.{name}, fullgraph=True, dynamic=False)",
 )
-_GRADIENT = "torch.autograd.grad({loss}, x, g, create_graph=True)[0]"
+_GRADIENT = "torch.autograd.grad({loss}, {by}, g, create_graph=True)[0]"
 _ALONG = "torch.autograd.grad(({gradient} * v).sum(), {by}, materialize_grads=True)[0]"
 # kind -> lines before the call, and the call
 _ASKED = {
     "value": ((), "{loss}"),
-    "gradient": (("x.requires_grad_()",), "torch.autograd.grad({loss}, x, g)[0]"),
+    "gradient": (("{by}.requires_grad_()",), "torch.autograd.grad({loss}, {by}, g)[0]"),
     "gradient_again": (
         (
             "def asked():",
-            "    x.requires_grad_()",
+            "    {by}.requires_grad_()",
             "    loss = {loss}",
-            "    torch.autograd.grad(loss, x, g + g, retain_graph=True)",
-            "    return torch.autograd.grad(loss, x, g)[0]",
+            "    torch.autograd.grad(loss, {by}, g + g, retain_graph=True)",
+            "    return torch.autograd.grad(loss, {by}, g)[0]",
         ),
         "asked()",
     ),
     "gradient_between": (
         (
-            "def nll(x, t):",
+            "def loss_of({required}):",
             "    return {loss}",
             "def asked():",
-            "    x.requires_grad_()",
-            "    loss = nll(x, t)",
-            "    nll(x.detach().flip(0).requires_grad_(), {reversed})",
-            "    return torch.autograd.grad(loss, x, g)[0]",
+            "    {by}.requires_grad_()",
+            "    loss = loss_of({required})",
+            "    loss_of({reversed})",
+            "    return torch.autograd.grad(loss, {by}, g)[0]",
         ),
         "asked()",
     ),
-    "value_in_training": (("x.requires_grad_()",), "{loss}"),
+    "value_in_training": (("{by}.requires_grad_()",), "{loss}"),
     "autocast": (
-        ("def asked():", "    with torch.autocast(x.device.type, torch.bfloat16):", "        return {loss}"),
+        ("def asked():", "    with torch.autocast({by}.device.type, torch.bfloat16):", "        return {loss}"),
         "asked()",
     ),
-    "weight_gradient": (("w.requires_grad_()",), "torch.autograd.grad({loss}, w, g)[0]"),
-    "second": (("x.requires_grad_(), g.requires_grad_()",), _ALONG.format(gradient=_GRADIENT, by="x")),
-    "second_upstream": (("x.requires_grad_(), g.requires_grad_()",), _ALONG.format(gradient=_GRADIENT, by="g")),
-    "jvp": ((), "torch.func.jvp(lambda x: {loss}, (x,), (v,))[1]"),
-    "vmap": ((), "torch.func.vmap(lambda {names}: {loss}, {axes})({names})"),
+    "second": (("{by}.requires_grad_(), g.requires_grad_()",), _ALONG.format(gradient=_GRADIENT, by="{by}")),
+    "second_upstream": (("{by}.requires_grad_(), g.requires_grad_()",), _ALONG.format(gradient=_GRADIENT, by="g")),
+    "jvp": ((), "torch.func.jvp(lambda {by}: {loss}, ({by},), (v,))[1]"),
+    "vmap": ((), "torch.func.vmap(lambda {given}: {loss}, {axes})({given})"),
     "vmap_gradient": (
-        ("def gradient({names}):", "    return torch.func.vjp(lambda x: {loss}, x)[1](g)[0]"),
-        "torch.func.vmap(gradient, {axes})({names})",
+        ("def gradient({given}):", "    return torch.func.vjp(lambda {by}: {loss}, {by})[1](g)[0]"),
+        "torch.func.vmap(gradient, {axes})({given})",
     ),
 }
 
 
 def spell(subject: str, call: Call) -> Spelling:
     """The native function's call, compiled if the subject is."""
-    prepare, asked = _ASKED[call.kind]
-    words = {"loss": invocation(call), "names": names(call, "input", "target", "weight"), "axes": axes(call)}
-    words["reversed"] = "t.flip(0)" if call.target.ndim else "t"
-    wide = call.input.dtype == BFLOAT16  # NumPy alone has no bfloat16
+    lines = _COMPILED if subject == "torch:compile" else _EAGER
+    prepare, asked = _ASKED["value" if call.transform is None else call.transform.kind]
+    said = words(call, reverse="{}.flip(0)")
+    leaf = f"{said['by']}.detach().flip(0).requires_grad_()"
+    said["reversed"] = said["reversed"].replace(f"{said['by']}.flip(0)", leaf)
+    wide = any(array.dtype == BFLOAT16 for array in call.given.values())  # NumPy alone has no bfloat16
     return Spelling(
         imports=("import torch",),
-        function=_COMPILED if subject == "torch:compile" else _EAGER,
+        function=tuple(line.format(name=call.signature.loss) for line in lines),
         put=_put,
-        prepare=tuple(line.format(**words) for line in prepare),
-        result=asked.format(**words),
+        prepare=tuple(line.format(**said) for line in prepare),
+        result=asked.format(**said),
         take="{}.detach().float().numpy()" if wide else "{}.detach().numpy()",
         dtype='str(result.dtype).removeprefix("torch.")',
         array="torch.Tensor",

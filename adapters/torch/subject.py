@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ...specs.call import BFLOAT16, Array, Call, Transform
+from ...specs.call import BFLOAT16, Array, Call
 from ...specs.layouts import extent
+from ..arguments import Applied, arguments
 from ..base import Capabilities, on_cpu, repeated, require_device, require_type
 from .compiling import require_compiling
 
@@ -42,17 +44,13 @@ class TorchSubject:
         """Wrap the arrays as tensors: on the CPU they share their memory."""
         if self._compiled:
             require_compiling(self.name)
-        tensors, options = self._arguments(call)
-        input, target, weight = tensors["input"], tensors["target"], tensors.get("weight")
+        loss, arrays = self._bound(call)
         if call.transform is None:
-            return lambda: self._synchronised(self.function(input, target, **options))
-        options.pop("weight", None)
-        asked = tensors.get("upstream"), tensors.get("direction")
-
-        def loss(x: Any, t: Any, w: Any) -> Any:
-            return self.function(x, t, weight=w, **options)
-
-        return lambda: self._synchronised(_DERIVE[call.kind](loss, (input, target, weight), *asked, call.transform))
+            return lambda: self._synchronised(loss(arrays))
+        asked = {name: self._put(call, name, array) for name, array in call.transform.arrays()}
+        derive, by, batched = _DERIVE[call.transform.kind], call.wrt, call.transform.batched
+        g, v = asked.get("upstream"), asked.get("direction")
+        return lambda: self._synchronised(derive(loss, arrays, by, g, v, batched))
 
     @contextlib.contextmanager
     def loop(self, call: Call, work: str) -> Iterator[Callable[[int], Any]]:
@@ -60,23 +58,25 @@ class TorchSubject:
         import torch
         import torch._functorch.config as functorch
 
-        tensors, options = self._arguments(call)
-        x, target, g = tensors["input"], tensors["target"], tensors.get("upstream")
+        loss, arrays = self._bound(call)
         if work == "forward":
-            yield repeated(lambda: self.function(x, target, **options), self._synchronised)
+            yield repeated(lambda: loss(arrays), self._synchronised)
             return
-        leaf = x.detach().requires_grad_()
+        assert call.transform is not None
+        assert call.transform.upstream is not None
+        g = self._put(call, "upstream", call.transform.upstream)
+        leaf, arrays = _leaf(arrays, call.wrt)
         if work == "both":
 
             def step() -> Any:
-                value = self.function(leaf, target, **options)
+                value = loss(arrays)
                 return value, torch.autograd.grad(value, leaf, g)[0]
 
             yield repeated(step, self._synchronised)
             return
         patch: Any = functorch.patch
         with patch(donated_buffer=False):  # a compiled backward pass would reuse what the next one needs
-            value = self.function(leaf, target, **options)
+            value = loss(arrays)
             yield repeated(lambda: torch.autograd.grad(value, leaf, g, retain_graph=True)[0], self._synchronised)
 
     def read(self, result: Any) -> Array:
@@ -92,7 +92,7 @@ class TorchSubject:
 
     def echo(self, call: Call) -> dict[str, Array]:
         """The arrays as tensors, read like results."""
-        return {name: self.read(tensor) for name, tensor in self._arguments(call)[0].items()}
+        return {name: self.read(self._put(call, name, array)) for name, array in call.arrays()}
 
     def event_seconds(self, run: Callable[[int], Any], times: int) -> float:
         """Seconds that an accelerator itself was busy with so many calls, by its events."""
@@ -141,19 +141,16 @@ class TorchSubject:
 
         return int(counters["stats"]["unique_graphs"])
 
-    def _arguments(self, call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
-        """All arrays as tensors by name, and the options with the weight."""
-        options, laid = call.options(), {name for name, _ in call.layouts}
-        tensors = {name: self._put(array, name in laid) for name, array in call.arrays()}
-        if "weight" not in call.omitted:
-            options["weight"] = tensors.get("weight")
-        return tensors, options
+    def _bound(self, call: Call) -> tuple[Applied, dict[str, Any]]:
+        """The function with the call's options, and the tensors that it is a function of."""
+        arrays, options = arguments(call, functools.partial(self._put, call))
+        return Applied(self.function, call.signature.required, options), arrays
 
-    def _put(self, array: Array, laid: bool) -> Any:
+    def _put(self, call: Call, name: str, array: Array) -> Any:
         tensor = to_tensor(array)
         if on_cpu(self.device):
             return tensor
-        return laid_on(self._device, array, tensor) if laid else tensor.to(self._device)
+        return laid_on(self._device, array, tensor) if name in dict(call.layouts) else tensor.to(self._device)
 
     def _synchronised(self, result: Any) -> Any:
         """Wait for an accelerator, so that its time counts and what it raises is raised here."""
@@ -183,101 +180,105 @@ def laid_on(device: Any, array: Array, tensor: Any) -> Any:
     return moved.as_strided(tensor.shape, tensor.stride(), offset)
 
 
-# --- what torch makes of a loss: loss(x, t, w), its arguments, the upstream gradient g, a direction v ---------------
+# --- what torch makes of a loss of arrays by name, by one of them: g is the upstream gradient, v a direction --------
 
 
-def _gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _leaf(arrays: Any, by: str) -> tuple[Any, Any]:
+    """The array to differentiate by as a leaf of a new graph, and all arrays with it."""
+    leaf = arrays[by].detach().requires_grad_()
+    return leaf, arrays | {by: leaf}
+
+
+def _gradient(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     import torch
 
-    x, t, w = arguments
-    leaf = x.detach().requires_grad_()
-    return torch.autograd.grad(loss(leaf, t, w), leaf, g)[0]
+    leaf, arrays = _leaf(arrays, by)
+    return torch.autograd.grad(loss(arrays), leaf, g)[0]
 
 
-def _gradient_again(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _gradient_again(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     import torch
 
-    x, t, w = arguments
-    leaf = x.detach().requires_grad_()
-    value = loss(leaf, t, w)
+    leaf, arrays = _leaf(arrays, by)
+    value = loss(arrays)
     torch.autograd.grad(value, leaf, g + g, retain_graph=True)
     return torch.autograd.grad(value, leaf, g)[0]
 
 
-def _gradient_between(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _gradient_between(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     import torch
 
-    x, t, w = arguments
-    leaf = x.detach().requires_grad_()
-    value = loss(leaf, t, w)
-    loss(x.detach().flip(0).requires_grad_(), t.flip(0) if t.ndim else t, w)
+    leaf, graph = _leaf(arrays, by)
+    value = loss(graph)
+    reverse = {name: arrays[name].flip(0) for name in loss.required if arrays[name].ndim}
+    loss(_leaf(arrays | reverse, by)[1])
     return torch.autograd.grad(value, leaf, g)[0]
 
 
-def _value_in_training(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
-    x, t, w = arguments
-    return loss(x.detach().requires_grad_(), t, w)
+def _value_in_training(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return loss(_leaf(arrays, by)[1])
 
 
-def _autocast(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _autocast(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     import torch
 
-    with torch.autocast(arguments[0].device.type, torch.bfloat16):
-        return loss(*arguments)
+    with torch.autocast(arrays[by].device.type, torch.bfloat16):
+        return loss(arrays)
 
 
-def _weight_gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
-    import torch
-
-    x, t, w = arguments
-    leaf = w.detach().requires_grad_()
-    return torch.autograd.grad(loss(x, t, leaf), leaf, g)[0]
-
-
-def _second(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _second(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     """The derivative of <gradient, v>; what is unconnected is zero, as torch's own documentation has it."""
     import torch
 
-    x, t, w = arguments
-    x, g = x.detach().requires_grad_(), g.detach().requires_grad_()
-    gradient = torch.autograd.grad(loss(x, t, w), x, g, create_graph=True)[0]
-    by = x if transform.kind == "second" else g
-    return torch.autograd.grad((gradient * v).sum(), by, materialize_grads=True)[0]
+    leaf, arrays = _leaf(arrays, by)
+    gradient = torch.autograd.grad(loss(arrays), leaf, g, create_graph=True)[0]
+    return torch.autograd.grad((gradient * v).sum(), leaf, materialize_grads=True)[0]
 
 
-def _jvp(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _second_upstream(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     import torch
 
-    x, t, w = arguments
-    return torch.func.jvp(lambda x: loss(x, t, w), (x,), (v,))[1]
+    leaf, arrays = _leaf(arrays, by)
+    g = g.detach().requires_grad_()
+    gradient = torch.autograd.grad(loss(arrays), leaf, g, create_graph=True)[0]
+    return torch.autograd.grad((gradient * v).sum(), g, materialize_grads=True)[0]
 
 
-def _vmap(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _jvp(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     import torch
 
-    return torch.func.vmap(loss, _axes(transform))(*arguments)
+    return torch.func.jvp(lambda array: loss(arrays | {by: array}), (arrays[by],), (v,))[1]
 
 
-def _vmap_gradient(loss: Any, arguments: Any, g: Any, v: Any, transform: Transform) -> Any:
+def _vmap(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
     import torch
 
-    def gradient(x: Any, t: Any, w: Any) -> Any:
-        return torch.func.vjp(lambda x: loss(x, t, w), x)[1](g)[0]
+    def one(*slices: Any) -> Any:
+        return loss(dict(zip(arrays, slices, strict=True)))
 
-    return torch.func.vmap(gradient, _axes(transform))(*arguments)
+    return torch.func.vmap(one, _axes(arrays, batched))(*arrays.values())
 
 
-def _axes(transform: Transform) -> tuple[int | None, ...]:
-    return tuple(0 if name in transform.batched else None for name in ("input", "target", "weight"))
+def _vmap_gradient(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    import torch
+
+    def gradient(*slices: Any) -> Any:
+        one = dict(zip(arrays, slices, strict=True))
+        return torch.func.vjp(lambda array: loss(one | {by: array}), one[by])[1](g)[0]
+
+    return torch.func.vmap(gradient, _axes(arrays, batched))(*arrays.values())
+
+
+def _axes(arrays: Any, batched: tuple[str, ...]) -> tuple[int | None, ...]:
+    return tuple(0 if name in batched else None for name in arrays)
 
 
 _DERIVE: dict[str, Callable[..., Any]] = {
     "gradient": _gradient,
     "gradient_again": _gradient_again,
     "gradient_between": _gradient_between,
-    "weight_gradient": _weight_gradient,
     "second": _second,
-    "second_upstream": _second,
+    "second_upstream": _second_upstream,
     "jvp": _jvp,
     "vmap": _vmap,
     "vmap_gradient": _vmap_gradient,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +29,7 @@ class Gate:
 
     def __init__(self, call: Call, point: Point) -> None:
         self.dtype = call.dtype
-        value = dataclasses.replace(call, transform=None)
+        value = call.replace(transform=None)
         calls = [call] if point.work != "both" else [value, call]
         self.cases = [case_of_call(one, "bench", 3, point.name) for one in calls]
         self._value = value

@@ -79,8 +79,8 @@ def _share(size: int, part: int, count: int) -> tuple[int, int]:
 
 def _flat(call: Call) -> tuple[Array, Array]:
     """The memory that input lies in as integers of its width, and where in it each kept position's number is."""
-    width = np.dtype(f"u{call.input.itemsize}")
-    offsets = selected_offsets(call) // call.input.itemsize
-    last = sum((length - 1) * step for length, step in zip(call.input.shape, call.input.strides, strict=True))
-    flat = np.lib.stride_tricks.as_strided(call.input.view(width), (last // width.itemsize + 1,), (width.itemsize,))
+    width = np.dtype(f"u{call['input'].itemsize}")
+    offsets = selected_offsets(call) // call["input"].itemsize
+    last = sum((length - 1) * step for length, step in zip(call["input"].shape, call["input"].strides, strict=True))
+    flat = np.lib.stride_tricks.as_strided(call["input"].view(width), (last // width.itemsize + 1,), (width.itemsize,))
     return flat, offsets.astype(np.intp)

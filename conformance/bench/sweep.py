@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import os
@@ -16,6 +15,7 @@ from ...reports.bench import Point
 from ...specs.call import Array, Call, Transform, dtype_of
 from ...specs.layouts import lay
 from ...specs.nll_loss.generate import DEFAULT
+from ...specs.nll_loss.signature import NLL_LOSS
 
 SIZES = (1, 16, 256, 4096, 65536, 1 << 20)
 CLASSES = (2, 16, 64, 256, 1024, 32000)
@@ -93,13 +93,13 @@ def call_of(point: Point, seed: int) -> Call:
     target = _targets(point, rng, shape)
     weight = rng.uniform(0.5, 2, point.classes).astype(dtype) if point.weighted else None
     omitted = ("ignore_index",) if weight is not None else ("weight", "ignore_index")
-    call = Call(x, target, weight, DEFAULT, point.reduction, omitted)
+    call = NLL_LOSS.call(x, target, weight, DEFAULT, point.reduction, omitted=omitted)
     if point.layout != "c":
-        call = dataclasses.replace(call, input=lay(x, point.layout))
+        call = call.replace(input=lay(x, point.layout))
     if point.work == "forward":
         return call
     upstream = np.ones(shape if point.reduction == "none" else (), dtype)
-    return dataclasses.replace(call, transform=Transform("gradient", upstream))
+    return call.replace(transform=Transform("gradient", upstream))
 
 
 def _targets(point: Point, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -21,6 +21,7 @@ from ...specs.nll_loss import large
 from ...specs.nll_loss.clauses import clauses
 from ...specs.nll_loss.frozen import Vector, parse, vectors
 from ...specs.nll_loss.generate import case_of_call, experiment
+from ...specs.nll_loss.signature import NLL_LOSS
 from ..judging import explain
 from ..judging.ledger import BESIDE
 
@@ -59,7 +60,7 @@ class Located:
 
     def case(self) -> Case:
         """The case, with the oracle's expectation; raises VectorError when its call cannot be decoded."""
-        call = decode_call(self.call, self.origin)
+        call = decode_call(self.call, NLL_LOSS, self.origin)
         if self.family == large.FAMILY:
             return large.sparse_case(call, self.origin)
         case = case_of_call(call, self.family, 1, self.origin, self.clauses)

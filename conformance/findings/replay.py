@@ -19,6 +19,7 @@ from ...specs.case import FAILED, Case, Status
 from ...specs.encoding import decode_call
 from ...specs.errors import UsageError
 from ...specs.nll_loss.clauses import clauses
+from ...specs.nll_loss.signature import NLL_LOSS
 from ..items.spec import Request
 from ..judging import explain, ledger
 from ..judging.judge import Judgement, Traits
@@ -176,7 +177,7 @@ class Session:
         """What comes of a case after the calls before it, of which it died once and does not alone; or None."""
         answer = self._child.run(subject, located, case, after=True)
         recorded = (one for one in located.before if one.call is not None)
-        before = tuple(Earlier(one.subject, decode_call(one.call), one.experiment) for one in recorded)
+        before = tuple(Earlier(one.subject, decode_call(one.call, NLL_LOSS), one.experiment) for one in recorded)
         match answer.outcome:
             case Crashed(how):
                 told = f"after the {plural(len(before), 'recorded call')} before it; alone it comes back"

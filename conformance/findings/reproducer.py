@@ -22,7 +22,7 @@ import numpy as np
 
 from ...adapters import registry, user
 from ...adapters.base import on_cpu
-from ...adapters.spelling import NAMES, Spelling, names
+from ...adapters.spelling import Spelling, names
 from ...specs.call import SPARSE_BYTES, Call, Crashed, Outcome, Raised, Returned, TimedOut
 from ...specs.case import Case, Raises, Status
 from ...specs.nll_loss.clauses import clauses
@@ -140,7 +140,7 @@ def _spelling(fault: Fault) -> Spelling:
     spelling, target = backend.spell(fault.subject, call), user.parse(fault.key)
     function = _users_function(target)
     if target.compiled and backend.compiler is not None:
-        function = (*function, backend.compiler.line)
+        function = (*function, backend.compiler.line.format(name=call.signature.loss))
     return dataclasses.replace(spelling, function=function)
 
 
@@ -180,7 +180,7 @@ def array_lines(call: Call, spelling: Spelling) -> Iterator[str]:
     """Make the framework's arrays; raises Unspeakable where one lies in memory as no line can put it."""
     layouts = dict(call.layouts)
     for given, array in call.arrays():
-        name, layout = NAMES[given], layouts.get(given, "")
+        name, layout = call.signature.letters[given], layouts.get(given, "")
         held, conversion = spelling.put(array, given in layouts)
         lines = definition(name, held, layout)
         if lines is None:

@@ -52,9 +52,9 @@ def _cost(call: Call) -> tuple[Any, ...]:
         sum(array.size for array in arrays.values()),
         sum(sum(array.shape) for array in arrays.values()),
         len(arrays) + len(call.layouts) + len(call.omitted),
-        call.input.ndim,
-        _REDUCTIONS.get(str(call.reduction), 2),
-        call.ignore_index != DEFAULT,
+        call["input"].ndim,
+        _REDUCTIONS.get(str(call["reduction"]), 2),
+        call["ignore_index"] != DEFAULT,
         sum(_complexity(array) for array in arrays.values()),
     )
 
@@ -78,15 +78,15 @@ def candidates(call: Call) -> Iterator[Call]:
     """Calls with less in them, those that leave out most first."""
     arrays = dict(call.arrays())
     is_batched = call.transform is not None and bool(call.transform.batched)
-    if call.weight is not None and call.kind != "weight_gradient":
+    if call["weight"] is not None and call.kind != "weight_gradient":
         yield _with(call, {name: array for name, array in arrays.items() if name != "weight"})
     for name, _ in call.layouts:
         yield _with(call, arrays, layouts=tuple(pair for pair in call.layouts if pair[0] != name))
     if not is_batched and not structural_faults(call):
         yield from _fewer_positions(call, arrays)
         yield from _fewer_classes(call, arrays)
-    if call.transform is None and call.reduction in ("mean", "none") and "reduction" not in call.omitted:
-        yield dataclasses.replace(call, reduction="sum")
+    if call.transform is None and call["reduction"] in ("mean", "none") and "reduction" not in call.omitted:
+        yield call.replace(reduction="sum")
     yield from _plain_sentinel(call, arrays)
     yield from _simpler_numbers(call, arrays)
 
@@ -101,25 +101,25 @@ def _with(call: Call, arrays: _Arrays, **fields: Any) -> Call:
     if transform is not None:
         transform = dataclasses.replace(transform, upstream=held.get("upstream"), direction=held.get("direction"))
     own = {name: held.get(name) for name in ("input", "target", "weight")}
-    return dataclasses.replace(call, **own, transform=transform, layouts=tuple(able.items()), **fields)
+    return call.replace(**own, transform=transform, layouts=tuple(able.items()), **fields)
 
 
 def _fewer_positions(call: Call, arrays: _Arrays) -> Iterator[Call]:
     """Parts of the batch and of the spatial axes; trailing axes of length 1 are left out."""
-    kept = not_ignored(call.target, call.ignore_index)
-    if call.target.ndim == 1 and not kept.all():
+    kept = not_ignored(call["target"], call["ignore_index"])
+    if call["target"].ndim == 1 and not kept.all():
         yield _with(call, _taken(call, arrays, 0, np.flatnonzero(kept)))
-    for axis, length in enumerate(call.target.shape):
+    for axis, length in enumerate(call["target"].shape):
         for places in _parts(length):
             yield _with(call, _taken(call, arrays, axis, places))
-    if call.input.ndim > 2 and call.input.shape[-1] == 1:
+    if call["input"].ndim > 2 and call["input"].shape[-1] == 1:
         yield _with(
             call, {name: array[..., 0] if _has_positions(call, name) else array for name, array in arrays.items()}
         )
 
 
 def _has_positions(call: Call, name: str) -> bool:
-    return name in ("input", "target", "direction") or name == "upstream" and call.reduction == "none"
+    return name in ("input", "target", "direction") or name == "upstream" and call["reduction"] == "none"
 
 
 def _taken(call: Call, arrays: _Arrays, axis: int, places: Array) -> _Arrays:
@@ -147,9 +147,9 @@ def _parts(length: int) -> Iterator[Array]:
 
 def _fewer_classes(call: Call, arrays: _Arrays) -> Iterator[Call]:
     """Without classes that nobody refers to: all of them, or one; the others are numbered anew."""
-    axis = class_axis(call.input)
-    classes = call.input.shape[axis]
-    used = np.append(call.target.reshape(-1).astype(np.int64, copy=False), min(call.ignore_index, 2**62))
+    axis = class_axis(call["input"])
+    classes = call["input"].shape[axis]
+    used = np.append(call["target"].reshape(-1).astype(np.int64, copy=False), min(call["ignore_index"], 2**62))
     unused = np.setdiff1d(np.arange(classes), used)
     for dropped in (unused, *(unused[n : n + 1] for n in range(min(unused.size, _SINGLY)))):
         if not dropped.size or dropped.size == classes:
@@ -157,10 +157,10 @@ def _fewer_classes(call: Call, arrays: _Arrays) -> Iterator[Call]:
         places = np.setdiff1d(np.arange(classes), dropped)
         along = {name: array for name, array in arrays.items() if name in ("input", "direction")}
         fewer = arrays | {name: np.take(array, places, axis) for name, array in along.items()}
-        if call.weight is not None:
-            fewer["weight"] = call.weight[places]
-        fewer["target"] = _renumbered(call.target, dropped)
-        sentinel = call.ignore_index - int((dropped < call.ignore_index).sum()) * (call.ignore_index >= 0)
+        if call["weight"] is not None:
+            fewer["weight"] = call["weight"][places]
+        fewer["target"] = _renumbered(call["target"], dropped)
+        sentinel = call["ignore_index"] - int((dropped < call["ignore_index"]).sum()) * (call["ignore_index"] >= 0)
         yield _with(call, fewer, ignore_index=sentinel)
 
 
@@ -172,10 +172,10 @@ def _renumbered(target: Array, dropped: Array) -> Array:
 
 def _plain_sentinel(call: Call, arrays: _Arrays) -> Iterator[Call]:
     """The default ignore_index, also at the positions that are ignored."""
-    if call.ignore_index == DEFAULT or call.target.dtype.kind != "i":
+    if call["ignore_index"] == DEFAULT or call["target"].dtype.kind != "i":
         return
-    ignored = ~not_ignored(call.target, call.ignore_index)
-    target = np.where(ignored, DEFAULT, call.target).astype(call.target.dtype)
+    ignored = ~not_ignored(call["target"], call["ignore_index"])
+    target = np.where(ignored, DEFAULT, call["target"]).astype(call["target"].dtype)
     yield _with(call, arrays | {"target": target}, ignore_index=DEFAULT)
 
 
@@ -184,7 +184,7 @@ def _simpler_numbers(call: Call, arrays: _Arrays) -> Iterator[Call]:
     for name, array in arrays.items():
         if array.dtype.kind not in ("f", "V", "i", "u") or not array.size:
             continue
-        fixed = ~not_ignored(array, call.ignore_index) if name == "target" else np.zeros(array.shape, bool)
+        fixed = ~not_ignored(array, call["ignore_index"]) if name == "target" else np.zeros(array.shape, bool)
         size = array.size
         while size:
             for start in range(0, array.size, size):

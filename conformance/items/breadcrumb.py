@@ -17,7 +17,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +25,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ...adapters import base
-from ...specs.call import Call, Transform
+from ...specs.call import ASKED, Array, Call
 from ...specs.case import Case
 from ...specs.stopwatch import booked
 
@@ -99,7 +99,7 @@ class Trail:
         self._number = 0
         self._keeps = False  # whether the last call is to be kept when the next one comes
         self.folder = folder
-        self._arrays: tuple[Any, ...] = ()
+        self._arrays: dict[str, Array] = {}
         self.last_words = (folder / f"{worker}.last_words").open("wb")
         self.seconds = seconds
         self._armed = 0.0
@@ -153,16 +153,17 @@ class Trail:
         """Say which call comes next."""
         self.rearm()
         call = case.call
-        arrays = (call.input, call.target, call.weight, *_asked(call))
-        if not self._arrays or any(new is not old for new, old in zip(arrays, self._arrays, strict=True)):
+        arrays = dict(call.arrays())
+        if not _are_the_same(arrays, self._arrays):
             self._store = next(store for store in range(len(self._stores)) if store not in self._store_of)
             # The calls of one base share theirs: once is enough.
-            _write(self._stores[self._store], [_small(array) for array in arrays])
+            small = {name: _small(array) for name, array in arrays.items()}
+            _write(self._stores[self._store], (call.signature, small))
             self._arrays = arrays
         self._number += self._keeps
         self._keeps = True
         batched = () if call.transform is None else call.transform.batched
-        options = (call.ignore_index, call.reduction, call.omitted, call.kind, batched, call.layouts)
+        options = (dict(call.options), call.omitted, call.kind, batched, call.layouts)
         what = (options, case.clauses, case.origin, case.experiment)
         slot = self._number % _KEPT
         self._store_of[slot] = self._store
@@ -231,7 +232,7 @@ def place(words: str) -> str:
 
 def _small(array: Any) -> Any:
     """The array, or one 0 of its dtype in its shape where writing it down would take seconds."""
-    if array is None or array.nbytes <= _LARGEST:
+    if array.nbytes <= _LARGEST:
         return array
     return _StandIn(array.dtype, array.shape)
 
@@ -248,18 +249,17 @@ class _StandIn:
         return np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
 
-def _asked(call: Call) -> tuple[Any, Any]:
-    return (None, None) if call.transform is None else (call.transform.upstream, call.transform.direction)
+def _are_the_same(some: dict[str, Array], others: dict[str, Array]) -> bool:
+    return some.keys() == others.keys() and all(array is others[name] for name, array in some.items())
 
 
-def _restored(
-    arrays: Any, ignore_index: int, reduction: Any, omitted: Any, kind: str, batched: Any, layouts: Any
-) -> Call:
+def _restored(store: Any, options: Any, omitted: Any, kind: str, batched: Any, layouts: Any) -> Call:
     """A call from what was written; its arrangement in memory is named, and not restored."""
-    arrays = [array.zeros() if isinstance(array, _StandIn) else array for array in arrays]
-    input, target, weight, upstream, direction = arrays
-    transform = None if kind == "value" else Transform(kind, upstream, direction, batched)
-    return Call(input, target, weight, ignore_index, reduction, omitted, transform, layouts)
+    signature, arrays = store
+    arrays = {name: array.zeros() if isinstance(array, _StandIn) else array for name, array in arrays.items()}
+    asked = {name: arrays.pop(name, None) for name in ASKED}
+    transform = None if kind == "value" else replace(signature.kinds[kind], **asked, batched=batched)
+    return signature.call(**arrays, **options, omitted=omitted, transform=transform, layouts=layouts)
 
 
 def _opened(path: Path) -> int:

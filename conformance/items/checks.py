@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -33,7 +32,7 @@ def pattern(run: Execute, case: Case, judgement: Judgement, traits: Traits) -> M
     """
     if judgement.aspects.get(Aspect.DEPTH) is not Status.FAIL or "IGN-10" not in case.clauses:
         return {}
-    (without,) = judged_calls(_compacted(case.call), (case.call.reduction,), case.family, case.tier, case.origin)
+    (without,) = judged_calls(_compacted(case.call), (case.call["reduction"],), case.family, case.tier, case.origin)
     again = judge(without, run(without.call), traits)
     blamed = again.grade is not None and _is_careful(case, without, again.grade, traits)
     return {Aspect.PATTERN: Status.FAIL if blamed else Status.UNINFORMATIVE}
@@ -44,19 +43,19 @@ def _is_careful(case: Case, without: Case, grade: Grade, traits: Traits) -> bool
     reduction = without.expectation.value
     if not isinstance(reduction, Reduction):
         return False
-    levels = 2 * (case.call.target.size - 1).bit_length()
+    levels = 2 * (case.call["target"].size - 1).bit_length()
     bound = error_bound(reduction, Tier(reduction.fmt, levels), traits.arithmetic)
     return Fraction(grade.ulps) * ulp(reduction.exact, reduction.fmt) <= bound.exact
 
 
 def _compacted(call: Call) -> Call:
     """The call without its ignored positions: (n, C), or (1, C, n) for inputs with spatial axes."""
-    kept = not_ignored(call.target, call.ignore_index)
-    rows = np.moveaxis(call.input, class_axis(call.input), -1)[kept]
-    target = call.target[kept]
-    if call.input.ndim > 2:
-        return dataclasses.replace(call, input=np.ascontiguousarray(rows.T)[None], target=target[None])
-    return dataclasses.replace(call, input=rows, target=target)
+    kept = not_ignored(call["target"], call["ignore_index"])
+    rows = np.moveaxis(call["input"], class_axis(call["input"]), -1)[kept]
+    target = call["target"][kept]
+    if call["input"].ndim > 2:
+        return call.replace(input=np.ascontiguousarray(rows.T)[None], target=target[None])
+    return call.replace(input=rows, target=target)
 
 
 def scaling(run: Execute, case: Case, outcome: Outcome, traits: Traits) -> Mapping[Aspect, Status]:
@@ -67,10 +66,10 @@ def scaling(run: Execute, case: Case, outcome: Outcome, traits: Traits) -> Mappi
         return {}
     if not _clear_of_edges(case, case.expectation.value):
         return {}
-    weight: Any = case.call.weight
+    weight: Any = case.call["weight"]
     with np.errstate(over="ignore"):  # of weights that no kept position selects
         scaled = (weight.astype(np.float64) * 2.0**_SCALE_EXPONENT).astype(weight.dtype)
-    again = run(dataclasses.replace(case.call, weight=scaled))
+    again = run(case.call.replace(weight=scaled))
     same = isinstance(again, Returned) and again.value.tobytes() == outcome.value.tobytes()
     return {Aspect.SCALING: Status.PASS if same else Status.FAIL}
 

@@ -94,10 +94,10 @@ def _value(outcome: Outcome, call: Call) -> Array:
     """What a call returned; raises Halted unless it has the shape and dtype that are due."""
     if not isinstance(outcome, Returned):
         raise Halted(outcome, "raised")
-    shape = call.target.shape if call.reduction == "none" else ()
-    if outcome.value.shape != (shape if call.transform is None else call.input.shape):
+    shape = call["target"].shape if call["reduction"] == "none" else ()
+    if outcome.value.shape != (shape if call.transform is None else call["input"].shape):
         raise Halted(outcome, "shape")
-    if outcome.value.dtype != call.input.dtype:
+    if outcome.value.dtype != call["input"].dtype:
         raise Halted(outcome, "dtype")
     return outcome.value
 
@@ -290,25 +290,23 @@ def _guarded(call: Call) -> Call:
     transform = call.transform
     if transform is None or transform.upstream is None:
         return call
-    return dataclasses.replace(
-        call, transform=dataclasses.replace(transform, upstream=lay(transform.upstream, "offset"))
-    )
+    return call.replace(transform=dataclasses.replace(transform, upstream=lay(transform.upstream, "offset")))
 
 
 def _with_other_numbers(call: Call) -> Call:
     """A call of the same signature, with other weights, or other input where there are none."""
-    if call.weight is not None:
-        return dataclasses.replace(call, weight=call.weight[::-1] * call.weight.dtype.type(2))
-    return dataclasses.replace(call, input=call.input * call.input.dtype.type(2))
+    if call["weight"] is not None:
+        return call.replace(weight=call["weight"][::-1] * call["weight"].dtype.type(2))
+    return call.replace(input=call["input"] * call["input"].dtype.type(2))
 
 
 def _under(reduction: str, call: Call) -> Call:
     """The call under another reduction, with an upstream gradient of the shape that this takes."""
     transform = call.transform
     if transform is not None:
-        shape = call.target.shape if reduction == "none" else ()
-        transform = dataclasses.replace(transform, upstream=np.full(shape, 2, call.input.dtype))
-    return dataclasses.replace(call, reduction=reduction, transform=transform)
+        shape = call["target"].shape if reduction == "none" else ()
+        transform = dataclasses.replace(transform, upstream=np.full(shape, 2, call["input"].dtype))
+    return call.replace(reduction=reduction, transform=transform)
 
 
 _EXTRA = itertools.count(40)
@@ -324,11 +322,10 @@ def _of_a_new_shape(call: Call) -> Call:
     transform = call.transform
     if transform is not None and transform.upstream is not None and transform.upstream.ndim:
         transform = dataclasses.replace(transform, upstream=grown(transform.upstream, 0))
-    return dataclasses.replace(
-        call,
-        input=grown(grown(call.input, class_axis(call.input)), 0),
-        target=grown(call.target, 0),
-        weight=None if call.weight is None else grown(call.weight, 0),
+    return call.replace(
+        input=grown(grown(call["input"], class_axis(call["input"])), 0),
+        target=grown(call["target"], 0),
+        weight=None if call["weight"] is None else grown(call["weight"], 0),
         transform=transform,
     )
 

@@ -98,7 +98,7 @@ class _Tampering:
         if not isinstance(outcome, Returned):
             return outcome
         if self._case.experiment == "PURE-1":
-            call.input[(0,) * call.input.ndim] = 7
+            call["input"][(0,) * call["input"].ndim] = 7
             return outcome
         if self._case.experiment == "PURE-2":
             self._result = outcome.value if self._result is None else self._result
@@ -112,7 +112,7 @@ class _Tampering:
 def survives_an_error_case(case: Case, dtype: str, traits: Traits) -> bool:
     """Whether a plausible number passes where an error is due."""
     assert isinstance(case.expectation, Raises)
-    shape = case.call.target.shape if case.call.reduction == "none" else ()
+    shape = case.call["target"].shape if case.call["reduction"] == "none" else ()
     plausible = np.ones(shape, dtype_of(dtype))
     return judge(case, Returned(plausible), traits).status is not Status.FAIL
 

@@ -160,8 +160,8 @@ class Notebook:
             return
         if case.call.transform is not None or case.family == large.FAMILY:
             return
-        value, reduction = case.expectation.value, str(case.call.reduction)
-        entry = self._accuracy[reduction, _decade(case.call.target.size)]
+        value, reduction = case.expectation.value, str(case.call["reduction"])
+        entry = self._accuracy[reduction, _decade(case.call["target"].size)]
         match value:
             case Reduction() if judgement.grade is not None:
                 self._measure_reduction(entry, case, outcome, judgement.grade, value)
@@ -217,17 +217,17 @@ class Notebook:
         """What happened under clauses that are recorded and never judged."""
         match case.expectation, outcome:
             case Unspecified(clause), Returned(value):
-                what = f"{case.call.reduction} returns {value.reshape(-1)[:4].tolist()} of shape {list(value.shape)}"
+                what = f"{case.call['reduction']} returns {value.reshape(-1)[:4].tolist()} of shape {list(value.shape)}"
                 self._observations[clause, what] += 1
             case Unspecified(clause), Raised(kind):
-                self._observations[clause, f"{case.call.reduction} raises {kind}"] += 1
+                self._observations[clause, f"{case.call['reduction']} raises {kind}"] += 1
             case Raises(categories), Raised(kind, message):
                 first = message.strip().splitlines()[0][:120] if message.strip() else ""
                 what = f"{'+'.join(sorted(categories))}: {kind}: {_without_numbers(first)}"
                 self._observations["ERR-10", what] += 1
             case Returns(shape, _, _), Returned(value) if not shape and value.shape == () and value == 0:
                 sign = "-0" if np.signbit(value) else "+0"
-                self._observations["SPECIAL-4", f"{case.call.reduction} gives {sign}"] += 1
+                self._observations["SPECIAL-4", f"{case.call['reduction']} gives {sign}"] += 1
 
 
 @functools.lru_cache(maxsize=1 << 12)

@@ -42,8 +42,8 @@ def _keeps_small_normals(subject: Subject, dtype: str) -> bool:
     and no flushing.
     """
     small = generate.base(generate.Structure(CORE[0], dtype, inputs="subnormal", mask="no"), "special")
-    normal = np.ldexp(-float(FORMATS[dtype].smallest_normal), np.arange(small.input.size) % 4)
-    call = dataclasses.replace(small, input=normal.astype(small.input.dtype).reshape(small.input.shape))
+    normal = np.ldexp(-float(FORMATS[dtype].smallest_normal), np.arange(small["input"].size) % 4)
+    call = small.replace(input=normal.astype(small["input"].dtype).reshape(small["input"].shape))
     cases = generate.judged_calls(call, ("none", "sum"), "special", 1, "probe")
     outcomes = ((case, execute(subject, case.call)[0]) for case in cases)
     return all(judge(case, outcome, Traits()).status is not Status.FAIL for case, outcome in outcomes)

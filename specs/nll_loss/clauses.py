@@ -241,7 +241,7 @@ def _by_accuracy(facts: Facts, value: object) -> Iterator[str]:
 
 def _by_error(facts: Facts) -> Iterator[str]:
     faults = structural_faults(facts.call)
-    x, target, weight = facts.call.input, facts.call.target, facts.call.weight
+    x, target, weight = facts.call["input"], facts.call["target"], facts.call["weight"]
     if not faults:
         if facts.highest >= facts.classes:
             yield "ERR-1"

@@ -484,7 +484,7 @@ def _relations(dtype: str, seed: int) -> Iterator[Case]:
                 # More rows, or fewer, are signatures that compilers cannot afford often.
                 affordable = tier == 3 or (tier == 2 and dtype == "float32" and inputs == "dyadic")
                 for id in ids if affordable else ("REL-1", "REL-2", "REL-4", "REL-5", "REL-8"):
-                    if id != "REL-5" or case.call.reduction == "sum":  # it looks at all, whichever it begins with
+                    if id != "REL-5" or case.call["reduction"] == "sum":  # it looks at all, whichever it begins with
                         yield experiment(case, id)
 
 

@@ -10,7 +10,6 @@ g being the upstream gradient; its derivative along a direction v is the loss of
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -33,19 +32,19 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
     """What the specification demands of a legal call that asks for more than the value."""
     transform = call.transform
     assert transform is not None
-    match transform.kind:
+    match call.kind:
         case kind if kind in GRADIENTS:
             return _expect_gradient(call, selection)
         case kind if kind in VALUES:
             return expect(call, selection)
         case "second":
-            nothing = np.zeros(0, call.input.dtype)
+            nothing = np.zeros(0, call["input"].dtype)
             never = np.zeros(0, bool)
             entries = Elementwise(nothing, never, never, never)
-            zero = Gradient(np.zeros(0, np.int64), entries, np.zeros(call.target.shape, bool))
-            return Returns(call.input.shape, call.dtype, zero)
-        case "jvp" | "second_upstream" if call.reduction != "mean" or selection.inputs.size:
-            along = dataclasses.replace(call, input=transform.direction, transform=None, layouts=())
+            zero = Gradient(np.zeros(0, np.int64), entries, np.zeros(call["target"].shape, bool))
+            return Returns(call["input"].shape, call.dtype, zero)
+        case "jvp" | "second_upstream" if call["reduction"] != "mean" or selection.inputs.size:
+            along = call.replace(input=transform.direction, transform=None, layouts=())
             return expect_value(along, select(along))
         case _:
             return Unspecified("GRAD-9")
@@ -77,36 +76,36 @@ def calls_of_batch(call: Call) -> list[Call]:
 
     def at(number: int) -> Call:
         parts = {name: array[number] for name, array in call.arrays() if name in transform.batched}
-        return dataclasses.replace(call, **parts, transform=inner, layouts=())
+        return call.replace(**parts, transform=inner, layouts=())
 
     return [at(number) for number in range(lengths[0])]
 
 
 def _expect_gradient(call: Call, selection: Selection) -> Expectation:
-    if call.reduction == "mean" and selection.inputs.size == 0:
+    if call["reduction"] == "mean" and selection.inputs.size == 0:
         return Unspecified("GRAD-9")
     answer = _at_targets(call, selection)
     if isinstance(answer, Unjudgeable):
-        return Returns(call.input.shape, call.dtype, answer)
-    return Returns(call.input.shape, call.dtype, Gradient(flat_entries(call, selection), answer, selection.kept))
+        return Returns(call["input"].shape, call.dtype, answer)
+    return Returns(call["input"].shape, call.dtype, Gradient(flat_entries(call, selection), answer, selection.kept))
 
 
 def flat_entries(call: Call, selection: Selection) -> Array:
     """Positions in the input's C order of the entries that kept positions select."""
-    if call.target.ndim == 0:
-        return call.target.reshape(1).astype(np.int64)[selection.kept.reshape(1)]
-    inner = math.prod(call.target.shape[1:])
+    if call["target"].ndim == 0:
+        return call["target"].reshape(1).astype(np.int64)[selection.kept.reshape(1)]
+    inner = math.prod(call["target"].shape[1:])
     position = np.flatnonzero(selection.kept)
-    labels = call.target.reshape(-1)[position].astype(np.int64)
-    return (position // inner * call.input.shape[class_axis(call.input)] + labels) * inner + position % inner
+    labels = call["target"].reshape(-1)[position].astype(np.int64)
+    return (position // inner * call["input"].shape[class_axis(call["input"])] + labels) * inner + position % inner
 
 
 def _at_targets(call: Call, selection: Selection) -> Elementwise | Within | Unjudgeable:
     """What must stand at the selected entries."""
     upstream, count = upstream_of(call), selection.inputs.size
-    if call.reduction == "none":
+    if call["reduction"] == "none":
         return prescribed(selection.format, selection.weights, upstream[selection.kept])
-    if call.reduction == "sum":
+    if call["reduction"] == "sum":
         return prescribed(selection.format, selection.weights, np.broadcast_to(upstream, count))
     return _mean(selection, upstream)
 
@@ -120,7 +119,7 @@ def upstream_of(call: Call) -> Array:
 
 def own_precision_decides(call: Call, selection: Selection) -> bool:
     """Whether the format's own precision bounds every selected entry of a gradient."""
-    if call.reduction == "mean" and not selection.inputs.size:
+    if call["reduction"] == "mean" and not selection.inputs.size:
         return False
     answer = _at_targets(call, selection)
     if isinstance(answer, Within):
@@ -137,7 +136,7 @@ def _mean(selection: Selection, upstream: Array) -> Within | Unjudgeable:
     if not np.isfinite(occurring).all():
         return _extended(selection, weights, upstream)
     facts = Reduction(
-        selection.format, weights.size, selection.call.target.size, selection.weights is not None,
+        selection.format, weights.size, selection.call["target"].size, selection.weights is not None,
         selection.normaliser, selection.normaliser, 0.0, selection.flushed_weights * 2,
     )  # fmt: skip
     if selection.normaliser.total == 0 or not np.isfinite(upstream):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import OPTIONS, TRANSFORMS, Array, Call, dtype_name, range_of
+from ..call import TRANSFORMS, Array, Call, dtype_name, range_of
 from ..case import NoFact
 from ..exact import FORMATS, exact_dot, exact_sum
 from .derivatives import own_precision_decides
@@ -53,7 +53,7 @@ MEANINGS = {
     "is not finite",
     "unselected_nonfinite_weight": "whether a weight that no kept position selects is NaN or infinite",
     "unselected_nonfinite_input": "whether an entry that no kept position selects is NaN or infinite",
-    "kind": f"value, or what else is asked for: {', '.join(TRANSFORMS)}",
+    "kind": f"value, or what else is asked for: {', '.join(TRANSFORMS)}, or weight_gradient",
     "batched": "arguments that carry a leading axis to map over, joined by +, none if there is none",
     "unit_upstream": "whether the upstream gradient is 1 everywhere, true where there is none",
     "infinite_slope": "whether g, some weight, or g w (for mean g w/W) with any class is not finite in input's dtype",
@@ -101,7 +101,7 @@ class Facts:
 
     @functools.cached_property
     def infinite_slope(self) -> bool:
-        transform, weight = self.asked.transform, self.call.weight
+        transform, weight = self.asked.transform, self.call["weight"]
         if transform is None or transform.upstream is None or not transform.upstream.size:
             return False
         with np.errstate(all="ignore"):
@@ -120,7 +120,7 @@ class Facts:
 
     @property
     def _total(self) -> float:
-        finite = self.call.weight is None or bool(np.isfinite(self.call.weight).all())
+        finite = self.call["weight"] is None or bool(np.isfinite(self.call["weight"]).all())
         return abs(_float(self.selected.normaliser.total)) if finite else float("nan")
 
     @property
@@ -149,51 +149,51 @@ class Facts:
 
     @property
     def target_dtype(self) -> str:
-        return dtype_name(self.call.target.dtype)
+        return dtype_name(self.call["target"].dtype)
 
     @property
     def weight_dtype(self) -> str:
-        return "none" if self.call.weight is None else dtype_name(self.call.weight.dtype)
+        return "none" if self.call["weight"] is None else dtype_name(self.call["weight"].dtype)
 
     @property
     def rank(self) -> int:
-        return self.call.input.ndim
+        return self.call["input"].ndim
 
     @property
     def target_rank(self) -> int:
-        return self.call.target.ndim
+        return self.call["target"].ndim
 
     @property
     def reduction(self) -> Any:
-        return self.call.reduction
+        return self.call["reduction"]
 
     @property
     def reduction_type(self) -> str:
-        return type(self.call.reduction).__name__
+        return type(self.call["reduction"]).__name__
 
     @property
     def omitted(self) -> str:
-        return "+".join(name for name in OPTIONS if name in self.call.omitted) or "none"
+        return "+".join(name for name in self.call.signature.omissible if name in self.call.omitted) or "none"
 
     @property
     def weighted(self) -> bool:
-        return self.call.weight is not None
+        return self.call["weight"] is not None
 
     @property
     def ignore_index(self) -> int:
-        return self.call.ignore_index
+        return self.call["ignore_index"]
 
     @property
     def classes(self) -> int:
-        return int(self.call.input.shape[class_axis(self.call.input)]) if self.rank else 0
+        return int(self.call["input"].shape[class_axis(self.call["input"])]) if self.rank else 0
 
     @property
     def batch(self) -> int:
-        return int(self.call.input.shape[0]) if self.rank > 1 else 1
+        return int(self.call["input"].shape[0]) if self.rank > 1 else 1
 
     @property
     def n(self) -> int:
-        return int(self.call.target.size)
+        return int(self.call["target"].size)
 
     @property
     def n_active(self) -> int:
@@ -220,31 +220,31 @@ class Facts:
 
     @property
     def _kept_target(self) -> Array:
-        kept: Array = self.call.target[self.selected.kept]
+        kept: Array = self.call["target"][self.selected.kept]
         if not kept.size:
             raise NoFact("every position is ignored, or there is none")
         return kept
 
     @property
     def unit_axes(self) -> int:
-        return self.call.input.shape.count(1)
+        return self.call["input"].shape.count(1)
 
     @property
     def weight_size(self) -> int:
-        return -1 if self.call.weight is None else int(self.call.weight.size)
+        return -1 if self.call["weight"] is None else int(self.call["weight"].size)
 
     @property
     def weight_rank(self) -> int:
-        return -1 if self.call.weight is None else self.call.weight.ndim
+        return -1 if self.call["weight"] is None else self.call["weight"].ndim
 
     @property
     def weight_length(self) -> int:
-        return self.call.weight.shape[0] if self.call.weight is not None and self.call.weight.ndim else -1
+        return self.call["weight"].shape[0] if self.call["weight"] is not None and self.call["weight"].ndim else -1
 
     @property
     def target_truncates(self) -> bool:
-        positions = self.call.input.shape[:1] + self.call.input.shape[2:]
-        target = self.call.target.shape
+        positions = self.call["input"].shape[:1] + self.call["input"].shape[2:]
+        target = self.call["target"].shape
         pairs = list(zip(target, positions, strict=False))
         smaller = len(target) == len(positions) > 1 and all(t <= p for t, p in pairs) and target != positions
         return smaller and target[0] == positions[0]
@@ -252,7 +252,7 @@ class Facts:
     @functools.cached_property
     def count_rounds(self) -> bool:
         exact = (
-            int(np.array(float(self.n_active)).astype(self.call.input.dtype).astype(np.float64))
+            int(np.array(float(self.n_active)).astype(self.call["input"].dtype).astype(np.float64))
             if (self.n_active <= float(FORMATS[self.dtype].largest))
             else -1
         )
@@ -276,8 +276,8 @@ class Facts:
     def wrapped_sentinels(self) -> int:
         if self.sentinel_fits:
             return 0
-        wrapped = np.array(self.ignore_index).astype(np.int64).astype(self.call.target.dtype)
-        return int((self.call.target == wrapped).sum())
+        wrapped = np.array(self.ignore_index).astype(np.int64).astype(self.call["target"].dtype)
+        return int((self.call["target"] == wrapped).sum())
 
     @functools.cached_property
     def magnitude(self) -> float:
@@ -305,10 +305,10 @@ class Facts:
 
     @property
     def sentinel_fits(self) -> bool:
-        if self.call.target.dtype.kind not in "iu":
+        if self.call["target"].dtype.kind not in "iu":
             raise NoFact("only integers hold a sentinel")
-        low, high = range_of(self.call.target.dtype)
-        return low <= self.call.ignore_index <= high
+        low, high = range_of(self.call["target"].dtype)
+        return low <= self.call["ignore_index"] <= high
 
     @property
     def smallest_input(self) -> float:

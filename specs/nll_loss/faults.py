@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -32,15 +31,15 @@ def fault_cases(dtype: str, seed: int) -> Iterator[Case]:
             level = max(tier, fault_tier)
             # Dear compilers meet each structural fault under one reduction: they check before they look at it.
             cheap = min(level + 1, 3)
-            kinds = (call.reduction,) if call.reduction not in REDUCTIONS else REDUCTIONS
+            kinds = (call["reduction"],) if call["reduction"] not in REDUCTIONS else REDUCTIONS
             for turn in range(len(kinds)):
-                once = turn == count % len(kinds) or _is_index_fault(call) and call.ignore_index == generate.DEFAULT
+                once = turn == count % len(kinds) or _is_index_fault(call) and call["ignore_index"] == generate.DEFAULT
                 yield from generate.judged_calls(
                     call, (kinds[turn],), "error", level if once else max(level, cheap), f"{origin}/{count}"
                 )
         yield from generate.judged_calls(legal, REDUCTIONS, "error", tier, origin, also=("ERR-9",))
     for count, (tier, call) in enumerate(_in_corners(dtype, seed)):
-        turn = (REDUCTIONS[count % len(REDUCTIONS)],) if call.reduction in REDUCTIONS else (call.reduction,)
+        turn = (REDUCTIONS[count % len(REDUCTIONS)],) if call["reduction"] in REDUCTIONS else (call["reduction"],)
         yield from generate.judged_calls(call, turn, "error", tier, f"corpus error/{dtype}/corner {count}")
     yield from _in_batches(dtype, seed)
 
@@ -56,15 +55,15 @@ def _in_batches(dtype: str, seed: int) -> Iterator[Case]:
         structure = Structure(shape, dtype, "int64", weights, inputs="dyadic", seed=seed, asks="vmap", batched=batched)
         legal = generate.batch(structure, "error")
         for value in (structure.classes, -1):
-            call = _with_target(legal, legal.target.size // 2, value)
+            call = _with_target(legal, legal["target"].size // 2, value)
             tier = 2 if dtype == "float32" and shape == (6, 5) else 3
             for reduction in REDUCTIONS:
-                wanted = dataclasses.replace(call, reduction=reduction)
+                wanted = call.replace(reduction=reduction)
                 yield generate.asking(wanted, structure, "error", tier, f"corpus error/{dtype}/batch")
 
 
 def _is_index_fault(call: Call) -> bool:
-    return not structural_faults(dataclasses.replace(call, reduction="mean"))
+    return not structural_faults(call.replace(reduction="mean"))
 
 
 def _faulty(legal: Call) -> Iterator[tuple[int, Call]]:
@@ -73,7 +72,7 @@ def _faulty(legal: Call) -> Iterator[tuple[int, Call]]:
     for call in (*_bad_shapes(legal), *_bad_dtypes(legal)):
         yield 1, call
     for reduction in ("avg", "", None, "MEAN", "Mean", " mean"):
-        yield 1, dataclasses.replace(legal, reduction=reduction)
+        yield 1, legal.replace(reduction=reduction)
 
 
 def _in_corners(dtype: str, seed: int) -> Iterator[tuple[int, Call]]:
@@ -84,18 +83,18 @@ def _in_corners(dtype: str, seed: int) -> Iterator[tuple[int, Call]]:
     for structure in (Structure((0, 5), dtype), Structure((6, 5), dtype, mask="all", seed=seed)):
         empty = generate.base(structure, "error")
         for shape in ((4,), (1, 5), (6,)):
-            yield 2, dataclasses.replace(empty, weight=np.ones(shape, plain.input.dtype))
+            yield 2, empty.replace(weight=np.ones(shape, plain["input"].dtype))
     for reduction in ("batchmean", "elementwise_mean", 0, 1, 2, True):
         if reduction != "elementwise_mean":  # PyTorch's own, deprecated name for mean
-            yield 2, dataclasses.replace(plain, reduction=reduction)
+            yield 2, plain.replace(reduction=reduction)
     for name in ("float16", "complex64"):
-        yield 2, dataclasses.replace(plain, target=plain.target.astype(name))
+        yield 2, plain.replace(target=plain["target"].astype(name))
     for name in ("int8", "int16", "complex128"):
-        yield 2, dataclasses.replace(plain, input=np.ones(plain.input.shape, name))
-    yield 2, dataclasses.replace(plain, input=np.ones((6, 5), np.int64), weight=np.ones(5, plain.input.dtype))
+        yield 2, plain.replace(input=np.ones(plain["input"].shape, name))
+    yield 2, plain.replace(input=np.ones((6, 5), np.int64), weight=np.ones(5, plain["input"].dtype))
     for name in FLOAT_DTYPES:
         if name != dtype:
-            yield 2, dataclasses.replace(plain, weight=np.ones(5, dtype_of(name)))
+            yield 2, plain.replace(weight=np.ones(5, dtype_of(name)))
 
 
 def _bad_targets_everywhere(dtype: str, seed: int) -> Iterator[Call]:
@@ -107,8 +106,8 @@ def _bad_targets_everywhere(dtype: str, seed: int) -> Iterator[Call]:
         sentinel = generate.DEFAULT if number % 2 else 1
         structure = Structure(shape, dtype, name, weights, sentinel, "dyadic", mask="some", seed=seed + number)
         legal = generate.base(structure, "error")
-        info = np.iinfo(legal.target.dtype)
-        for position in (0, legal.target.size - 1):
+        info = np.iinfo(legal["target"].dtype)
+        for position in (0, legal["target"].size - 1):
             for value in (structure.classes, -1):
                 if info.min <= value <= info.max:
                     yield _with_target(legal, position, value)
@@ -117,46 +116,46 @@ def _bad_targets_everywhere(dtype: str, seed: int) -> Iterator[Call]:
 def _nearly_sentinels(plain: Call) -> Iterator[Call]:
     """Targets that equal ignore_index only to a comparison in floating point, or after a wrapping cast."""
     for sentinel, target in ((2**53 + 1, 2**53), (2**24 + 1, 2**24), (2**32 - 100, -100), (-100, 2**32 - 100)):
-        yield dataclasses.replace(_with_target(plain, 0, target), ignore_index=sentinel)
-    unsigned = dataclasses.replace(plain, target=plain.target.astype(np.uint64))
+        yield _with_target(plain, 0, target).replace(ignore_index=sentinel)
+    unsigned = plain.replace(target=plain["target"].astype(np.uint64))
     yield _with_target(unsigned, 0, 2**64 - 100)
 
 
 def _bad_targets(legal: Call) -> Iterator[Call]:
     """Classes that do not exist, at the first, a middle and the last position."""
-    classes = legal.input.shape[min(1, legal.input.ndim - 1)]
-    size = legal.target.size
+    classes = legal["input"].shape[min(1, legal["input"].ndim - 1)]
+    size = legal["target"].size
     for position in sorted({0, size // 2, size - 1}):
         for value in (classes, classes + 1, -1, -classes):
             yield _with_target(legal, position, value)
     for value in (255, 2**31, 2**32 + 1, 2**62, -2, -(2**31), -(2**62)):
         yield _with_target(legal, size // 2, value)
     # -100 is nothing special when another sentinel is chosen, nor is a neighbour of the sentinel ignored.
-    yield dataclasses.replace(_with_target(legal, 0, -100), ignore_index=-1)
-    yield dataclasses.replace(_with_target(legal, 0, -100), ignore_index=1)
+    yield _with_target(legal, 0, -100).replace(ignore_index=-1)
+    yield _with_target(legal, 0, -100).replace(ignore_index=1)
     yield _with_target(legal, size - 1, -101)
-    yield dataclasses.replace(_with_target(legal, 0, -1), ignore_index=255)
+    yield _with_target(legal, 0, -1).replace(ignore_index=255)
 
 
 def _with_target(call: Call, position: int, value: int) -> Call:
-    target = call.target.copy()
+    target = call["target"].copy()
     target.reshape(-1)[position] = value
-    return dataclasses.replace(call, target=target)
+    return call.replace(target=target)
 
 
 def _bad_shapes(legal: Call) -> Iterator[Call]:
     """ERR-3, ERR-4 and ERR-5."""
-    x, target = legal.input, legal.target
+    x, target = legal["input"], legal["target"]
 
     def to(array: Array) -> Call:
-        return dataclasses.replace(legal, target=array)
+        return legal.replace(target=array)
 
     if x.ndim > 1:
         yield to(np.concatenate([target, target[:1]]))
         yield to(target[:-1])
         yield to(target[:1])
         yield to(target[:0])
-        yield dataclasses.replace(legal, input=x[:1])
+        yield legal.replace(input=x[:1])
         yield to(np.array(0))
         one_hot = np.zeros(x.shape, np.int64)
         yield to(one_hot)
@@ -171,13 +170,13 @@ def _bad_shapes(legal: Call) -> Iterator[Call]:
         yield to(target.reshape(target.shape[0], 1, -1) if x.ndim == 4 else target.reshape(1, -1))
         yield to(np.concatenate([target, target], axis=-1))
     yield to(target[..., None])
-    yield dataclasses.replace(legal, input=x.reshape(-1)[:1].reshape(()), target=np.array(0), weight=None)
-    yield from (dataclasses.replace(legal, weight=weight) for weight in _bad_weights(legal))
+    yield legal.replace(input=x.reshape(-1)[:1].reshape(()), target=np.array(0), weight=None)
+    yield from (legal.replace(weight=weight) for weight in _bad_weights(legal))
 
 
 def _bad_weights(legal: Call) -> Iterator[Array]:
-    classes = legal.input.shape[min(1, legal.input.ndim - 1)]
-    dtype = legal.input.dtype
+    classes = legal["input"].shape[min(1, legal["input"].ndim - 1)]
+    dtype = legal["input"].dtype
     for shape in ((classes + 1,), (classes - 1,), (1,), (0,), (1, classes), (classes, 1), ()):
         if shape != (classes,):
             yield np.ones(shape, dtype)
@@ -185,11 +184,11 @@ def _bad_weights(legal: Call) -> Iterator[Array]:
 
 def _bad_dtypes(legal: Call) -> Iterator[Call]:
     """ERR-7, ERR-8 and DTYPE-4."""
-    classes = legal.input.shape[min(1, legal.input.ndim - 1)]
+    classes = legal["input"].shape[min(1, legal["input"].ndim - 1)]
     for name in ("float32", "float64", "bool"):
-        yield dataclasses.replace(legal, target=np.zeros(legal.target.shape, name))
+        yield legal.replace(target=np.zeros(legal["target"].shape, name))
     for name in ("int32", "int64", "uint8", "bool", "complex64"):
-        yield dataclasses.replace(legal, input=np.ones(legal.input.shape, name), weight=None)
+        yield legal.replace(input=np.ones(legal["input"].shape, name), weight=None)
     other: Any = dtype_of("float64" if legal.dtype != "float64" else "float32")
-    yield dataclasses.replace(legal, weight=np.ones(classes, other))
-    yield dataclasses.replace(legal, weight=np.ones(classes, np.int64))
+    yield legal.replace(weight=np.ones(classes, other))
+    yield legal.replace(weight=np.ones(classes, np.int64))

@@ -23,6 +23,7 @@ from ..errors import VectorError
 from ..exact import round_to
 from .clauses import clauses, flags
 from .generate import case_of_call, experiment
+from .signature import NLL_LOSS
 
 FORMAT = 1
 
@@ -79,14 +80,14 @@ def parse(text: str, where: str) -> tuple[Vector, ...]:
         unknown = [*(set(vector.clauses) - set(clauses())), *(set(vector.flags) - set(flags()))]
         if unknown:
             raise VectorError(f"{where}: vector {vector.id}: no clause or flag {unknown[0]!r}")
-        decode_call(vector.call, f"{where}: vector {vector.id}")
+        decode_call(vector.call, NLL_LOSS, f"{where}: vector {vector.id}")
     return file.vectors
 
 
 def case_of(vector: Vector, name: str = "") -> Case:
     """The case that a vector freezes, with the oracle's expectation; `name` is its id unless it is not one of ours."""
     origin = f"vector {name or vector.id}"
-    call = decode_call(vector.call, origin)
+    call = decode_call(vector.call, NLL_LOSS, origin)
     case = case_of_call(call, "vectors", vector.tier, origin, vector.clauses)
     return experiment(case, vector.experiment) if vector.experiment else case
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..call import REDUCTIONS, VALUES, Array, Call, Transform, dtype_of, range_of
+from ..call import REDUCTIONS, VALUES, Array, Call, dtype_of, range_of
 from ..case import Case, Expectation
 from ..layouts import lay
 from ..stream import Stream
@@ -24,6 +24,7 @@ from .clauses import exercised, flags_of
 from .derivatives import calls_of_batch, expect_batch, expect_transformed
 from .facts import Facts
 from .oracle import Selection, class_axis, expect, select, structural_faults
+from .signature import NLL_LOSS
 
 DEFAULT = -100  # ignore_index when it is left out
 INT64 = np.iinfo(np.int64)
@@ -91,14 +92,14 @@ _DRAWN += ("reductions", "unweighted_too", "seed")
 def cases(structure: Structure, family: str, tier: int = 3, origin: str = "corpus") -> Iterator[Case]:
     """The calls of one base, one per reduction (and once more without weights), each with its expectation."""
     call = batch(structure, family) if structure.batched else base(structure, family)
-    calls = [call, dataclasses.replace(call, weight=None)] if structure.unweighted_too else [call]
+    calls = [call, call.replace(weight=None)] if structure.unweighted_too else [call]
     for one in calls:
         if not structure.asks:
             yield from judged_calls(one, structure.reductions, family, tier, origin)
             continue
         selection = None if structure.batched else select(one)
         for reduction in structure.reductions:
-            yield asking(dataclasses.replace(one, reduction=reduction), structure, family, tier, origin, selection)
+            yield asking(one.replace(reduction=reduction), structure, family, tier, origin, selection)
 
 
 def count(structure: Structure) -> int:
@@ -112,7 +113,7 @@ def judged_calls(
     """Cases for a call under several reductions, `also` naming clauses beyond those it exercises by itself."""
     selection = None
     for reduction in reductions:
-        variant = dataclasses.replace(call, reduction=reduction)
+        variant = call.replace(reduction=reduction)
         legal = not structural_faults(variant)
         if selection is None and legal:
             selection = select(variant)
@@ -139,7 +140,7 @@ def case_of_call(call: Call, family: str, tier: int, origin: str, also: tuple[st
     """The case of one call, whatever it asks for, under its own reduction."""
     if call.transform is not None:
         return transformed(call, family, tier, origin, also)
-    (case,) = judged_calls(call, (call.reduction,), family, tier, origin, also)
+    (case,) = judged_calls(call, (call["reduction"],), family, tier, origin, also)
     return case
 
 
@@ -157,21 +158,22 @@ def asking(
     call: Call, structure: Structure, family: str, tier: int, origin: str, selection: Selection | None = None
 ) -> Case:
     """The case of a call that asks for what the structure says."""
-    stream = Stream(family, structure.seed, structure.upstream, call.reduction)
+    stream = Stream(family, structure.seed, structure.upstream, call["reduction"])
     upstream = direction = None
     if structure.asks not in ("jvp", "vmap", *VALUES):
-        shape = structure.positions if call.reduction == "none" else ()
+        shape = structure.positions if call["reduction"] == "none" else ()
         upstream = values.upstream(structure.upstream, stream, shape, structure.dtype)
     if structure.asks in ("jvp", "second", "second_upstream"):
-        direction = values.inputs("cancelling", stream, call.input.shape, structure.dtype)
+        direction = values.inputs("cancelling", stream, call["input"].shape, structure.dtype)
     layouts = call.layouts
     if upstream is not None and upstream.ndim and upstream.size:
         for layout in (layout for name, layout in structure.layouts if name == "upstream"):
             upstream, layouts = lay(upstream, layout), (*layouts, ("upstream", layout))
     present = [name for name, _ in call.arrays()]
     batched = tuple(name for name in structure.batched if name in present)
-    transform = Transform(structure.asks, upstream, direction, batched)
-    asked = dataclasses.replace(call, transform=transform, layouts=layouts)
+    kind = NLL_LOSS.kinds[structure.asks]
+    transform = dataclasses.replace(kind, upstream=upstream, direction=direction, batched=batched)
+    asked = call.replace(transform=transform, layouts=layouts)
     return transformed(asked, family, tier, origin, selection=selection)
 
 
@@ -180,7 +182,7 @@ def batch(structure: Structure, family: str) -> Call:
     calls = [base(dataclasses.replace(structure, seed=structure.seed + number), family) for number in range(3)]
     arrays = [dict(call.arrays()) for call in calls]
     stacked = {name: np.stack([one[name] for one in arrays]) for name in structure.batched if name in arrays[0]}
-    return dataclasses.replace(calls[0], **stacked)
+    return calls[0].replace(**stacked)
 
 
 def base(structure: Structure, family: str) -> Call:
@@ -197,11 +199,13 @@ def base(structure: Structure, family: str) -> Call:
         target = np.where(masked, np.int64(min(s.ignore_index, INT64.max)), target)
     target = target.astype(dtype).reshape(s.positions)
     weight = None if "weight" in s.omitted else values.weights(s.weights, stream, s.classes, s.dtype)
-    call = Call(values.inputs(s.inputs, stream, s.shape, s.dtype), target, weight, s.ignore_index, "mean", s.omitted)
+    call = NLL_LOSS.call(
+        values.inputs(s.inputs, stream, s.shape, s.dtype), target, weight, s.ignore_index, "mean", omitted=s.omitted
+    )
     if s.plant:
         _plant(call, s.plant, stream)
     for name, index, value in s.edits:
-        array = call.input if name == "input" else call.weight
+        array = call["input"] if name == "input" else call["weight"]
         if array is not None and array.size:
             array.reshape(-1)[index % array.size] = value
     return laid(call, s.layouts) if s.layouts else call
@@ -211,7 +215,7 @@ def laid(call: Call, layouts: Sequence[tuple[str, str]]) -> Call:
     """The call with its arrays in these arrangements, where they can have one."""
     arrays = {name: array for name, array in call.arrays() if array.ndim and array.size}
     able = tuple((name, layout) for name, layout in layouts if name in arrays)
-    return dataclasses.replace(call, layouts=able, **{name: lay(arrays[name], layout) for name, layout in able})
+    return call.replace(layouts=able, **{name: lay(arrays[name], layout) for name, layout in able})
 
 
 def _plant(call: Call, plant: str, stream: Stream) -> None:
@@ -220,31 +224,31 @@ def _plant(call: Call, plant: str, stream: Stream) -> None:
     chosen = selection.kept & selection.valid
     specials = [math.nan, math.inf, -math.inf]
     value = stream.choose(specials)
-    axis = class_axis(call.input)
-    entries = np.zeros(call.input.shape, bool)
+    axis = class_axis(call["input"])
+    entries = np.zeros(call["input"].shape, bool)
     if chosen.any():
-        index = np.expand_dims(np.where(chosen, call.target, 0).astype(np.int64), min(1, call.input.ndim - 1))
+        index = np.expand_dims(np.where(chosen, call["target"], 0).astype(np.int64), min(1, call["input"].ndim - 1))
         np.put_along_axis(
-            entries, index, np.expand_dims(chosen, min(1, call.input.ndim - 1)), min(1, call.input.ndim - 1)
+            entries, index, np.expand_dims(chosen, min(1, call["input"].ndim - 1)), min(1, call["input"].ndim - 1)
         )
-    spread = stream.integers(0, 3, call.input.size).reshape(call.input.shape)
-    labels = np.unique(call.target[chosen].astype(np.int64))
+    spread = stream.integers(0, 3, call["input"].size).reshape(call["input"].shape)
+    labels = np.unique(call["target"][chosen].astype(np.int64))
     match plant:
         case "other_entries":
-            call.input[~entries] = np.take(specials, spread)[~entries].astype(call.input.dtype)
+            call["input"][~entries] = np.take(specials, spread)[~entries].astype(call["input"].dtype)
         case "ignored_rows":
-            rows = np.broadcast_to(np.expand_dims(~selection.kept, axis), call.input.shape)
-            call.input[rows] = value
+            rows = np.broadcast_to(np.expand_dims(~selection.kept, axis), call["input"].shape)
+            call["input"][rows] = value
         case "targets":
-            call.input[entries & (spread < 2)] = value
+            call["input"][entries & (spread < 2)] = value
         case "one_target":
             where = np.flatnonzero(entries)
             if where.size:
-                call.input.reshape(-1)[stream.choose(where.tolist())] = value
+                call["input"].reshape(-1)[stream.choose(where.tolist())] = value
         case "negative_zeros":
-            call.input[entries & (spread < 2)] = -0.0
-        case _ if call.weight is not None and call.weight.size:
-            _plant_weight(call.weight, plant, labels, value, call.ignore_index, stream)
+            call["input"][entries & (spread < 2)] = -0.0
+        case _ if call["weight"] is not None and call["weight"].size:
+            _plant_weight(call["weight"], plant, labels, value, call["ignore_index"], stream)
 
 
 def _plant_weight(weight: Array, plant: str, labels: Array, value: float, ignore_index: int, stream: Stream) -> None:

@@ -8,7 +8,6 @@ order, so that a wrong offset is all that can make a result wrong.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from .derivatives import expect_transformed
 from .facts import Facts
 from .generate import DEFAULT, Structure, base
 from .oracle import expect, select
+from .signature import NLL_LOSS
 
 FAMILY = "large"
 IDS = ("VALUE-9",)
@@ -57,13 +57,13 @@ def large_cases(dtype: str, seed: int, tier: int) -> Iterator[Case]:
     for number, size in enumerate(SIZES if dtype == "float16" else ()):
         call = sparse_call(size, dtype, seed)
         for reduction in size.reductions:
-            variant = dataclasses.replace(call, reduction=reduction)
+            variant = call.replace(reduction=reduction)
             yield sparse_case(variant, f"large/{number}")
             yield _gradient(variant, f"large/{number}")
     for shape in MANY_CLASSES:
         for target_dtype in TARGET_DTYPES:
             structure = Structure(shape, dtype, target_dtype, targets="extremes", mask="no", inputs="dyadic", seed=seed)
-            call = dataclasses.replace(base(structure, FAMILY), reduction="none")
+            call = base(structure, FAMILY).replace(reduction="none")
             yield sparse_case(call, f"large/{shape}")
             yield _gradient(call, f"large/{shape}")
 
@@ -92,7 +92,7 @@ def sparse_call(size: _Size, dtype: str, seed: int) -> Call:
     inner = int(np.prod(positions[1:]))
     entries = (where // inner * classes + labels) * inner + where % inner
     values.reshape(-1)[entries] = -stream.integers(1, 9, where.size)
-    return Call(values, target, None, DEFAULT, "none")
+    return NLL_LOSS.call(values, target, None, DEFAULT, "none")
 
 
 def _anywhere(stream: Stream, classes: int, count: int) -> Array:
@@ -109,6 +109,6 @@ def sparse_case(call: Call, origin: str) -> Case:
 
 def _gradient(call: Call, origin: str) -> Case:
     """The gradient with an upstream of 2, of which float16 holds every product."""
-    shape = call.target.shape if call.reduction == "none" else ()
-    transform = Transform("gradient", np.full(shape, 2.0).astype(call.input.dtype))
-    return sparse_case(dataclasses.replace(call, transform=transform), origin)
+    shape = call["target"].shape if call["reduction"] == "none" else ()
+    transform = Transform("gradient", np.full(shape, 2.0).astype(call["input"].dtype))
+    return sparse_case(call.replace(transform=transform), origin)

@@ -10,7 +10,6 @@ The three reductions of one call share a `Selection`, so the expensive part is d
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -62,16 +61,16 @@ class Selection:
     @functools.cached_property
     def other_input_is_finite(self) -> bool:
         """Whether every entry of the input that no kept position selects is finite."""
-        nonfinite = self.call.input.size - np.count_nonzero(np.isfinite(self.call.input))
+        nonfinite = self.call["input"].size - np.count_nonzero(np.isfinite(self.call["input"]))
         return not nonfinite or nonfinite == self.inputs.size - np.count_nonzero(np.isfinite(self.inputs))
 
     @functools.cached_property
     def other_weights_are_finite(self) -> bool:
         """Whether every weight that no kept position selects is finite."""
-        if self.call.weight is None:
+        if self.call["weight"] is None:
             return True
-        nonfinite = ~np.isfinite(self.call.weight)
-        nonfinite[self.call.target[self.kept & self.valid].astype(np.int64)] = False
+        nonfinite = ~np.isfinite(self.call["weight"])
+        nonfinite[self.call["target"][self.kept & self.valid].astype(np.int64)] = False
         return not nonfinite.any()
 
     @functools.cached_property
@@ -151,20 +150,20 @@ def _smallest(values: Array) -> float:
 @booked("oracle")
 def select(call: Call) -> Selection:
     """Gather what a call with legal shapes and dtypes selects."""
-    kept = not_ignored(call.target, call.ignore_index)
-    classes = call.input.shape[class_axis(call.input)]
-    valid = (call.target >= 0) & (call.target < classes)
+    kept = not_ignored(call["target"], call["ignore_index"])
+    classes = call["input"].shape[class_axis(call["input"])]
+    valid = (call["target"] >= 0) & (call["target"] < classes)
     chosen = kept & valid
-    index = np.where(chosen, call.target, 0).astype(np.int64)
+    index = np.where(chosen, call["target"], 0).astype(np.int64)
     labels = index[chosen]
-    if call.target.ndim == 0:
-        inputs = call.input[labels]
+    if call["target"].ndim == 0:
+        inputs = call["input"][labels]
     elif labels.size:
-        gathered = np.take_along_axis(call.input, np.expand_dims(index, 1), axis=1)
+        gathered = np.take_along_axis(call["input"], np.expand_dims(index, 1), axis=1)
         inputs = gathered[:, 0][chosen]
     else:
-        inputs = np.zeros(0, call.input.dtype)
-    weights = None if call.weight is None else call.weight[labels]
+        inputs = np.zeros(0, call["input"].dtype)
+    weights = None if call["weight"] is None else call["weight"][labels]
     return Selection(call, kept, valid, weights, inputs)
 
 
@@ -205,19 +204,19 @@ def _expect(call: Call, selection: Selection | None) -> Expectation:
 
 def _poisoned(call: Call, selection: Selection) -> Returns:
     """NaN where a target does not exist; the other positions of `none` are as usual."""
-    if call.reduction != "none":
+    if call["reduction"] != "none":
         return Returns((), call.dtype, Limit(frozenset({"nan"})))
     value = elementwise(call, selection)
     value.value[selection.kept & ~selection.valid] = np.nan
-    return Returns(call.target.shape, call.dtype, value)
+    return Returns(call["target"].shape, call.dtype, value)
 
 
 def expect_value(call: Call, selection: Selection) -> Expectation:
     """What a call must return whose structure and targets are legal."""
-    if call.input.shape[class_axis(call.input)] == 0:
+    if call["input"].shape[class_axis(call["input"])] == 0:
         return Unspecified("SHAPE-8")
-    if call.reduction == "none":
-        return Returns(call.target.shape, call.dtype, elementwise(call, selection))
+    if call["reduction"] == "none":
+        return Returns(call["target"].shape, call.dtype, elementwise(call, selection))
     return Returns((), call.dtype, reduced(call, selection))
 
 
@@ -228,7 +227,7 @@ def structural_faults(call: Call) -> frozenset[str]:
 
 def _array_faults(call: Call) -> frozenset[str]:
     """What is wrong with input and target."""
-    x, target, faults = call.input, call.target, set()
+    x, target, faults = call["input"], call["target"], set()
     if dtype_name(x.dtype) not in FLOAT_DTYPES or target.dtype.kind not in "iu":
         faults.add("dtype")
     if x.ndim == 0 or target.ndim != x.ndim - 1 or target.shape != x.shape[:1] * (x.ndim > 1) + x.shape[2:]:
@@ -238,13 +237,13 @@ def _array_faults(call: Call) -> frozenset[str]:
 
 def _option_faults(call: Call) -> frozenset[str]:
     """What is wrong with weight and reduction."""
-    x, weight, faults = call.input, call.weight, set()
+    x, weight, faults = call["input"], call["weight"], set()
     if weight is not None and x.ndim > 0:
         if weight.shape != (x.shape[class_axis(x)],):
             faults.add("shape")
         if weight.dtype != x.dtype:
             faults.add("dtype")
-    if call.reduction not in REDUCTIONS:
+    if call["reduction"] not in REDUCTIONS:
         faults.add("value")
     return frozenset(faults)
 
@@ -253,7 +252,7 @@ def all_faults(call: Call) -> frozenset[str]:
     """Every applicable category (A-8): the structural ones, and index where input and target fit all the same."""
     faults = structural_faults(call)
     if faults and not _array_faults(call):
-        selection = select(dataclasses.replace(call, weight=None))
+        selection = select(call.replace(weight=None))
         if (selection.kept & ~selection.valid).any():
             faults |= {"index"}
     return faults
@@ -264,7 +263,7 @@ def elementwise(call: Call, selection: Selection) -> Elementwise:
     chosen = selection.kept & selection.valid
     flat = prescribed(selection.format, selection.weights, selection.inputs)
     parts = (flat.value, flat.loose, flat.flushable, flat.flushable_nan)
-    return Elementwise(*(_scatter(part, chosen, call.target.shape) for part in parts))
+    return Elementwise(*(_scatter(part, chosen, call["target"].shape) for part in parts))
 
 
 def prescribed(fmt: Format, w: Array | None, x: Array) -> Elementwise:
@@ -301,7 +300,7 @@ def _scatter(values: Array, where: Array, shape: tuple[int, ...]) -> Array:
 
 def reduced(call: Call, selection: Selection) -> Reduction | Limit | Unjudgeable:
     """The prescribed result of `sum` or `mean`."""
-    mean = call.reduction == "mean"
+    mean = call["reduction"] == "mean"
     n = selection.inputs.size
     if n == 0:
         return Limit(frozenset({"nan" if mean else "0"}))
@@ -310,7 +309,7 @@ def reduced(call: Call, selection: Selection) -> Reduction | Limit | Unjudgeable
     reduction = Reduction(
         selection.format,
         n,
-        call.target.size,
+        call["target"].size,
         selection.weights is not None,
         selection.numerator,
         selection.normaliser if mean else None,

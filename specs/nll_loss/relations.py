@@ -7,7 +7,6 @@ tried on is kept away from over- and underflow (lossparity.specs.nll_loss.corpus
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -99,10 +98,10 @@ class Bounds:
 
 def permuted(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-1."""
-    order = _order(call, call.target.shape[0])
-    other = dataclasses.replace(call, input=call.input[order], target=call.target[order])
+    order = _order(call, call["target"].shape[0])
+    other = call.replace(input=call["input"][order], target=call["target"][order])
     a, b = run(call), run(other)
-    if call.reduction == "none":
+    if call["reduction"] == "none":
         yield _same("each element moves with its position", a[order], b)
     else:
         yield bounds.compare("the order of positions does not matter", number(a), number(b), (call, 1), (other, 1))
@@ -110,22 +109,20 @@ def permuted(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
 
 def relabelled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-2."""
-    axis = class_axis(call.input)
-    order = _order(call, call.input.shape[axis])
+    axis = class_axis(call["input"])
+    order = _order(call, call["input"].shape[axis])
     where = np.argsort(order)  # old class -> new class
-    kept = not_ignored(call.target, call.ignore_index)
-    target = call.target.copy()
-    target[kept] = where[call.target[kept].astype(np.int64)]
-    sentinel = call.ignore_index
+    kept = not_ignored(call["target"], call["ignore_index"])
+    target = call["target"].copy()
+    target[kept] = where[call["target"][kept].astype(np.int64)]
+    sentinel = call["ignore_index"]
     if 0 <= sentinel < order.size:
         sentinel = int(where[sentinel])
         target[~kept] = sentinel
-    weight = None if call.weight is None else call.weight[order]
-    other = dataclasses.replace(
-        call, input=np.take(call.input, order, axis), target=target, weight=weight, ignore_index=sentinel
-    )
+    weight = None if call["weight"] is None else call["weight"][order]
+    other = call.replace(input=np.take(call["input"], order, axis), target=target, weight=weight, ignore_index=sentinel)
     a, b = run(call), run(other)
-    if call.reduction == "none":
+    if call["reduction"] == "none":
         yield _same("the names of classes do not matter", a, b)
     else:
         yield bounds.compare("the names of classes do not matter", number(a), number(b), (call, 1), (other, 1))
@@ -133,15 +130,15 @@ def relabelled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison
 
 def split(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-3."""
-    cut = max(1, call.target.shape[0] // 3)
+    cut = max(1, call["target"].shape[0] // 3)
     halves = (slice(cut), slice(cut, None))
-    parts = [dataclasses.replace(call, input=call.input[half], target=call.target[half]) for half in halves]
+    parts = [call.replace(input=call["input"][half], target=call["target"][half]) for half in halves]
     results = [run(one) for one in (call, *parts)]
-    if call.reduction == "none":
+    if call["reduction"] == "none":
         yield _same("none of the parts is none of the whole", results[0], np.concatenate(results[1:]))
         return
     whole, *observed = map(number, results)
-    shares = [Fraction(1)] * 2 if call.reduction == "sum" else _shares(call, parts)
+    shares = [Fraction(1)] * 2 if call["reduction"] == "sum" else _shares(call, parts)
     used = [(part, value, share) for part, value, share in zip(parts, observed, shares, strict=True) if share]
     terms = [value * share for _, value, share in used if value is not None]
     together = sum(terms, Fraction(0)) if len(terms) == len(used) else None
@@ -151,24 +148,24 @@ def split(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
 
 def scaled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-4; the mean of nothing is NaN, and says nothing."""
-    if call.reduction == "mean" and not select(call).inputs.size:
+    if call["reduction"] == "mean" and not select(call).inputs.size:
         return
-    factor = call.input.dtype.type(2**SCALE)
-    other = dataclasses.replace(call, input=call.input * factor)
+    factor = call["input"].dtype.type(2**SCALE)
+    other = call.replace(input=call["input"] * factor)
     a, b = run(call), run(other)
     yield _same("a power of two in the input is one in the result", a * a.dtype.type(factor), b)
 
 
 def consistent(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-5."""
-    elements = run(dataclasses.replace(call, reduction="none"))
+    elements = run(call.replace(reduction="none"))
     if not np.isfinite(elements).all():
         yield Comparison("none is finite", None, Fraction(0), Fraction(0))
         return
     selection, exact = select(call), exact_sum(elements).total
-    rounding = Fraction(FORMATS[call.dtype].u) * selection.numerator.magnitude * (call.weight is not None)
+    rounding = Fraction(FORMATS[call.dtype].u) * selection.numerator.magnitude * (call["weight"] is not None)
     for reduction in ("sum", "mean"):
-        other = dataclasses.replace(call, reduction=reduction)
+        other = call.replace(reduction=reduction)
         by = selection.normaliser.total if reduction == "mean" else Fraction(1)
         if by:
             what = f"{reduction} is that of none's elements"
@@ -177,12 +174,12 @@ def consistent(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison
 
 def repeated(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-6."""
-    twice = dataclasses.replace(call, input=np.concatenate([call.input] * 2), target=np.concatenate([call.target] * 2))
+    twice = call.replace(input=np.concatenate([call["input"]] * 2), target=np.concatenate([call["target"]] * 2))
     a, b = run(call), run(twice)
-    if call.reduction == "none":
+    if call["reduction"] == "none":
         yield _same("none of the batch twice is none twice", np.concatenate([a, a]), b)
         return
-    factor = 2 if call.reduction == "sum" else 1
+    factor = 2 if call["reduction"] == "sum" else 1
     once = number(a)
     yield bounds.compare(
         "the batch twice", None if once is None else factor * once, number(b), (call, factor), (twice, 1)
@@ -192,16 +189,15 @@ def repeated(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
 def padded(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-7: ignored positions are put before, between and after the others."""
     stream = Stream("padding", call.digest())
-    length = call.target.shape[0]
+    length = call["target"].shape[0]
     where = np.sort(stream.integers(0, length + 1, 3))
-    rows = call.input[np.zeros(3, int)]
-    other = dataclasses.replace(
-        call,
-        input=np.insert(call.input, where, rows, axis=0),
-        target=np.insert(call.target, where, call.target.dtype.type(call.ignore_index), axis=0),
+    rows = call["input"][np.zeros(3, int)]
+    other = call.replace(
+        input=np.insert(call["input"], where, rows, axis=0),
+        target=np.insert(call["target"], where, call["target"].dtype.type(call["ignore_index"]), axis=0),
     )
     a, b = run(call), run(other)
-    if call.reduction == "none":
+    if call["reduction"] == "none":
         added = where + np.arange(3)
         yield _same("what is kept stays as it was", a, np.delete(b, added, axis=0))
         yield _same("what is added is 0", np.zeros_like(b[added]), b[added])
@@ -212,7 +208,7 @@ def padded(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
 def agreeing(run: Evaluate, other: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     """REL-8: the same call on another subject of the framework."""
     a, b = run(call), other(call)
-    if call.reduction == "none":
+    if call["reduction"] == "none":
         yield _same("both ways of executing give the same", a, b)
     else:
         yield bounds.compare("both ways of executing agree", number(a), number(b), (call, 2))

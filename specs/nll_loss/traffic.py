@@ -34,31 +34,31 @@ def traffic(call: Call, work: str, line: int = LINE) -> Traffic:
     The gradient reads targets, weights and the upstream gradient, and writes an array as large as the input.
     """
     selection = select(call)
-    result = call.target.size if call.reduction == "none" else 1
-    size, labels = call.input.itemsize, call.target[selection.kept & selection.valid]
-    read, written, lines = call.target.nbytes, 0, 0
-    if call.weight is not None:
-        read += _lines(call.weight, labels.astype(np.int64) * call.weight.strides[0], line) * line
+    result = call["target"].size if call["reduction"] == "none" else 1
+    size, labels = call["input"].itemsize, call["target"][selection.kept & selection.valid]
+    read, written, lines = call["target"].nbytes, 0, 0
+    if call["weight"] is not None:
+        read += _lines(call["weight"], labels.astype(np.int64) * call["weight"].strides[0], line) * line
     if work != "backward":
-        lines = _lines(call.input, selected_offsets(call), line)
+        lines = _lines(call["input"], selected_offsets(call), line)
         read += lines * line
         written += result * size
     if work != "forward":
         read += result * size
-        written += call.input.size * size
+        written += call["input"].size * size
     return Traffic(read, written, lines)
 
 
 def selected_offsets(call: Call) -> Array:
     """Bytes from the input's first element to each number that a kept target selects, in the order of the targets."""
-    selection, strides = select(call), call.input.strides
-    axis = class_axis(call.input)
-    offsets = np.zeros(call.target.shape, np.int64)
+    selection, strides = select(call), call["input"].strides
+    axis = class_axis(call["input"])
+    offsets = np.zeros(call["target"].shape, np.int64)
     for dimension, step in enumerate(strides[:axis] + strides[axis + 1 :]):
-        shape = [-1 if place == dimension else 1 for place in range(call.target.ndim)]
-        offsets = offsets + np.arange(call.target.shape[dimension]).reshape(shape) * step
+        shape = [-1 if place == dimension else 1 for place in range(call["target"].ndim)]
+        offsets = offsets + np.arange(call["target"].shape[dimension]).reshape(shape) * step
     chosen = selection.kept & selection.valid
-    return offsets[chosen] + call.target[chosen].astype(np.int64) * strides[axis]
+    return offsets[chosen] + call["target"][chosen].astype(np.int64) * strides[axis]
 
 
 def _lines(array: Array, offsets: Array, line: int) -> int:
