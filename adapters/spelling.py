@@ -60,14 +60,13 @@ def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}") -> dict[str
 
 
 def _invocation(call: Call, number: str) -> str:
-    letters = call.signature.letters
+    signature, letters = call.signature, call.signature.letters
     arrays, options = arguments(call, lambda name, array: letters[name])
-    spelt = {name: number.format(value) if type(value) is int else literal(value) for name, value in options.items()}
-    required = [arrays.pop(name) for name in call.signature.required]
-    named = [
-        f"{name}={text}" for name, text in ({name: letter or "None" for name, letter in arrays.items()} | spelt).items()
-    ]
-    return f"{call.signature.loss}({', '.join([*required, *named])})"
+    required = [arrays.pop(name) for name in signature.required]
+    named = {name: letter or "None" for name, letter in arrays.items()}
+    for name, value in options.items():
+        named[name] = number.format(value) if name in signature.numbers else literal(value)
+    return f"{signature.loss}({', '.join([*required, *(f'{name}={text}' for name, text in named.items())])})"
 
 
 def literal(value: object) -> str:

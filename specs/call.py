@@ -146,6 +146,11 @@ class Signature:
         return {one.name: one.default for one in self.options}
 
     @functools.cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """Options that are whole numbers, whichever."""
+        return tuple(one.name for one in self.options if not one.choices and isinstance(one.default, int))
+
+    @functools.cached_property
     def omissible(self) -> tuple[str, ...]:
         """Arguments that a caller may leave out."""
         return tuple(name for name in self.names if name not in self.required)

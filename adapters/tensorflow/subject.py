@@ -43,10 +43,8 @@ class TensorflowSubject:
             arrays, options = arguments(call, self._put)
             if self.capabilities.traced and self.graph is None:
                 # As tensors they are traced; as Python numbers each value would be a graph of its own.
-                options = {
-                    name: tf.constant(value, tf.int64) if type(value) is int else value
-                    for name, value in options.items()
-                }
+                numbers = [name for name in call.signature.numbers if name in options]
+                options |= {name: tf.constant(options[name], tf.int64) for name in numbers}
             required, transform = call.signature.required, call.transform
             if transform is None:
                 loss = Applied(self.function, required, options)

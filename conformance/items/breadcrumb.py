@@ -25,7 +25,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ...adapters import base
-from ...specs.call import ASKED, Array, Call
+from ...specs.call import ASKED, Array, Call, Signature
 from ...specs.case import Case
 from ...specs.stopwatch import booked
 
@@ -100,6 +100,8 @@ class Trail:
         self._keeps = False  # whether the last call is to be kept when the next one comes
         self.folder = folder
         self._arrays: dict[str, Array] = {}
+        self._signature: Signature | None = None  # the last one, which is seldom another, as it was pickled
+        self._pickled = b""
         self.last_words = (folder / f"{worker}.last_words").open("wb")
         self.seconds = seconds
         self._armed = 0.0
@@ -158,7 +160,9 @@ class Trail:
             self._store = next(store for store in range(len(self._stores)) if store not in self._store_of)
             # The calls of one base share theirs: once is enough.
             small = {name: _small(array) for name, array in arrays.items()}
-            _write(self._stores[self._store], (call.signature, small))
+            if call.signature is not self._signature:
+                self._signature, self._pickled = call.signature, pickle.dumps(call.signature)
+            _write(self._stores[self._store], (self._pickled, small))
             self._arrays = arrays
         self._number += self._keeps
         self._keeps = True
@@ -255,7 +259,8 @@ def _are_the_same(some: dict[str, Array], others: dict[str, Array]) -> bool:
 
 def _restored(store: Any, options: Any, omitted: Any, kind: str, batched: Any, layouts: Any) -> Call:
     """A call from what was written; its arrangement in memory is named, and not restored."""
-    signature, arrays = store
+    pickled, arrays = store
+    signature = pickle.loads(pickled)
     arrays = {name: array.zeros() if isinstance(array, _StandIn) else array for name, array in arrays.items()}
     asked = {name: arrays.pop(name, None) for name in ASKED}
     transform = None if kind == "value" else replace(signature.kinds[kind], **asked, batched=batched)
