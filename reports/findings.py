@@ -67,9 +67,10 @@ def snippet(call: dict[str, Any]) -> str | None:
         return None
     return (
         "import json\n"
-        "from lossparity.specs.encoding import decode_call\n\n"
+        "from lossparity.specs.encoding import decode_call\n"
+        "from lossparity.specs.nll_loss.signature import NLL_LOSS\n\n"
         # JSON never holds three quotation marks in a row, and a raw string keeps its backslashes.
-        f'call = decode_call(json.loads(r"""{encoded}"""))\n'
+        f'call = decode_call(json.loads(r"""{encoded}"""), NLL_LOSS)\n'
         "print(call.digest(), call.describe())\n"
     )
 

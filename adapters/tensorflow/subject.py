@@ -87,8 +87,11 @@ class TensorflowSubject:
                     value = loss(arrays)
                 return value, tape.gradient(value, arrays[by], g, zero)
 
+            def forward(arrays: Any) -> Any:  # tf.function takes functions only
+                return loss(arrays)
+
             given: tuple[Any, ...] = (arrays,)
-            step: Callable[..., Any] = loss
+            step: Callable[..., Any] = forward
             if work != "forward":
                 assert call.transform is not None
                 assert call.transform.upstream is not None

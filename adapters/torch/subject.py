@@ -227,21 +227,24 @@ def _autocast(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> 
 
 
 def _second(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
-    """The derivative of <gradient, v>; what is unconnected is zero, as torch's own documentation has it."""
-    import torch
-
-    leaf, arrays = _leaf(arrays, by)
-    gradient = torch.autograd.grad(loss(arrays), leaf, g, create_graph=True)[0]
-    return torch.autograd.grad((gradient * v).sum(), leaf, materialize_grads=True)[0]
+    return _second_by(loss, arrays, by, g, v, by_upstream=False)
 
 
 def _second_upstream(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _second_by(loss, arrays, by, g, v, by_upstream=True)
+
+
+def _second_by(loss: Any, arrays: Any, by: str, g: Any, v: Any, *, by_upstream: bool) -> Any:
+    """The derivative of <gradient, v>; what is unconnected is zero, as torch's own documentation has it.
+
+    A gradient that does not depend on the array depends on g, which requires one too: there would be no graph else.
+    """
     import torch
 
     leaf, arrays = _leaf(arrays, by)
     g = g.detach().requires_grad_()
     gradient = torch.autograd.grad(loss(arrays), leaf, g, create_graph=True)[0]
-    return torch.autograd.grad((gradient * v).sum(), g, materialize_grads=True)[0]
+    return torch.autograd.grad((gradient * v).sum(), g if by_upstream else leaf, materialize_grads=True)[0]
 
 
 def _jvp(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
