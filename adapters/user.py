@@ -8,21 +8,17 @@ jax@/home/me/my_losses.py:nll?float32,float64,int64,jvp,compiled.
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
 import inspect
-import os
 import re
-import sys
-import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import UnionType
 from typing import Any
 
 import numpy as np
 
+from ..specs import loading
 from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call
 from ..specs.errors import CannotCompile, UsageError, nearest
 from .base import FEATURES, Backend, Capabilities, Compiler, Subject
@@ -63,7 +59,7 @@ class Target:
     @property
     def is_file(self) -> bool:
         """Whether the module is named by its file."""
-        return self.module.endswith(".py")
+        return loading.is_file(self.module)
 
     @property
     def subject(self) -> str:
@@ -98,7 +94,7 @@ def target(
     module, _, function = place.rpartition(":")
     if not module or not function:
         raise UsageError(f"{place!r} names no function; write MODULE:FUNCTION or path/to/file.py:FUNCTION")
-    if module.endswith(".py"):
+    if loading.is_file(module):
         module = str(Path(module).resolve())
     found = Target(framework, module, function, compiled=compiled, traced=traced)
     return _asked(found, dtypes, target_dtypes, spared, "--")
@@ -319,56 +315,11 @@ def _shortened(text: str) -> str:
 
 def load(target: Target) -> Callable[..., Any]:
     """Import the function; raises UsageError that says what is wrong, where, and what to do."""
-    found: Any = _module(target)
-    for name in target.function.split("."):
-        if not hasattr(found, name):
-            raise UsageError(f"{target.module} has no {name!r}; {nearest(name, _functions(found))}")
-        found = getattr(found, name)
+    found = loading.load(target.module, target.function, callable, "FUNCTION")
     if not callable(found):
         raise UsageError(f"{target.place} is of type {type(found).__name__}; name a function instead")
     _check_signature(found, target)
     return found
-
-
-def _functions(holder: Any) -> list[str]:
-    """Names of the public functions that a module or a class defines itself."""
-    home = getattr(holder, "__name__", "") if isinstance(holder, ModuleType) else getattr(holder, "__module__", "")
-    return [name for name, value in vars(holder).items() if name[0] != "_" and getattr(value, "__module__", "") == home]
-
-
-def _module(target: Target) -> ModuleType:
-    if target.is_file and not Path(target.module).is_file():
-        raise UsageError(f"no file {target.module}; write path/to/file.py:FUNCTION or MODULE:FUNCTION")
-    for folder in (os.getcwd(), str(Path(target.module).parent)) if target.is_file else (os.getcwd(),):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    try:
-        return _from_file(target.module) if target.is_file else importlib.import_module(target.module)
-    except (Exception, SystemExit) as error:
-        raise UsageError(_why_not(target, error)) from error
-
-
-def _from_file(path: str) -> ModuleType:
-    """Run a file as a module under a name that hides no other."""
-    name = f"checked_{Path(path).stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
-
-
-def _why_not(target: Target, error: BaseException) -> str:
-    """Why a module does not import: it is not there, or what it does fails."""
-    if isinstance(error, ModuleNotFoundError) and error.name and f"{target.module}.".startswith(f"{error.name}."):
-        return (
-            f"no module {error.name!r}, neither installed nor in {os.getcwd()}; write MODULE:FUNCTION or "
-            "path/to/file.py:FUNCTION"
-        )
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = "" if isinstance(error, SyntaxError) else f" at {frame.filename}:{frame.lineno}"
-    return f"{target.module} does not import: {type(error).__name__}: {error}{where}; mend that first"
 
 
 def _check_signature(function: Callable[..., Any], target: Target) -> None:

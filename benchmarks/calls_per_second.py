@@ -41,7 +41,7 @@ def run(subject: Any, family: str, dtype: str, profile: str, folder: Path) -> It
 def main() -> None:
     """Print a line for each family, and the sum."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="quick", choices=sorted(corpus.PROFILES))
+    parser.add_argument("--profile", default="quick", choices=sorted(corpus.SIZES))
     parser.add_argument("--dtype", action="append", help="repeatable; default: float32 and float16")
     chosen = parser.parse_args()
 

@@ -19,10 +19,11 @@ from ..adapters.base import FEATURES
 from ..reports import bench as reports_bench
 from ..reports import html, ratios, records
 from ..reports import kills as reports_kills
+from ..specs import losses
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
-from ..specs.nll_loss.clauses import Clause, clauses, find_clause, flags
-from ..specs.nll_loss.corpus import FAMILIES, PROFILES
+from ..specs.loss import PROFILES
+from ..specs.rules import Clause, Rules
 from . import lint as lint_module
 from .console import follow_up, publish, show
 from .console.publish import JSON
@@ -34,6 +35,7 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 OUT = Path("reports-out")
+_FAMILIES = tuple(losses.find(losses.DEFAULT).families_of(DEFAULT_PROFILE))
 # For a test of the suite only: a run without heartbeats must end as an engine error.
 HEARTBEAT_OFF = "LOSSPARITY_WITHOUT_HEARTBEAT"
 
@@ -77,7 +79,7 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help="Seed of the corpus and of exploration. Default: 0; nightly: drawn and printed."),
         click.option("--strict", is_flag=True, help="Treat SHOULD clauses like MUST."),
         click.option("--family", "families", multiple=True, metavar="NAME",
-                     help=f"Only this family of cases; repeatable: vectors, {', '.join(FAMILIES)}."),
+                     help=f"Only this family of cases; repeatable: vectors, {', '.join(_FAMILIES)}."),
         click.option("--ledger", "ledgers", multiple=True, metavar="FILE",
                      help="More known divergences (TOML); repeatable."),
         click.option("--forget", "forgotten", multiple=True, metavar="ID",
@@ -224,13 +226,14 @@ def backends(device: str, as_json: bool) -> None:
 @JSON
 def show_clauses(ids: Sequence[str], as_json: bool) -> None:
     """Show what the specification says: all clauses, or some with their bug classes."""
-    chosen = [find_clause(id) for id in ids] or list(clauses().values())
+    rules = losses.find(losses.DEFAULT).rules
+    chosen = [rules.find(id) for id in ids] or list(rules.clauses.values())
     if as_json:
         click.echo(msgspec.json.encode(chosen).decode())
         return
     if ids:
         for one in chosen:
-            _print_clause(one)
+            _print_clause(one, rules)
         return
     table = Table("clause", "level", "statement", "source", box=None, pad_edge=False)
     for one in chosen:
@@ -238,11 +241,11 @@ def show_clauses(ids: Sequence[str], as_json: bool) -> None:
     console.print(table)
 
 
-def _print_clause(one: Clause) -> None:
+def _print_clause(one: Clause, rules: Rules) -> None:
     console.print(f"[bold]{one.id}[/bold]  {one.level}  source {one.source}")
     console.print(f"  {one.statement}", soft_wrap=True, markup=False)
     for name in one.flags:
-        flag = flags()[name]
+        flag = rules.flags[name]
         console.print(f"  {name}: {flag.fault} Seen in {', '.join(flag.seen_in)}.", soft_wrap=True, markup=False)
 
 

@@ -29,10 +29,11 @@ from ..adapters import registry, user
 from ..adapters.base import Backend, Subject
 from ..reports.records import Item, Record
 from ..reports.verdict import plural
+from ..specs import losses
 from ..specs.case import Status
 from ..specs.errors import LossparityError, UsageError
-from ..specs.nll_loss.clauses import clauses
-from ..specs.nll_loss.frozen import vector_cases
+from ..specs.loss import LARGE
+from ..specs.vectors import vector_cases
 from .items.breadcrumb import NoTrail
 from .items.isolation import NoIsolation
 from .items.probe import probe
@@ -80,7 +81,7 @@ def conformance_tests(
     target = user.target_of(function, framework, *asked, compiled=compiled, traced=traced)
     if compiled and (backend.compiler is None or backend.module in sys.modules):  # else it cannot be compiled yet
         user.require_eager(function, target, backend)
-    if plan.check_profile(profile) == plan.LARGE:
+    if plan.check_profile(profile) == LARGE:
         raise UsageError(f"profile {profile!r} takes gigabytes a call; leave it to `lossparity check`")
     names = [target.subject + mode for mode in backend.modes]
     seed = plan.choose_seed(profile, seed)
@@ -93,7 +94,7 @@ def conformance_tests(
         [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))],
     )
     items = [one for one in plan.items(names, request) if one.dtype in target.dtypes]
-    items = [one for one in items if one.family != VECTORS or any(vector_cases(one.dtype))]
+    items = [one for one in items if one.family != VECTORS or any(vector_cases(one.loss_name, one.dtype))]
     items.sort(key=lambda item: item.family != VECTORS)  # the most telling calls first
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
     test.__doc__ = f"{target.place} conforms to the specification of nll_loss."
@@ -167,7 +168,7 @@ class _Suite:
             first = f"{kinds[0].clauses[0]}: {kinds[0].because}"
             lines.append(f"{first} {item.unexpected:,} of {plural(item.planned, 'call')} unexpected")
             lines.append(f"profile {self.request.profile}, seed {self.request.seed}; of each kind the smallest call:")
-        lines += ["\n" + explain.finding(kind, clauses()) for kind in kinds[:_SHOWN]]
+        lines += ["\n" + explain.finding(kind, losses.find(losses.DEFAULT).rules.clauses) for kind in kinds[:_SHOWN]]
         if len(kinds) > _SHOWN:
             lines.append(f"\n{plural(len(kinds) - _SHOWN, 'more kind')}; `lossparity check` reports them all")
         return "\n".join(lines)

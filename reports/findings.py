@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ..specs import losses
 from ..specs.call import Array
 from ..specs.encoding import decode_call
 from ..specs.errors import VectorError
-from ..specs.nll_loss.signature import NLL_LOSS
 from .records import Finding
 
 # Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
@@ -38,7 +38,7 @@ class ArrayText:
 def arrays_of(call: dict[str, Any]) -> list[ArrayText]:
     """The array arguments of an encoded call; one that cannot be decoded is shown as the error says."""
     try:
-        decoded = decode_call(call, NLL_LOSS)
+        decoded = decode_call(call, losses.find(losses.DEFAULT).signature)
     except VectorError as error:
         return [ArrayText("call", "unreadable", str(error))]
     return [

@@ -6,10 +6,11 @@ implementation did with them. Neither knows what the right answer is.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from .errors import nearest
 from .layouts import Array as Array  # what adapters import from here
+from .layouts import lay
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -235,6 +237,29 @@ class Call:
         fields: dict[str, Any] = {"omitted": self.omitted, "transform": self.transform, "layouts": self.layouts}
         arguments: dict[str, Any] = {**self.given, **self.options, **fields, **changes}
         return self.signature.call(**arguments)
+
+    def holding(self, arrays: Mapping[str, Array], **changes: Any) -> Call:
+        """The call with these arrays and no others, upstream and direction among them, and what else `replace` changes.
+
+        Those that have an arrangement in memory are put into it again.
+        """
+        wanted = dict(changes.pop("layouts", self.layouts))
+        able = {name: wanted[name] for name, array in arrays.items() if name in wanted and array.ndim and array.size}
+        held: dict[str, Any] = {
+            name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()
+        }
+        held |= {name: lay(arrays[name], layout) for name, layout in able.items()}
+        transform, asked = self.transform, {name: held.pop(name, None) for name in ASKED}
+        if transform is not None:
+            transform = dataclasses.replace(transform, **asked)
+        own = {one.name: held.get(one.name) for one in self.signature.arrays}
+        return self.replace(**own, transform=transform, layouts=tuple(able.items()), **changes)
+
+    def laid(self, layouts: Sequence[tuple[str, str]]) -> Call:
+        """The call with its arrays in these arrangements, where they can have one."""
+        arrays = {name: array for name, array in self.given.items() if array.ndim and array.size}
+        able = tuple((name, layout) for name, layout in layouts if name in arrays)
+        return self.replace(layouts=able, **{name: lay(arrays[name], layout) for name, layout in able})
 
     @property
     def kind(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -10,6 +11,7 @@ import numpy as np
 
 from .accuracy import Reduction
 from .call import Array, Call
+from .rules import Rules
 
 
 class Status(enum.StrEnum):
@@ -24,35 +26,6 @@ class Status(enum.StrEnum):
     UNINFORMATIVE = "uninformative"
     NOT_RUN = "not_run"
 
-
-class Aspect(enum.StrEnum):
-    """From where an outcome is looked at. The head of clauses.toml explains those that decide clauses."""
-
-    RETURNED = "returned"  # no exception, and the right shape and dtype: else every clause of the call fails
-    COARSE = "coarse"  # decides no clause: what known divergences are held to where no bound says anything
-    RAISES = "raises"
-    SHAPE = "shape"
-    DTYPE = "dtype"
-    VALUE = "value"
-    ACCURACY = "accuracy"
-    DEPTH = "depth"
-    ROUNDING = "rounding"
-    OVERFLOW = "overflow"
-    CERTIFIED = "certified"
-    PATTERN = "pattern"
-    SCALING = "scaling"
-    SUBNORMALS = "subnormals"
-    ARGUMENTS = "arguments"
-    ELSEWHERE = "elsewhere"
-    IGNORED = "ignored"
-    ALIASES = "aliases"
-    STATE = "state"
-    REPEATABLE = "repeatable"
-    THREADS = "threads"
-    RELATION = "relation"
-
-
-DECIDING = frozenset(Aspect) - {Aspect.RETURNED, Aspect.COARSE}  # aspects that a clause may be decided by
 
 FAILED = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})  # the implementation's own failures
 
@@ -198,9 +171,9 @@ class Facts(Protocol):
 class Case:
     """A call, what it is for, and what must come of it.
 
-    `clauses` are the ids it exercises, `flags` the bug classes it aims at, `family` the generator that made it,
-    `tier` the subjects it is meant for by cost of compilation (1: all, 2: cheap compilers, 3: none compiled).
-    Where `experiment` names a clause, several calls made of this one decide it, and nothing else.
+    `clauses` are the ids it exercises, of its loss's `rules`, `flags` the bug classes it aims at, `family` the
+    generator that made it, `tier` the subjects it is meant for by cost of compilation (1: all, 2: cheap compilers, 3:
+    none compiled). Where `experiment` names a clause, several calls made of this one decide it, and nothing else.
     """
 
     call: Call
@@ -212,6 +185,11 @@ class Case:
     tier: int = 1
     origin: str = "corpus"
     experiment: str = ""
+    rules: Rules = dataclasses.field(kw_only=True)
+
+    def in_experiment(self, id: str) -> Case:
+        """The case of an experiment that begins with this case's call."""
+        return dataclasses.replace(self, clauses=(id,), flags=self.rules.flags_of((id,)), experiment=id)
 
     @property
     def is_dangerous(self) -> bool:

@@ -20,7 +20,6 @@ from lossparity.conformance.planning import plan
 from lossparity.specs.call import BFLOAT16, FLOAT_DTYPES, Array, Call, Returned, Transform, Unsupported
 from lossparity.specs.errors import BridgeError
 from lossparity.specs.layouts import LAYOUTS
-from lossparity.specs.nll_loss.generate import laid
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from . import engine
@@ -104,7 +103,7 @@ def test_what_a_bridge_changes_is_its_error(bridge: Subject, words: tuple[str, s
     ids=["misread", "copied"],
 )
 def test_strides_that_are_lost_are_the_bridges_error(put: Callable[[Array], Array], words: str) -> None:
-    given = laid(call(), [("input", "fortran")])
+    given = call().laid([("input", "fortran")])
     assert isinstance(execute(Bridge(), given)[0], Returned)
     with pytest.raises(BridgeError, match=f"changes input: .*{words}"):
         execute(Bridge(put), given)
@@ -172,7 +171,7 @@ def test_each_signature_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(echoed) == trials + 1
     execute(subject, call(ignore_index=1, reduction="none"))
     assert len(echoed) == trials + 1
-    execute(subject, laid(call(), [("input", "fortran")]))
+    execute(subject, call().laid([("input", "fortran")]))
     execute(subject, call(weight=np.ones(3, np.float32)))
     execute(subject, call().replace(target=np.array([1, 2])[:1]))
     assert len(echoed) == trials + 4
@@ -284,7 +283,7 @@ def test_our_own_bridges_hand_over_every_dtype_and_layout(name: str) -> None:
             given = call(np.dtype(BRAIN) if dtype == "bfloat16" else dtype, weight=np.ones(3, np.float32))
             given = given.replace(transform=Transform("gradient", np.ones((), np.float32)))
             for layout in ("", *LAYOUTS):
-                one = laid(given, [("input", layout)]) if layout else given
+                one = given.laid([("input", layout)]) if layout else given
                 if not subject.capabilities.refuses(one.replace(transform=None)):
                     assert handover.checked(subject, one) == ""
 

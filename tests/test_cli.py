@@ -17,7 +17,7 @@ import pytest
 from lossparity.conformance.running import controller
 from lossparity.reports import records
 from lossparity.reports.records import Finding, Item, Run, Tally
-from lossparity.specs.nll_loss.clauses import clauses
+from lossparity.specs.nll_loss.clauses import RULES
 from lossparity.specs.stopwatch import PARTS
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +58,7 @@ def test_a_whole_run_of_numpy(quick: tuple[subprocess.CompletedProcess[str], Run
     judged = {tally.clause for tally in read.of(Tally) if tally.status == "pass"}
     without = {"GRAD-6", "GRAD-7", "GRAD-8", "REL-8"}  # NumPy does not differentiate, and has one subject
     without |= {"GRAD-10", "GRAD-11", "VALUE-10", "VALUE-11"}  # nor has it a graph, or automatic mixed precision
-    assert judged == {c.id for c in clauses().values() if c.level != "RECORD"} - without - {"VALUE-9"}
+    assert judged == {c.id for c in RULES.clauses.values() if c.level != "RECORD"} - without - {"VALUE-9"}
     mapped = {"ERR-1", "ERR-2", "IGN-9", "GRAD-12"}  # decided by other calls as well as by those that NumPy cannot map
     assert {tally.clause for tally in read.of(Tally) if tally.status == "unsupported"} == without | mapped
     assert str(out / "index.html") in done.stdout
@@ -75,7 +75,7 @@ def test_the_page_is_whole(quick: tuple[subprocess.CompletedProcess[str], Run, P
     _, _, out = quick
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "nothing unexpected" in page.lower() or "as expected" in page.lower()
-    for clause in clauses():
+    for clause in RULES.clauses:
         assert clause in page
     assert (out / "summary.md").exists()
 

@@ -27,8 +27,8 @@ from lossparity.conformance.lint import SUBJECTS  # noqa: E402
 from lossparity.specs.call import FLOAT_DTYPES  # noqa: E402
 from lossparity.specs.case import Case, Status  # noqa: E402
 from lossparity.specs.errors import LedgerError  # noqa: E402
-from lossparity.specs.nll_loss.frozen import vectors  # noqa: E402
 from lossparity.specs.nll_loss.signature import NLL_LOSS  # noqa: E402
+from lossparity.specs.vectors import vectors  # noqa: E402
 
 from . import engine  # noqa: E402
 

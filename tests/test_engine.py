@@ -21,7 +21,7 @@ from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.conformance.items import explore
 from lossparity.conformance.items.probe import probe
 from lossparity.specs.call import FLOAT_DTYPES
-from lossparity.specs.nll_loss.corpus import PROFILES
+from lossparity.specs.nll_loss.corpus import SIZES
 from lossparity.specs.stopwatch import PARTS, STOPWATCH, booked
 
 from . import engine
@@ -194,7 +194,7 @@ def test_the_profile_of_the_night_explores(tmp_path: Path, monkeypatch: pytest.M
 def test_what_a_night_found_is_tried_again_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each item keeps its own: another one, for which the find passes, would have it forgotten."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(PROFILES, "nightly", dataclasses.replace(PROFILES["nightly"], bases=1))
+    monkeypatch.setitem(SIZES, "nightly", dataclasses.replace(SIZES["nightly"], bases=1))
 
     def wrong(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
         result: Any = nll_loss(input, target, *args, **kwargs)

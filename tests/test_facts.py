@@ -7,7 +7,7 @@ import contextlib
 import pytest
 from lossparity.specs.case import NoFact
 from lossparity.specs.nll_loss.facts import MEANINGS, Facts
-from lossparity.specs.nll_loss.frozen import Vector, case_of, vectors
+from lossparity.specs.vectors import Vector, case_of, vectors
 
 
 @pytest.mark.parametrize("vector", vectors().values(), ids=lambda vector: vector.id)

@@ -14,8 +14,8 @@ from lossparity.adapters.numpy import nll_loss
 from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.conformance.items.spec import VECTORS
 from lossparity.specs.encoding import decode_call
-from lossparity.specs.nll_loss.frozen import Vector, vectors
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.vectors import Vector, vectors
 
 from . import engine
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lossparity.specs import vectors
 from lossparity.specs.call import Transform
 from lossparity.specs.encoding import decode_call, encode_call
 from lossparity.specs.errors import VectorError
-from lossparity.specs.nll_loss import frozen
-from lossparity.specs.nll_loss.corpus import FAMILIES, MADE, PROFILES, corpus, corpus_size
+from lossparity.specs.nll_loss.corpus import FAMILIES, MADE, SIZES, corpus, corpus_size
 from lossparity.specs.nll_loss.generate import case_of_call
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stream import Stream
@@ -60,7 +60,7 @@ def test_signatures_stay_within_a_compilers_budget() -> None:
 
 
 def test_profiles_grow() -> None:
-    assert PROFILES["quick"].bases < PROFILES["ci"].bases < PROFILES["nightly"].bases
+    assert SIZES["quick"].bases < SIZES["ci"].bases < SIZES["nightly"].bases
 
 
 def test_streams_are_frozen() -> None:
@@ -79,8 +79,8 @@ def test_calls_survive_json(family: str) -> None:
 
 
 def test_vectors_agree_with_the_oracle() -> None:
-    for vector in frozen.vectors().values():
-        assert list(frozen.problems(vector)) == []
+    for vector in vectors.vectors().values():
+        assert list(vectors.problems(vector)) == []
 
 
 def good_file() -> dict[str, Any]:
@@ -90,8 +90,8 @@ def good_file() -> dict[str, Any]:
 
 
 def test_the_sample_file_is_good() -> None:
-    (vector,) = frozen.parse(json.dumps(good_file()), "x.json")
-    assert list(frozen.problems(vector))  # its expectation is empty, and lint says so
+    (vector,) = vectors.parse(json.dumps(good_file()), "x.json")
+    assert list(vectors.problems(vector))  # its expectation is empty, and lint says so
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_broken_vectors_are_refused(path: tuple[Any, ...], value: Any, words: st
         place = place[step]
     place[path[-1]] = value
     with pytest.raises(VectorError) as caught:
-        frozen.parse(json.dumps(file), "x.json")
+        vectors.parse(json.dumps(file), "x.json")
     assert "x.json" in str(caught.value)
     assert words in str(caught.value)
 
 
 def test_a_vector_file_that_is_no_json_is_refused() -> None:
     with pytest.raises(VectorError, match=r"x\.json"):
-        frozen.parse("{", "x.json")
+        vectors.parse("{", "x.json")
 
 
 def test_the_largest_integers_survive_json_beside_small_ones() -> None:
@@ -139,6 +139,6 @@ def test_readers_are_told_of_free_entries() -> None:
     call = NLL_LOSS.call(
         np.ones((2, 2), np.float32), np.array([0, 1]), weight, transform=Transform("gradient", np.float32(1))
     )
-    expected = frozen.describe(case_of_call(call, "gradient", 3, "test").expectation)
+    expected = vectors.describe(case_of_call(call, "gradient", 3, "test").expectation)
     allowed = [(place, low, high) for place, _, low, high in expected["entries"]]
     assert allowed == [(0, "-inf", "inf"), (3, "-inf", "inf")]

@@ -16,7 +16,6 @@ from lossparity.specs.encoding import decode_call, encode_call
 from lossparity.specs.errors import VectorError
 from lossparity.specs.layouts import LAYOUTS, extent, lay
 from lossparity.specs.nll_loss.corpus import corpus
-from lossparity.specs.nll_loss.generate import laid
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 from numpy.lib.array_utils import byte_bounds
 
@@ -206,7 +205,7 @@ def call_in(layout: str, dtype: str, kind: str = "gradient") -> Call:
     direction = numbered((4, 3, 2), dtype) if kind == "jvp" else None
     transform = None if kind == "value" else Transform(kind, upstream, direction)
     call = NLL_LOSS.call(x, target, numbered((3,), dtype), -100, "none", transform=transform)
-    call = laid(call, [(name, layout) for name in ("input", "target", "weight")])
+    call = call.laid([(name, layout) for name in ("input", "target", "weight")])
     layouts = (*call.layouts, ("upstream", layout)) if upstream is not None else call.layouts
     return call.replace(layouts=layouts)
 
@@ -256,7 +255,7 @@ def test_the_corpus_round_trips(family: str) -> None:
 def test_laid_names_only_what_has_an_arrangement() -> None:
     """A 0-d target has none, and a weight that is not there neither."""
     call = NLL_LOSS.call(np.zeros(3, np.float32), np.array(1))
-    assert laid(call, [("input", "strided"), ("target", "strided"), ("weight", "strided")]).layouts == (
+    assert call.laid([("input", "strided"), ("target", "strided"), ("weight", "strided")]).layouts == (
         ("input", "strided"),
     )
 
@@ -281,7 +280,7 @@ def test_every_difference_changes_the_digest() -> None:
         Transform("vmap_gradient", one, batched=("input",)),
     ]
     calls = [plain.replace(transform=transform) for transform in transforms]
-    calls += [laid(plain, [(name, layout)]) for name in ("input", "target", "weight") for layout in LAYOUTS]
+    calls += [plain.laid([(name, layout)]) for name in ("input", "target", "weight") for layout in LAYOUTS]
     assert len({call.digest() for call in calls}) == len(calls)
     assert len({call.describe() for call in calls}) == len(calls) - 2  # numbers are not described
 

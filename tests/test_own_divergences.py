@@ -32,9 +32,9 @@ from lossparity.specs.call import Call, Transform
 from lossparity.specs.case import Status, Verdict
 from lossparity.specs.encoding import encode_call
 from lossparity.specs.errors import LedgerError
-from lossparity.specs.nll_loss.frozen import Vector, case_of, describe, item_dtype, vectors
 from lossparity.specs.nll_loss.generate import case_of_call
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.vectors import Vector, case_of, describe, item_dtype, vectors
 
 from . import engine
 from .test_cli import ROOT, lossparity
@@ -71,7 +71,7 @@ def weighted(weight: float = 1.25, **fields: Any) -> Call:
 def write(folder: Path, row: str = ROW, *found: Vector, name: str = "my_vectors.json") -> Path:
     """A ledger and a file of vectors beside it."""
     found = found or (vector(weighted()),)
-    (folder / name).write_text(freeze.render([freeze.as_data(one) for one in found]), encoding="utf-8")
+    (folder / name).write_text(freeze.render([freeze.as_data(one) for one in found], "nll_loss"), encoding="utf-8")
     (folder / "known.toml").write_text(row, encoding="utf-8")
     return folder / "known.toml"
 

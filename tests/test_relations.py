@@ -16,7 +16,7 @@ from lossparity.specs.call import FLOAT_DTYPES, Array, dtype_of
 from lossparity.specs.case import Case, Elementwise, Limit, Reduction, Returns, Status
 from lossparity.specs.exact import round_to
 from lossparity.specs.nll_loss.corpus import corpus
-from lossparity.specs.nll_loss.generate import experiment, judged_calls
+from lossparity.specs.nll_loss.generate import judged_calls
 from lossparity.specs.nll_loss.oracle import expect_value, select
 from lossparity.specs.nll_loss.relations import RELATIONS
 from lossparity.specs.nll_loss.signature import NLL_LOSS
@@ -120,7 +120,7 @@ def test_relations_hold_where_everything_is_ignored(id: str, reduction: str, wei
     (case,) = judged_calls(call, (reduction,), "relation", 1, "test")
     for implementation in (nll_loss, exact):
         on = setup_of(subject(implementation), subject(nll_loss))
-        assert experiments.run(experiment(case, id), on)[1].status is not FAIL
+        assert experiments.run(case.in_experiment(id), on)[1].status is not FAIL
 
 
 def test_flushing_does_not_break_relations() -> None:

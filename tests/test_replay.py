@@ -31,10 +31,10 @@ from lossparity.specs.case import Case, Status
 from lossparity.specs.encoding import encode_call
 from lossparity.specs.errors import UsageError
 from lossparity.specs.layouts import LAYOUTS, lay
-from lossparity.specs.nll_loss.clauses import clauses, flags
+from lossparity.specs.nll_loss.clauses import RULES
 from lossparity.specs.nll_loss.corpus import corpus
-from lossparity.specs.nll_loss.frozen import case_of, vectors
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.vectors import case_of, vectors
 
 from .test_cli import ROOT, lossparity
 
@@ -131,7 +131,7 @@ def test_a_script_is_shown_only_if_it_reproduces(torch: Session) -> None:
 
 def test_what_several_calls_decide_has_no_script(torch: Session) -> None:
     (located,) = locate("compile-half-disagrees")
-    reason = "no standalone reproducer: REL-8 is about several calls: " + clauses()["REL-8"].statement
+    reason = "no standalone reproducer: REL-8 is about several calls: " + RULES.clauses["REL-8"].statement
     assert torch.run(located, "torch").reproduce().why_not == reason
 
 
@@ -255,7 +255,7 @@ def test_a_script_accepts_what_the_judge_accepts_and_no_number_more(dtype: str) 
     ranges = 0
     for case in [case for case in corpus("value", dtype, "quick", 0) if case.call["reduction"] != "none"][:150]:
         try:
-            answer = accepted(case, [id for id in case.clauses if clauses()[id].level == "MUST"], Traits())
+            answer = accepted(case, [id for id in case.clauses if RULES.clauses[id].level == "MUST"], Traits())
         except Unspeakable:
             continue
         for end, outwards in ((answer.low, -1), (answer.high, 1)):
@@ -268,7 +268,7 @@ def test_a_script_accepts_what_the_judge_accepts_and_no_number_more(dtype: str) 
 
 
 def musts(case: Case, value: Array) -> list[str]:
-    return [id for id in failing(case, Returned(value), Traits()) if clauses()[id].level == "MUST"]
+    return [id for id in failing(case, Returned(value), Traits()) if RULES.clauses[id].level == "MUST"]
 
 
 def test_elements_are_accepted_as_judged() -> None:
@@ -352,7 +352,7 @@ def test_an_issue_tells_of_the_known_divergence(torch: Session) -> None:
     check_issue(text, found.finding.observed, found.finding.exact, found.reproduce().text)
     for words in (row.title, row.id, row.explanation, "PyTorch's documentation", f"torch {torch.hello.version}"):
         assert words in text
-    flag = flags()[clauses()["ERR-5"].flags[0]]
+    flag = RULES.flags[RULES.clauses["ERR-5"].flags[0]]
     assert flag.effect in text
     assert flag.seen_in[0] in text
 

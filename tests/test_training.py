@@ -12,13 +12,12 @@ import pytest
 from lossparity.adapters import registry, user
 from lossparity.adapters.base import FEATURES, Subject
 from lossparity.adapters.execution import execute
-from lossparity.conformance.items import explore
 from lossparity.conformance.items.probe import probe
 from lossparity.conformance.judging.judge import judge
 from lossparity.specs.call import FLOAT_DTYPES, GRADIENTS, VALUES, Unsupported
 from lossparity.specs.case import Case, Status
-from lossparity.specs.nll_loss import values
-from lossparity.specs.nll_loss.corpus import MODES, PROFILES, corpus
+from lossparity.specs.nll_loss import drawn, values
+from lossparity.specs.nll_loss.corpus import MODES, SIZES, corpus
 from lossparity.specs.nll_loss.generate import Structure, cases
 from lossparity.specs.stream import Stream
 
@@ -118,7 +117,7 @@ def test_every_mode_is_the_gradient_or_the_value_and_carries_what_that_takes() -
 
 @pytest.mark.parametrize(("profile", "most"), [("quick", 2**16), ("ci", 2**17), ("nightly", 2**17)])
 def test_targets_lie_at_the_ends_of_blocks_and_inside(profile: str, most: int) -> None:
-    sizes = PROFILES[profile].classes
+    sizes = SIZES[profile].classes
     assert max(sizes) == most + 1
     for classes in sizes:
         structure = Structure((4, classes), "float32", targets="blocks", mask="no", asks="gradient")
@@ -139,11 +138,11 @@ def test_blocks_of_few_classes_are_classes() -> None:
 
 def test_exploration_draws_what_the_subject_has() -> None:
     (numpy,) = registry.backend("numpy").subjects("cpu")
-    assert explore._asks(numpy.capabilities, "float32", 3) == ()
+    assert drawn._asks(numpy.capabilities.lacks, "float32", 3) == ()
     one = subject("torch", "the native one").capabilities
-    assert explore._asks(one, "float32", 3) == MODES
-    assert explore._asks(one, "float64", 3) == MODES[:-1]
-    assert explore._asks(one, "float32", 2) == ()
+    assert drawn._asks(one.lacks, "float32", 3) == MODES
+    assert drawn._asks(one.lacks, "float64", 3) == MODES[:-1]
+    assert drawn._asks(one.lacks, "float32", 2) == ()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from lossparity.specs.call import FLOAT_DTYPES
 from lossparity.specs.encoding import encode_call
 from lossparity.specs.nll_loss.corpus import corpus
-from lossparity.specs.nll_loss.frozen import describe, vectors
+from lossparity.specs.vectors import describe, vectors
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "vectors.mjs"
 NODE = shutil.which("node")

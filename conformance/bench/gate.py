@@ -12,10 +12,10 @@ from ...adapters import registry
 from ...adapters.base import Subject
 from ...adapters.execution import execute
 from ...reports.bench import Point
+from ...specs import losses
 from ...specs.call import Array, Call, Outcome, Raised, Returned, Unsupported
 from ...specs.case import Status, Verdict
-from ...specs.nll_loss.clauses import clauses
-from ...specs.nll_loss.generate import case_of_call
+from ...specs.rules import Rules
 from ..items.probe import probe
 from ..judging import explain
 from ..judging.judge import Traits, judge
@@ -31,7 +31,8 @@ class Gate:
         self.dtype = call.dtype
         value = call.replace(transform=None)
         calls = [call] if point.work != "both" else [value, call]
-        self.cases = [case_of_call(one, "bench", 3, point.name) for one in calls]
+        loss = losses.find(call.signature.loss)
+        self.cases = [loss.case_of(one, "bench", 3, point.name, ()) for one in calls]
         self._value = value
         self._reference: Outcome | None = None
 
@@ -54,7 +55,7 @@ class Gate:
             if is_baseline:
                 continue
             judgement = judge(case, outcome, _traits(subject, self.dtype))
-            if judgement.status is Status.FAIL and _breaks_a_must(judgement.verdicts):
+            if judgement.status is Status.FAIL and _breaks_a_must(case.rules, judgement.verdicts):
                 return f"fails its verdict: {explain.because(judgement, outcome)}", "wrong", answer
         return "", "", answer
 
@@ -83,8 +84,8 @@ class Gate:
         return one.shape == other.shape and np.allclose(*wide, rtol=_CLOSE[self.dtype], equal_nan=True)
 
 
-def _breaks_a_must(verdicts: Sequence[Verdict]) -> bool:
-    return any(one.status is Status.FAIL and clauses()[one.clause].level == "MUST" for one in verdicts)
+def _breaks_a_must(rules: Rules, verdicts: Sequence[Verdict]) -> bool:
+    return any(one.status is Status.FAIL and rules.clauses[one.clause].level == "MUST" for one in verdicts)
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,9 +11,9 @@ import click
 import msgspec
 from rich.console import Console
 
+from ...specs import losses
 from ...specs.case import Status
 from ...specs.errors import NotReproduced
-from ...specs.nll_loss.clauses import clauses
 from ..findings import freeze, issue
 from ..findings.locate import locate
 from ..findings.replay import Replayed, Session, replay
@@ -122,7 +122,7 @@ def freeze_command(
         vector = freeze.freeze(session, one, id, comment)
     where, more = "standard output", ""
     if out is None:
-        click.echo(freeze.render([freeze.as_data(vector)]), nl=False)
+        click.echo(freeze.render([freeze.as_data(vector)], vector.loss), nl=False)
     else:
         freeze.append(vector, out)
         where = str(out)
@@ -158,7 +158,12 @@ def _show(one: Replayed, reproducer: Reproducer, *, with_script: bool) -> None:
     """A case as findings are shown, with what each clause says, and the script."""
     style = "" if one.is_expected else "red"
     state = "as expected" if one.is_expected else "unexpected"
-    console.print(f"{state}: {explain.finding(one.finding, clauses())}", style=style, markup=False, soft_wrap=True)
+    console.print(
+        f"{state}: {explain.finding(one.finding, losses.find(losses.DEFAULT).rules.clauses)}",
+        style=style,
+        markup=False,
+        soft_wrap=True,
+    )
     for line in _verdicts(one):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     for row in one.rows:

@@ -13,7 +13,6 @@ import numpy as np
 from ...specs.accuracy import Reduction
 from ...specs.call import Array, Returned, dtype_of
 from ...specs.case import (
-    Aspect,
     Band,
     Case,
     Elementwise,
@@ -28,7 +27,7 @@ from ...specs.case import (
     Within,
 )
 from ...specs.exact import ordinal, round_to
-from ...specs.nll_loss.clauses import clauses
+from ...specs.rules import Aspect
 from ..judging.judge import Traits, judge
 
 
@@ -80,7 +79,7 @@ class _Question:
         Further out than a MUST allows, a SHOULD is not even looked at.
         """
         case = dataclasses.replace(self.case, expectation=expectation)
-        musts = {id for id in case.clauses if clauses()[id].level == "MUST"}
+        musts = {id for id in case.clauses if case.rules.clauses[id].level == "MUST"}
         return lambda value: not (musts | set(self.ids)) & set(failing(case, Returned(value), self.traits))
 
 
@@ -133,7 +132,7 @@ def _of_gradient(gradient: Gradient, shape: tuple[int, ...], dtype: str, questio
 def _of_bands(due: Within, question: _Question) -> tuple[Array, Array, Array]:
     """The required band, or what own precision does where no clause asks for more."""
     band = due.flushing if question.traits.arithmetic.flush else due.required
-    if not any(Aspect.ACCURACY in clauses()[id].judges for id in question.ids):
+    if not any(Aspect.ACCURACY in question.case.rules.clauses[id].judges for id in question.ids):
         band = Band.of(np.minimum(band.low, due.own.low), np.maximum(band.high, due.own.high), band.free)
     exact = ~np.isfinite(due.rounded)
     return np.where(exact, due.rounded, band.low), np.where(exact, due.rounded, band.high), band.free

@@ -19,13 +19,10 @@ import msgspec
 from ...specs.call import SPARSE_BYTES, Call, Crashed, TimedOut
 from ...specs.encoding import encode_call
 from ...specs.errors import LossparityError, NotReproduced, VectorError
-from ...specs.nll_loss.clauses import flags_of
-from ...specs.nll_loss.frozen import FORMAT, Vector, describe, parse, vectors
+from ...specs.vectors import FORMAT, Vector, describe, parse, vectors
 from . import shrink
 from .locate import of_vector
 from .replay import Replayed, Session
-
-_LOSS = "nll_loss"
 
 
 class _Died(Exception):
@@ -95,10 +92,11 @@ def _vector(found: Replayed, id: str, comment: str) -> Vector:
         id=id,
         comment=comment or found.finding.because.rstrip("."),
         clauses=ids,
-        flags=flags_of(ids),
+        flags=found.case.rules.flags_of(ids),
         call=encode_call(call),
         expect=describe(found.case.expectation),
         experiment=found.located.experiment,
+        loss=call.signature.loss,
     )
 
 
@@ -110,16 +108,17 @@ def _schema() -> dict[str, Any]:
 # --- files ---------------------------------------------------------------------------------------------------
 
 
-def render(found: Sequence[Mapping[str, Any]]) -> str:
-    """A file of vectors, one in each line."""
+def render(found: Sequence[Mapping[str, Any]], loss: str) -> str:
+    """A file of vectors of a loss, one in each line."""
     lines = ",\n".join(f"    {json.dumps(vector)}" for vector in found)
-    return f'{{\n  "format": {FORMAT},\n  "loss": "{_LOSS}",\n  "vectors": [\n{lines}\n  ]\n}}\n'
+    return f'{{\n  "format": {FORMAT},\n  "loss": "{loss}",\n  "vectors": [\n{lines}\n  ]\n}}\n'
 
 
 def as_data(vector: Vector) -> dict[str, Any]:
     """A vector as a file holds it: fields that have their default are left out."""
     defaults = {field.name: field.default for field in msgspec.structs.fields(Vector)}
-    return {name: value for name, value in msgspec.structs.asdict(vector).items() if value != defaults[name]}
+    held = msgspec.structs.asdict(vector) | {"loss": ""}  # it stands above all of them
+    return {name: value for name, value in held.items() if value != defaults[name]}
 
 
 def append(vector: Vector, path: Path) -> None:
@@ -130,10 +129,13 @@ def append(vector: Vector, path: Path) -> None:
     held: list[Mapping[str, Any]] = []
     if path.exists():
         text = path.read_text(encoding="utf-8")
-        if vector.id in {other.id for other in parse(text, str(path))}:
+        others = parse(text, str(path))
+        if vector.id in {other.id for other in others}:
             raise VectorError(f"{path}: there is a vector {vector.id!r} already; choose another --id")
+        if strange := next((other.loss for other in others if other.loss != vector.loss), ""):
+            raise VectorError(f"{path} holds vectors of {strange}, and this one is of {vector.loss}; name another file")
         held = json.loads(text)["vectors"]
-    text = render([*held, as_data(vector)])
+    text = render([*held, as_data(vector)], vector.loss)
     parse(text, str(path))
     _replace(path, text)
 

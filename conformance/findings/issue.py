@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ...reports import findings
-from ...specs.nll_loss.clauses import Clause, clauses, flags, read_text
+from ...specs.rules import Clause, Rules
 from ..planning import machine
 from .replay import Replayed
 from .reproducer import Reproducer
@@ -30,11 +30,11 @@ def issue(found: Replayed, script: Reproducer) -> str:
 
 
 def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
-    finding = found.finding
+    finding, rules, loss = found.finding, found.case.rules, found.case.call.signature.loss
     title = found.rows[0].title if found.rows else finding.because.rstrip(".")
-    yield f"# nll_loss: {title[0].lower() + title[1:]}"
+    yield f"# {loss}: {title[0].lower() + title[1:]}"
     yield ""
-    yield f"`{found.subject}`, `nll_loss({finding.summary})`"
+    yield f"`{found.subject}`, `{loss}({finding.summary})`"
     yield from ("", "## To reproduce", "")
     if script.text:
         yield from ("```python", script.text.rstrip(), "```", "", "It prints", "", "```")
@@ -48,11 +48,12 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     yield from [f"- Distance: {finding.distance}"] * bool(finding.distance)
     yield from ("", "## What says so", "")
     for id in found.failed[:_CLAUSES]:
-        yield f"- **{id}** ({clauses()[id].level}): {clauses()[id].statement} Source: {_source(clauses()[id])}."
+        clause = rules.clauses[id]
+        yield f"- **{id}** ({clause.level}): {clause.statement} Source: {_source(clause, rules)}."
     if more := found.failed[_CLAUSES:]:
         yield f"- Also {', '.join(more)}."
     yield from ("", "## Why it matters", "")
-    yield from _effects(clauses()[found.failed[0]])
+    yield from _effects(rules.clauses[found.failed[0]], rules)
     for row in found.rows:
         yield from ("", f"Recorded by lossparity as known divergence `{row.id}`: {row.explanation}")
         yield from (f"See {_link(reference)}." for reference in row.references)
@@ -60,21 +61,21 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     yield from _versions(found)
 
 
-def _effects(clause: Clause) -> Iterator[str]:
+def _effects(clause: Clause, rules: Rules) -> Iterator[str]:
     """Bug classes, what they do to a user, and where the like was reported in public."""
     for name in clause.flags:
-        flag = flags()[name]
+        flag = rules.flags[name]
         seen = ", ".join(_link(reference) for reference in flag.seen_in[:_REFERENCES])
         yield f"- {name}: {flag.fault} Effect: {flag.effect} Of the same class: {seen}."
 
 
-def _source(clause: Clause) -> str:
-    return "; ".join(_SOURCES.get(word) or _decided(word) for word in clause.source.split(", "))
+def _source(clause: Clause, rules: Rules) -> str:
+    return "; ".join(_SOURCES.get(word) or _decided(word, rules) for word in clause.source.split(", "))
 
 
-def _decided(entry: str) -> str:
+def _decided(entry: str, rules: Rules) -> str:
     """An entry of the ambiguity register: the question and the answer."""
-    row = re.search(rf"^\| {re.escape(entry)} \|([^|]*)\|([^|]*)\|", read_text("spec.md"), re.MULTILINE)
+    row = re.search(rf"^\| {re.escape(entry)} \|([^|]*)\|([^|]*)\|", rules.text("spec.md"), re.MULTILINE)
     return f"lossparity's ambiguity register, {entry}" + (f": {row[1].strip()}: {row[2].strip()}" if row else "")
 
 

@@ -14,14 +14,11 @@ from ...reports import records
 from ...reports.findings import replay_line
 from ...reports.records import Before, Finding, Run, SubjectInfo
 from ...reports.verdict import plural
+from ...specs import losses
 from ...specs.case import FAILED, Case
 from ...specs.encoding import decode_call
 from ...specs.errors import UsageError, VectorError, nearest
-from ...specs.nll_loss import large
-from ...specs.nll_loss.clauses import clauses
-from ...specs.nll_loss.frozen import Vector, parse, vectors
-from ...specs.nll_loss.generate import case_of_call, experiment
-from ...specs.nll_loss.signature import NLL_LOSS
+from ...specs.vectors import Vector, parse, vectors
 from ..judging import explain
 from ..judging.ledger import BESIDE
 
@@ -53,6 +50,7 @@ class Located:
     origin: str
     clauses: tuple[str, ...]
     experiment: str = ""
+    loss: str = losses.DEFAULT
     subject: str = ""
     key: str = ""
     recorded: Recorded | None = None
@@ -60,11 +58,10 @@ class Located:
 
     def case(self) -> Case:
         """The case, with the oracle's expectation; raises VectorError when its call cannot be decoded."""
-        call = decode_call(self.call, NLL_LOSS, self.origin)
-        if self.family == large.FAMILY:
-            return large.sparse_case(call, self.origin)
-        case = case_of_call(call, self.family, 1, self.origin, self.clauses)
-        return experiment(case, self.experiment) if self.experiment else case
+        loss = losses.find(self.loss)
+        call = decode_call(self.call, loss.signature, self.origin)
+        case = loss.case_of(call, self.family, 1, self.origin, self.clauses)
+        return case.in_experiment(self.experiment) if self.experiment else case
 
 
 def locate(name: str) -> list[Located]:
@@ -89,7 +86,8 @@ def locate(name: str) -> list[Located]:
 
 def of_vector(vector: Vector, name: str = "") -> Located:
     """A vector, about nobody in particular; `name` is its id unless it is not one of ours."""
-    return Located(vector.call, "vectors", f"vector {name or vector.id}", vector.clauses, vector.experiment)
+    origin = f"vector {name or vector.id}"
+    return Located(vector.call, "vectors", origin, vector.clauses, vector.experiment, vector.loss)
 
 
 def _vector(path: Path, id: str) -> Vector:
@@ -141,14 +139,16 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
     """One case for each subject and experiment that a call was found with, unexpected ones first."""
     cases: dict[tuple[str, str], Located] = {}
     for run, one in sorted(found, key=lambda pair: pair[1].expected):
-        known = tuple(id for id in one.clauses if id in clauses())
-        several = next((id for id in known if clauses()[id].family in _EXPERIMENTS), "")
+        clauses = losses.find(losses.DEFAULT).rules.clauses
+        known = tuple(id for id in one.clauses if id in clauses)
+        several = next((id for id in known if clauses[id].family in _EXPERIMENTS), "")
         located = Located(
             one.call,
             one.family,
             one.origin,
             known,
             several,
+            losses.DEFAULT,
             one.subject,
             _key(run, one.subject),
             _said(run, one),

@@ -18,8 +18,6 @@ from ...specs.call import FLOAT_DTYPES, Crashed, Earlier, Outcome, TimedOut, Uns
 from ...specs.case import FAILED, Case, Status
 from ...specs.encoding import decode_call
 from ...specs.errors import UsageError
-from ...specs.nll_loss.clauses import clauses
-from ...specs.nll_loss.signature import NLL_LOSS
 from ..items.spec import Request
 from ..judging import explain, ledger
 from ..judging.judge import Judgement, Traits
@@ -75,7 +73,7 @@ class Replayed:
         ids = [one.verdict.clause for one in self.verdicts if one.verdict.status in FAILED]
 
         def rank(id: str) -> tuple[bool, bool, int]:
-            clause = clauses()[id]
+            clause = self.case.rules.clauses[id]
             return clause.level != "MUST", id not in self.located.clauses, _TELLING.index(clause.family)
 
         return tuple(sorted(ids, key=rank))
@@ -121,7 +119,7 @@ class Replayed:
         if self.judgement.status not in FAILED:
             return Reproducer(why_not="no standalone reproducer: nothing failed")
         headline = [f"{self.subject}, {self.backend} {self.version}: {self._because()}"]
-        headline += [f"{id}: {clauses()[id].statement}" for id in self.failed[:1]]
+        headline += [f"{id}: {self.case.rules.clauses[id].statement}" for id in self.failed[:1]]
         return reproducer(self.fault, headline)
 
 
@@ -177,7 +175,9 @@ class Session:
         """What comes of a case after the calls before it, of which it died once and does not alone; or None."""
         answer = self._child.run(subject, located, case, after=True)
         recorded = (one for one in located.before if one.call is not None)
-        before = tuple(Earlier(one.subject, decode_call(one.call, NLL_LOSS), one.experiment) for one in recorded)
+        before = tuple(
+            Earlier(one.subject, decode_call(one.call, case.call.signature), one.experiment) for one in recorded
+        )
         match answer.outcome:
             case Crashed(how):
                 told = f"after the {plural(len(before), 'recorded call')} before it; alone it comes back"

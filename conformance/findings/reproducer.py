@@ -25,7 +25,6 @@ from ...adapters.base import on_cpu
 from ...adapters.spelling import Spelling, names
 from ...specs.call import SPARSE_BYTES, Call, Crashed, Outcome, Raised, Returned, TimedOut
 from ...specs.case import Case, Raises, Status
-from ...specs.nll_loss.clauses import clauses
 from ..judging import explain
 from ..judging.judge import Judgement, Traits, poisoned
 from .acceptance import Accepted, Unspeakable, accepted, failing
@@ -211,7 +210,9 @@ def _body(fault: Fault, spelling: Spelling) -> Iterator[str]:
             yield f"observed, agrees = type(result), isinstance(result, {spelling.array})"
             yield from _said(f"an array: {spelling.array}")
         case Returned() if case.experiment:
-            raise Unspeakable(f"{case.experiment} is about several calls: {clauses()[case.experiment].statement}")
+            raise Unspeakable(
+                f"{case.experiment} is about several calls: {case.rules.clauses[case.experiment].statement}"
+            )
         case Returned() if isinstance(case.expectation, Raises):
             yield from _returned_for_an_error(fault, outcome, spelling)
         case Returned():
@@ -236,7 +237,7 @@ def _decided(fault: Fault, outcome: Returned) -> list[str]:
     if not ids:
         told = ", ".join(one.clause for one in fault.judgement.verdicts if one.status is Status.FAIL)
         raise Unspeakable(f"{told}: more calls than this one decide, and this one alone is right")
-    return [id for id in ids if clauses()[id].level == "MUST"] or list(ids)
+    return [id for id in ids if fault.case.rules.clauses[id].level == "MUST"] or list(ids)
 
 
 def _returned_for_an_error(fault: Fault, outcome: Returned, spelling: Spelling) -> Iterator[str]:

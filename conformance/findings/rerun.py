@@ -19,13 +19,13 @@ from ...adapters import registry
 from ...adapters.base import Capabilities, Subject, on_cpu
 from ...adapters.execution import execute
 from ...reports.records import Before
+from ...specs import losses
 from ...specs.accuracy import Arithmetic
 from ...specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
 from ...specs.case import Case, Status
 from ...specs.encoding import decode_call
 from ...specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ...specs.exact import keeps_subnormals
-from ...specs.nll_loss.signature import NLL_LOSS
 from ..items.breadcrumb import Trail
 from ..items.child import START_SECONDS, Child
 from ..items.isolation import Isolation
@@ -179,7 +179,7 @@ class _Server:
         """Run calls, as far as they are recorded, for what they leave behind in this process."""
         for one in before:
             if one.call is not None and one.subject in self.subjects:
-                execute(self.subjects[one.subject], decode_call(one.call, NLL_LOSS))
+                execute(self.subjects[one.subject], decode_call(one.call, losses.find(losses.DEFAULT).signature))
 
     def answers(self, subject: Subject, located: Located) -> Iterator[Answer]:
         """One answer, or two: a result that fails is judged again once subnormal numbers are probed."""

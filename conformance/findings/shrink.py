@@ -6,22 +6,18 @@ by other means; hence this module.
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from ...specs import losses
 from ...specs.call import Array, Call
-from ...specs.layouts import lay
-from ...specs.nll_loss.generate import DEFAULT
-from ...specs.nll_loss.oracle import class_axis, not_ignored, structural_faults
 
 RUNS, SECONDS = 500, 20.0
 _SINGLY = 64  # an array of at most so many elements is simplified down to single ones
 _REDUCTIONS = {"sum": 0, "mean": 1}
-_Arrays = dict[str, Array]
 
 
 def shrink(
@@ -47,15 +43,16 @@ def shrink(
 
 def _cost(call: Call) -> tuple[Any, ...]:
     """What a reader would rather have less of, the weightiest first."""
-    arrays = dict(call.arrays())
+    arrays = [array for _, array in call.arrays()]
+    options = {name: value for name, value in call.options.items() if name != "reduction"}
     return (
-        sum(array.size for array in arrays.values()),
-        sum(sum(array.shape) for array in arrays.values()),
+        sum(array.size for array in arrays),
+        sum(sum(array.shape) for array in arrays),
         len(arrays) + len(call.layouts) + len(call.omitted),
-        call["input"].ndim,
-        _REDUCTIONS.get(str(call["reduction"]), 2),
-        call["ignore_index"] != DEFAULT,
-        sum(_complexity(array) for array in arrays.values()),
+        max(array.ndim for array in arrays),
+        _REDUCTIONS.get(str(call.options.get("reduction")), 2),
+        sum(value != call.signature.defaults[name] for name, value in options.items()),
+        sum(_complexity(array) for array in arrays),
     )
 
 
@@ -76,60 +73,37 @@ def _digits(value: float) -> int:
 
 def candidates(call: Call) -> Iterator[Call]:
     """Calls with less in them, those that leave out most first."""
-    arrays = dict(call.arrays())
+    arrays, loss = dict(call.arrays()), losses.find(call.signature.loss)
     is_batched = call.transform is not None and bool(call.transform.batched)
-    if call["weight"] is not None and call.kind != "weight_gradient":
-        yield _with(call, {name: array for name, array in arrays.items() if name != "weight"})
+    for one in call.signature.arrays:
+        if one.optional and one.name in arrays and (call.transform is None or one.name != call.transform.wrt):
+            yield call.holding({name: array for name, array in arrays.items() if name != one.name})
     for name, _ in call.layouts:
-        yield _with(call, arrays, layouts=tuple(pair for pair in call.layouts if pair[0] != name))
-    if not is_batched and not structural_faults(call):
-        yield from _fewer_positions(call, arrays)
-        yield from _fewer_classes(call, arrays)
-    if call.transform is None and call["reduction"] in ("mean", "none") and "reduction" not in call.omitted:
+        yield call.holding(arrays, layouts=tuple(pair for pair in call.layouts if pair[0] != name))
+    if not is_batched and (axes := loss.axes(call)):
+        yield from _fewer(call, arrays, axes)
+    yield from (() if is_batched else loss.simpler(call))
+    reduction = call.options.get("reduction")
+    if call.transform is None and reduction in ("mean", "none") and "reduction" not in call.omitted:
         yield call.replace(reduction="sum")
-    yield from _plain_sentinel(call, arrays)
-    yield from _simpler_numbers(call, arrays)
-
-
-def _with(call: Call, arrays: _Arrays, **fields: Any) -> Call:
-    """The call with these arrays, those that had an arrangement in memory in it again."""
-    wanted = dict(fields.pop("layouts", call.layouts))
-    able = {name: wanted[name] for name, array in arrays.items() if name in wanted and array.ndim and array.size}
-    held = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-    held |= {name: lay(arrays[name], layout) for name, layout in able.items()}
-    transform = call.transform
-    if transform is not None:
-        transform = dataclasses.replace(transform, upstream=held.get("upstream"), direction=held.get("direction"))
-    own = {name: held.get(name) for name in ("input", "target", "weight")}
-    return call.replace(**own, transform=transform, layouts=tuple(able.items()), **fields)
-
-
-def _fewer_positions(call: Call, arrays: _Arrays) -> Iterator[Call]:
-    """Parts of the batch and of the spatial axes; trailing axes of length 1 are left out."""
-    kept = not_ignored(call["target"], call["ignore_index"])
-    if call["target"].ndim == 1 and not kept.all():
-        yield _with(call, _taken(call, arrays, 0, np.flatnonzero(kept)))
-    for axis, length in enumerate(call["target"].shape):
-        for places in _parts(length):
-            yield _with(call, _taken(call, arrays, axis, places))
-    if call["input"].ndim > 2 and call["input"].shape[-1] == 1:
-        yield _with(
-            call, {name: array[..., 0] if _has_positions(call, name) else array for name, array in arrays.items()}
-        )
-
-
-def _has_positions(call: Call, name: str) -> bool:
-    return name in ("input", "target", "direction") or name == "upstream" and call["reduction"] == "none"
-
-
-def _taken(call: Call, arrays: _Arrays, axis: int, places: Array) -> _Arrays:
-    """The arrays at these places of one of target's axes."""
-    taken = dict(arrays)
     for name, array in arrays.items():
-        if _has_positions(call, name):
-            own = axis if name in ("target", "upstream") else axis + (axis > 0)
-            taken[name] = np.take(array, places, own)
-    return taken
+        for simpler in _simpler_numbers(array, call.signature.holds_classes(name, array)):
+            yield call.holding(arrays | {name: simpler})
+
+
+def _fewer(call: Call, arrays: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]]) -> Iterator[Call]:
+    """Parts of each axis but that of classes, which others refer to; the last one is left out where it has length 1."""
+    lengths = {axis: n for name, array in arrays.items() for axis, n in zip(axes[name], array.shape, strict=True)}
+    for axis, length in lengths.items():
+        for places in _parts(length) if axis != "C" else ():
+            yield call.holding({name: _taken(array, axes[name], axis, places) for name, array in arrays.items()})
+    last = next(reversed(lengths))
+    if last not in ("N", "C") and lengths[last] == 1:
+        yield call.holding({name: array[..., 0] if last in axes[name] else array for name, array in arrays.items()})
+
+
+def _taken(array: Array, axes: tuple[str, ...], axis: str, places: Array) -> Array:
+    return np.take(array, places, axes.index(axis)) if axis in axes else array
 
 
 def _parts(length: int) -> Iterator[Array]:
@@ -145,65 +119,28 @@ def _parts(length: int) -> Iterator[Array]:
         size = size // 2 if length // max(size // 2, 1) <= _SINGLY else 0
 
 
-def _fewer_classes(call: Call, arrays: _Arrays) -> Iterator[Call]:
-    """Without classes that nobody refers to: all of them, or one; the others are numbered anew."""
-    axis = class_axis(call["input"])
-    classes = call["input"].shape[axis]
-    used = np.append(call["target"].reshape(-1).astype(np.int64, copy=False), min(call["ignore_index"], 2**62))
-    unused = np.setdiff1d(np.arange(classes), used)
-    for dropped in (unused, *(unused[n : n + 1] for n in range(min(unused.size, _SINGLY)))):
-        if not dropped.size or dropped.size == classes:
-            continue
-        places = np.setdiff1d(np.arange(classes), dropped)
-        along = {name: array for name, array in arrays.items() if name in ("input", "direction")}
-        fewer = arrays | {name: np.take(array, places, axis) for name, array in along.items()}
-        if call["weight"] is not None:
-            fewer["weight"] = call["weight"][places]
-        fewer["target"] = _renumbered(call["target"], dropped)
-        sentinel = call["ignore_index"] - int((dropped < call["ignore_index"]).sum()) * (call["ignore_index"] >= 0)
-        yield _with(call, fewer, ignore_index=sentinel)
-
-
-def _renumbered(target: Array, dropped: Array) -> Array:
-    """Each target less the dropped classes below it; what is no class keeps its distance from the last one."""
-    wide = target.astype(np.int64)
-    return np.where(wide < 0, wide, wide - np.searchsorted(dropped, wide)).astype(target.dtype)
-
-
-def _plain_sentinel(call: Call, arrays: _Arrays) -> Iterator[Call]:
-    """The default ignore_index, also at the positions that are ignored."""
-    if call["ignore_index"] == DEFAULT or call["target"].dtype.kind != "i":
+def _simpler_numbers(array: Array, is_classes: bool) -> Iterator[Array]:
+    """Parts of the array replaced by 0, by ones, or by their own first digits."""
+    if array.dtype.kind not in ("f", "V", "i", "u"):
         return
-    ignored = ~not_ignored(call["target"], call["ignore_index"])
-    target = np.where(ignored, DEFAULT, call["target"]).astype(call["target"].dtype)
-    yield _with(call, arrays | {"target": target}, ignore_index=DEFAULT)
+    size = array.size
+    while size:
+        for start in range(0, array.size, size):
+            part = np.zeros(array.size, bool)
+            part[start : start + size] = True
+            for simpler in _simpler(array, is_classes):
+                yield np.where(part.reshape(array.shape), simpler, array).astype(array.dtype)
+        size = size // 2 if array.size // max(size // 2, 1) <= _SINGLY else 0
 
 
-def _simpler_numbers(call: Call, arrays: _Arrays) -> Iterator[Call]:
-    """Parts of an array replaced by 0, by ones, or by their own first digits."""
-    for name, array in arrays.items():
-        if array.dtype.kind not in ("f", "V", "i", "u") or not array.size:
-            continue
-        fixed = ~not_ignored(array, call["ignore_index"]) if name == "target" else np.zeros(array.shape, bool)
-        size = array.size
-        while size:
-            for start in range(0, array.size, size):
-                part = np.zeros(array.size, bool)
-                part[start : start + size] = True
-                part = part.reshape(array.shape) & ~fixed
-                for simpler in _simpler(name, array):
-                    yield _with(call, arrays | {name: np.where(part, simpler, array).astype(array.dtype)})
-            size = size // 2 if array.size // max(size // 2, 1) <= _SINGLY else 0
-
-
-def _simpler(name: str, array: Array) -> Iterator[Any]:
+def _simpler(array: Array, is_classes: bool) -> Iterator[Any]:
     yield 0
-    if name == "target":
+    if is_classes:
         return
-    yield -1 if name == "input" else 1
-    if array.dtype.kind in "fV":
+    with np.errstate(all="ignore"):
         wide = array.astype(np.float64)
-        with np.errstate(all="ignore"):
+        yield -1 if (wide < 0).sum() * 2 > wide.size else 1
+        if array.dtype.kind in "fV":
             yield np.round(wide)
             mantissa, exponent = np.frexp(wide)
             yield np.where(np.isfinite(wide), np.ldexp(np.round(mantissa * 8) / 8, exponent), wide)

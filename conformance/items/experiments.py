@@ -21,13 +21,13 @@ import numpy as np
 
 from ...adapters.base import FEATURES, Subject, on_cpu
 from ...adapters.execution import execute
-from ...specs.call import REDUCTIONS, Array, Call, Outcome, Raised, Returned, Unsupported
-from ...specs.case import Aspect, Case, Status
+from ...specs import losses
+from ...specs.call import Array, Call, Outcome, Raised, Returned, Unsupported
+from ...specs.case import Case, Status
 from ...specs.layouts import extent, lay
-from ...specs.nll_loss.clauses import clauses
-from ...specs.nll_loss.generate import case_of_call, laid
-from ...specs.nll_loss.oracle import class_axis
-from ...specs.nll_loss.relations import RELATIONS, Bounds, Comparison, agreeing
+from ...specs.loss import Loss
+from ...specs.relations import Comparison
+from ...specs.rules import Aspect
 from ..judging.judge import Judgement, Traits, judge, with_aspects
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
@@ -78,11 +78,11 @@ def run(case: Case, setup: Setup) -> tuple[Outcome, Judgement]:
         outcome: Outcome = Unsupported(reason or f"{needed}: {FEATURES[needed]} is not there")
         return outcome, judge(case, outcome, setup.traits)
     try:
-        outcome, found = _EXPERIMENTS[case.experiment](case, setup)
+        outcome, found = _EXPERIMENTS.get(case.experiment, _relation)(case, setup)
     except Halted as halted:
         if halted.symptom == "raised":
             return halted.outcome, judge(case, halted.outcome, setup.traits)
-        aspects = dict.fromkeys(map(Aspect, clauses()[case.experiment].judges), FAIL)
+        aspects = dict.fromkeys(map(Aspect, case.rules.clauses[case.experiment].judges), FAIL)
         return halted.outcome, with_aspects(case, aspects, halted.symptom)
     symptom = next((aspect.value for aspect, status in found.aspects.items() if status is FAIL), "")
     judgement = with_aspects(case, found.aspects, symptom)
@@ -94,10 +94,9 @@ def _value(outcome: Outcome, call: Call) -> Array:
     """What a call returned; raises Halted unless it has the shape and dtype that are due."""
     if not isinstance(outcome, Returned):
         raise Halted(outcome, "raised")
-    shape = call["target"].shape if call["reduction"] == "none" else ()
-    if outcome.value.shape != (shape if call.transform is None else call["input"].shape):
+    if outcome.value.shape != (_loss(call).shape(call) if call.transform is None else call[call.wrt].shape):
         raise Halted(outcome, "shape")
-    if outcome.value.dtype != call["input"].dtype:
+    if outcome.value.dtype != next(iter(call.given.values())).dtype:
         raise Halted(outcome, "dtype")
     return outcome.value
 
@@ -114,7 +113,7 @@ def _relation(case: Case, setup: Setup) -> tuple[Outcome, Found]:
         first.append(outcome)
         return _value(outcome, call).copy()
 
-    found = _compared(RELATIONS[case.experiment](run, case.call, Bounds(setup.traits.arithmetic)))
+    found = _compared(_loss(case.call).relations[case.experiment](run, case.call, setup.traits.arithmetic))
     return (first[0] if first else setup.run(case.call)), found
 
 
@@ -123,12 +122,12 @@ def _agreement(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     outcome = setup.run(case.call)
     own = _value(outcome, case.call)
     is_right = _is_right(judge(case, outcome, setup.traits))
-    bounds = Bounds(setup.traits.arithmetic)
+    agreeing = _loss(case.call).agreeing
     comparisons: list[Comparison] = []
     for sibling in setup.siblings:
         theirs = _of_sibling(sibling, case, setup.traits, only_right=is_right)
         if theirs is not None:
-            comparisons += agreeing(lambda _: own, lambda _, value=theirs: value, case.call, bounds)
+            comparisons += agreeing(lambda _: own, lambda _, value=theirs: value, case.call, setup.traits.arithmetic)
     return outcome, _compared(comparisons)
 
 
@@ -198,7 +197,7 @@ def _aliases(case: Case, setup: Setup) -> tuple[Outcome, Found]:
 def _state(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     """PURE-3: other calls in between change nothing, nothing is kept of them, and no global generator is drawn from."""
     call = _of_a_new_shape(case.call) if setup.subject.capabilities.tier == 3 else case.call
-    other = _with_other_numbers(call)
+    other = _loss(call).varied(call)
     calls = (other, call, call, other)  # each of the two comes after itself and after the other
     for draw in (np.random.random, random.random):  # a state that no seed leads to
         draw()
@@ -219,7 +218,7 @@ def _state(case: Case, setup: Setup) -> tuple[Outcome, Found]:
 
 def _is_wrong(call: Call, outcome: Outcome, traits: Traits) -> bool:
     """Whether a result cannot be explained by the rounding of the format's own precision."""
-    return judge(case_of_call(call, "purity", 3, ""), outcome, traits).aspects.get(Aspect.VALUE) is FAIL
+    return judge(_loss(call).case_of(call, "purity", 3, "", ()), outcome, traits).aspects.get(Aspect.VALUE) is FAIL
 
 
 def _repeatable(case: Case, setup: Setup) -> tuple[Outcome, Found]:
@@ -234,7 +233,9 @@ def _repeatable(case: Case, setup: Setup) -> tuple[Outcome, Found]:
 
 def _threads(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     """PURE-5: calls from several threads at once, as many as fit, give what they give one after another."""
-    calls = [_under(r, call) for call in (case.call, _with_other_numbers(case.call)) for r in REDUCTIONS]
+    reductions = next((one.choices for one in case.call.signature.options if one.name == "reduction"), ())
+    several = (case.call, _loss(case.call).varied(case.call))
+    calls = [_under(r, call) for call in several for r in reductions] or [*several]
     serial = [_value(setup.run(call), call).tobytes() for call in calls]
     start, patience = time.monotonic(), min(THREAD_SECONDS, setup.seconds / 2)
     outcome = setup.run(case.call)
@@ -286,27 +287,20 @@ def _difference(outcome: Outcome, expected: bytes) -> str:
 
 def _guarded(call: Call) -> Call:
     """The call with its arguments inside larger buffers, so that what lies beside them is watched too."""
-    call = laid(call, [(name, "offset") for name, _ in call.arrays() if name in ("input", "target", "weight")])
+    call = call.laid([(name, "offset") for name in call.given])
     transform = call.transform
     if transform is None or transform.upstream is None:
         return call
     return call.replace(transform=dataclasses.replace(transform, upstream=lay(transform.upstream, "offset")))
 
 
-def _with_other_numbers(call: Call) -> Call:
-    """A call of the same signature, with other weights, or other input where there are none."""
-    if call["weight"] is not None:
-        return call.replace(weight=call["weight"][::-1] * call["weight"].dtype.type(2))
-    return call.replace(input=call["input"] * call["input"].dtype.type(2))
-
-
 def _under(reduction: str, call: Call) -> Call:
     """The call under another reduction, with an upstream gradient of the shape that this takes."""
-    transform = call.transform
-    if transform is not None:
-        shape = call["target"].shape if reduction == "none" else ()
-        transform = dataclasses.replace(transform, upstream=np.full(shape, 2, call["input"].dtype))
-    return call.replace(reduction=reduction, transform=transform)
+    other = call.replace(reduction=reduction)
+    if other.transform is None:
+        return other
+    upstream = np.full(_loss(other).shape(other), 2, call[call.wrt].dtype)
+    return other.replace(transform=dataclasses.replace(other.transform, upstream=upstream))
 
 
 _EXTRA = itertools.count(40)
@@ -314,20 +308,24 @@ _EXTRA = itertools.count(40)
 
 def _of_a_new_shape(call: Call) -> Call:
     """The call with more samples and classes than any before: what is kept by shape is then kept of this one first."""
-    extra = next(_EXTRA)
+    extra, axes = next(_EXTRA), _loss(call).axes(call)
 
-    def grown(array: Array, axis: int) -> Array:
-        return np.concatenate([array, np.take(array, np.arange(extra) % array.shape[axis], axis)], axis)
+    def grown(name: str, array: Array) -> Array:
+        for axis in (number for number, one in enumerate(axes[name]) if one in ("N", "C")):
+            more = np.take(array, np.arange(extra) % array.shape[axis], axis)
+            array = np.concatenate([array, more], axis)
+        return array
 
+    arrays: dict[str, Any] = {name: grown(name, array) for name, array in call.given.items()}
     transform = call.transform
-    if transform is not None and transform.upstream is not None and transform.upstream.ndim:
-        transform = dataclasses.replace(transform, upstream=grown(transform.upstream, 0))
-    return call.replace(
-        input=grown(grown(call["input"], class_axis(call["input"])), 0),
-        target=grown(call["target"], 0),
-        weight=None if call["weight"] is None else grown(call["weight"], 0),
-        transform=transform,
-    )
+    if transform is not None:
+        asked = {name: grown(name, array) for name, array in transform.arrays()}
+        transform = dataclasses.replace(transform, **asked)
+    return call.replace(**arrays, transform=transform)
+
+
+def _loss(call: Call) -> Loss:
+    return losses.find(call.signature.loss)
 
 
 def _generators(subject: Subject) -> tuple[Any, ...]:
@@ -343,6 +341,5 @@ _EXPERIMENTS: Mapping[str, Callable[[Case, Setup], tuple[Outcome, Found]]] = {
     "PURE-3": _state,
     "PURE-4": _repeatable,
     "PURE-5": _threads,
-    **dict.fromkeys(RELATIONS, _relation),
     "REL-8": _agreement,
 }

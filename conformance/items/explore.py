@@ -1,41 +1,33 @@
-"""Exploration: Hypothesis draws structures, and shrinks the first that comes out unexpectedly."""
+"""Exploration: Hypothesis draws what a loss says, and shrinks the first that comes out unexpectedly."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import hashlib
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from unittest import mock
 
 import hypothesis
 from hypothesis import HealthCheck
-from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.errors import Flaky
 from hypothesis.internal.cache import LRUCache
 from hypothesis.internal.conjecture import providers as _providers
 
 from ...adapters.base import Capabilities
-from ...specs.call import REDUCTIONS, Outcome
+from ...specs.call import Outcome
 from ...specs.case import Case
-from ...specs.nll_loss import generate
-from ...specs.nll_loss.clauses import EDGES
-from ...specs.nll_loss.corpus import CORE, MODES, PROFILES, RANKS, axes, signature_of, unweighted_too
-from ...specs.nll_loss.generate import Structure
+from ...specs.loss import LARGE
 from ..judging.judge import Judgement
 from .spec import ItemSpec, Request
 
-_WIDTHS: Mapping[str, Literal[16, 32, 64]] = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
+EXPLORED = {"quick": 25, "ci": 100, "nightly": 600, LARGE: 0}  # examples of each item
 FINDS = ".hypothesis/examples"  # in the current directory; nightly.yml keeps .hypothesis from night to night
 _DRAWS: Any = _providers  # private to Hypothesis, and not in every version that we take
 _UNSAFE = re.compile(r"[^\w.-]+")
-_LARGEST_EDIT = 64  # arrays up to this size have single elements drawn, and shrunk, one by one
 
 
 Tried = tuple[Outcome, Judgement] | tuple[None, str]
@@ -67,18 +59,19 @@ class Examiner(Protocol):
 
 
 def explore(examiner: Examiner, spec: ItemSpec, request: Request, can: Capabilities) -> None:
-    """Draw structures of a family; every call is noted until one is unexpected, then the smallest such one is."""
-    count = PROFILES[request.profile].explored if request.explored is None else request.explored
-    if not count:
+    """Draw what a family explores; every call is noted until one is unexpected, then the smallest such one is."""
+    count = EXPLORED[request.profile] if request.explored is None else request.explored
+    family = spec.loss.families.get(spec.family)
+    if not count or family is None or family.explored is None or spec.dtype not in can.dtypes:
         return
-    family, dtype, tier = spec.family, spec.dtype, can.tier
+    exploration = family.explored(spec.dtype, can.tier, can.lacks)
     found: list[tuple[Case, Tried]] = []
 
-    def examine(structure: Structure) -> None:
+    def examine(drawn: Any) -> None:
         if examiner.is_stopped:
             return
         largest: float | None = None
-        for case in generate.cases(structure, family, tier, origin="exploration"):
+        for case in exploration.cases(drawn):
             tried = examiner.try_out(case)
             # Once something is found Hypothesis shrinks it: those calls are not counted.
             expected = examiner.is_expected(case, *tried) if found else examiner.record(case, *tried)
@@ -88,9 +81,8 @@ def explore(examiner: Examiner, spec: ItemSpec, request: Request, can: Capabilit
             largest = _larger(largest, tried[1])
         _aim(request, largest)
 
-    asks = _asks(can, dtype, tier) if family == "gradient" else ()
-    test = hypothesis.given(structures(family, dtype, tier, asks))(examine)
-    test = hypothesis.seed(_seed(request.seed, family, dtype))(test)
+    test = hypothesis.given(exploration.drawn)(examine)
+    test = hypothesis.seed(_seed(request.seed, spec.family, spec.dtype))(test)
     test = _settings(request, count, spec.id)(test)  # the last: a seed alone switches the database off
     try:
         with _whatever_is_loaded():
@@ -152,57 +144,3 @@ def _aim(request: Request, largest: float | None) -> None:
     """Drive the nightly profile towards larger errors; Hypothesis takes one number for a whole example."""
     if request.profile == "nightly" and largest is not None:
         hypothesis.target(min(largest, 1e9), label="share of the bound used")
-
-
-def _asks(can: Capabilities, dtype: str, tier: int) -> tuple[str, ...]:
-    """What is drawn besides the gradient: the modes that the subject has, where another program costs nothing."""
-    modes = MODES if tier == 3 else ()
-    return tuple(kind for kind in modes if not can.lacks(kind) and (kind != "autocast" or dtype == "float32"))
-
-
-@st.composite
-def structures(draw: st.DrawFn, family: str, dtype: str, tier: int, asks: tuple[str, ...] = ()) -> Structure:
-    """Structures of a family, in signatures that a subject of this tier can afford; small ones first.
-
-    `asks` may be asked for instead of what the family asks for, together as often as that.
-    """
-    shapes = {1: CORE, 2: CORE if family == "gradient" else CORE + RANKS}.get(tier)
-    shape = draw(_one_of(shapes) if shapes else _shapes())
-    fields = {name: draw(_one_of(tuple(options))) for name, options in axes(family, tier).items()}
-    if shapes:
-        weighted, fields["target_dtype"] = signature_of(shape)
-        if not weighted:
-            fields["weights"] = "none"
-        elif fields.get("weights", "none") == "none":
-            fields["weights"] = "random"
-    if asks and draw(st.booleans()):
-        fields["asks"] = draw(_one_of(asks))
-    reductions = ("mean",) if "reduction" in fields.get("omitted", ()) else REDUCTIONS
-    also = unweighted_too(family, tier, fields)
-    seed = draw(st.integers(0, 2**32))
-    structure = Structure(shape, dtype, **fields, reductions=reductions, unweighted_too=also, seed=seed)
-    if math.prod(structure.shape) > _LARGEST_EDIT:
-        return structure
-    return _edited(draw, structure)
-
-
-@functools.cache
-def _one_of(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
-    """One of the options; Hypothesis examines a strategy once, so it is made once."""
-    return st.sampled_from(options)
-
-
-@functools.cache
-def _shapes() -> st.SearchStrategy[tuple[int, ...]]:
-    """Any rank from 1 to 7, small; sizes around block edges for ranks 2 and 3."""
-    small = st.lists(st.integers(1, 5), min_size=1, max_size=7).map(tuple)
-    edges = st.tuples(st.sampled_from(sorted(EDGES)[:22]), st.integers(1, 9))
-    return st.one_of(small, edges)
-
-
-def _edited(draw: st.DrawFn, structure: Structure) -> Structure:
-    """Overwrite a few elements with numbers that Hypothesis likes, so that it can shrink them."""
-    numbers = st.floats(width=_WIDTHS[structure.dtype], allow_nan=False, allow_infinity=False)
-    edit = st.tuples(st.sampled_from(("input", "weight")), st.integers(0, 63), numbers)
-    edits = tuple(draw(st.lists(edit, max_size=3)))
-    return dataclasses.replace(structure, edits=edits)

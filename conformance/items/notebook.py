@@ -13,10 +13,11 @@ import numpy as np
 from ...reports.records import Accuracy, Before, Finding, Observation, Record, Tally
 from ...specs.accuracy import Excess, Grade, Level, Reduction
 from ...specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut
-from ...specs.case import Aspect, Case, Elementwise, Raises, Returns, Status, Unspecified, Verdict
+from ...specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified, Verdict
 from ...specs.encoding import encode_call
 from ...specs.exact import round_to
-from ...specs.nll_loss import large
+from ...specs.loss import LARGE
+from ...specs.rules import Aspect
 from ..judging import explain
 from ..judging.judge import Judgement
 from ..judging.ledger import Resolved
@@ -158,7 +159,7 @@ class Notebook:
         """Accuracy of a returned result of finite terms (ACC-6)."""
         if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned) or case.experiment:
             return
-        if case.call.transform is not None or case.family == large.FAMILY:
+        if case.call.transform is not None or case.family == LARGE:
             return
         value, reduction = case.expectation.value, str(case.call["reduction"])
         entry = self._accuracy[reduction, _decade(case.call["target"].size)]

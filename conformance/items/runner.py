@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -13,10 +14,11 @@ from ...adapters.base import Subject, on_cpu
 from ...adapters.execution import execute
 from ...reports.records import Record
 from ...specs.call import Call, Crashed, Outcome, Raised, Returned, Unsupported
-from ...specs.case import Aspect, Case, Raises, Status
+from ...specs.case import Case, Raises, Status
 from ...specs.errors import BridgeError, EngineError
 from ...specs.exact import keeps_subnormals
-from ...specs.nll_loss.corpus import DRAWN
+from ...specs.loss import Retry
+from ...specs.rules import Aspect
 from ...specs.stopwatch import STOPWATCH, booked
 from ..judging.judge import Judgement, Traits, judge, with_aspects
 from ..judging.ledger import NOTHING_KNOWN, Ledger, Resolved
@@ -117,8 +119,7 @@ def run_item(
                 work.drawn = planned
                 break
         else:
-            if spec.family in DRAWN and spec.dtype in subject.capabilities.dtypes:
-                explore.explore(work, spec, request, subject.capabilities)
+            explore.explore(work, spec, request, subject.capabilities)
     split = STOPWATCH.read()
     item = spec.record(
         work.notebook.statuses,
@@ -141,6 +142,7 @@ class Work:
     def __init__(self, spec: ItemSpec, request: Request, executor: Executor, ledger: Ledger, trail: Trail) -> None:
         self.spec, self.request, self.executor, self.ledger, self.trail = spec, request, executor, ledger, trail
         self.notebook = Notebook(spec)
+        self._second_looks = spec.loss.second_looks
         self.drawn = 0
         self.beats = 0
         self._felt: set[str] = set()
@@ -202,12 +204,14 @@ class Work:
         return self.ledger.resolve(case, judgement, self.request.strict)
 
     def _look_again(
-        self, case: Case, outcome: Outcome, judgement: Judgement, before: Any, run: checks.Execute
+        self, case: Case, outcome: Outcome, judgement: Judgement, before: Any, run: Callable[[Call], Outcome]
     ) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""
-        more = dict(checks.pattern(run, case, judgement, self.executor.traits))
-        if judgement.status is Status.PASS:
-            more |= checks.scaling(run, case, outcome, self.executor.traits)
+        traits = self.executor.traits
+        retry = Retry(run, functools.partial(judge, traits=traits), traits.arithmetic)
+        more: dict[Aspect, Status] = {}
+        for look in self._second_looks:
+            more |= look(case, outcome, judgement, retry)
         if before is not None and isinstance(outcome, Raised):
             more |= checks.unchanged(before, case.call)
         if not more or not judgement.aspects:  # a call that raised or crashed has failed every clause already

@@ -8,10 +8,10 @@ from typing import Any
 
 from ...adapters.base import Subject
 from ...reports.records import Item
+from ...specs import losses
 from ...specs.case import Case
-from ...specs.nll_loss import large
-from ...specs.nll_loss.corpus import MADE, corpus, corpus_size
-from ...specs.nll_loss.frozen import vector_cases
+from ...specs.loss import Draw, Loss
+from ...specs.vectors import vector_cases
 from ..judging.ledger import NOTHING_KNOWN, Ledger
 
 DEFAULT_PROFILE = "quick"
@@ -43,6 +43,12 @@ class ItemSpec:
     subject: str
     family: str
     dtype: str
+    loss_name: str = losses.DEFAULT
+
+    @property
+    def loss(self) -> Loss:
+        """Whose family it is."""
+        return losses.find(self.loss_name)
 
     @property
     def id(self) -> str:
@@ -68,13 +74,11 @@ def planned_cases(
     if spec.family == "layout" and "strides" in subject.capabilities.without:
         tier = 1  # a few calls show the reason as well as thousands
     if spec.family == VECTORS:
-        known = (*vector_cases(spec.dtype), *ledger.vector_cases(spec.dtype))
+        known = (*vector_cases(spec.loss_name, spec.dtype), *ledger.vector_cases(spec.dtype))
         vectors = [case for case in known if case.tier <= tier]
         return vectors, len(vectors)
-    if spec.family == large.FAMILY:
-        return large.large_cases(spec.dtype, request.seed, tier), large.large_size(spec.dtype, tier)
-    cases = corpus(spec.family, spec.dtype, request.profile, request.seed, tier)
-    if spec.family in MADE:  # few, and not to be counted but by making them
-        made = list(cases)
-        return made, len(made)
-    return cases, corpus_size(spec.family, spec.dtype, request.profile, tier)
+    family, draw = spec.loss.families[spec.family], Draw(spec.dtype, request.profile, request.seed, tier)
+    if family.size is not None:
+        return family.cases(draw), family.size(draw)
+    made = list(family.cases(draw))  # few, and not to be counted but by making them
+    return made, len(made)

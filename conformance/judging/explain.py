@@ -29,7 +29,7 @@ from ...specs.case import (
 )
 from ...specs.encoding import encode_call
 from ...specs.exact import round_to
-from ...specs.nll_loss.clauses import Clause
+from ...specs.rules import Clause
 from .judge import Judgement
 from .ledger import Resolved
 from .look import SYMPTOMS

@@ -18,7 +18,6 @@ import numpy as np
 from ...specs.accuracy import IEEE, Arithmetic, Grade, Reduction
 from ...specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_name
 from ...specs.case import (
-    Aspect,
     Case,
     Elementwise,
     Gradient,
@@ -34,7 +33,7 @@ from ...specs.case import (
     Within,
 )
 from ...specs.exact import steps_between
-from ...specs.nll_loss.clauses import clauses
+from ...specs.rules import Aspect, Rules
 from .look import FAIL, OPEN, PASS, Look
 from .sums import look_at_limit, look_at_sum
 
@@ -89,15 +88,17 @@ def with_aspects(
     where: tuple[int, ...] = (),
 ) -> Judgement:
     """A judgement made of decided aspects."""
-    verdicts, status = _verdicts(case.clauses, tuple(aspects.items()))
+    verdicts, status = _verdicts(case.rules, case.clauses, tuple(aspects.items()))
     return Judgement(aspects, verdicts, symptom if status is FAIL else "", grade, where, status)
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def _verdicts(ids: tuple[str, ...], decided: tuple[tuple[Aspect, Status], ...]) -> tuple[tuple[Verdict, ...], Status]:
+def _verdicts(
+    rules: Rules, ids: tuple[str, ...], decided: tuple[tuple[Aspect, Status], ...]
+) -> tuple[tuple[Verdict, ...], Status]:
     """A verdict per clause, and the status of the whole call; thousands of calls share a few hundred answers."""
     aspects = dict(decided)
-    verdicts = tuple(Verdict(id, status) for id in ids if (status := _decide(_judges(id), aspects)) is not None)
+    verdicts = tuple(Verdict(id, status) for id in ids if (status := _decide(_judges(rules, id), aspects)) is not None)
     # A call whose value says nothing is not a passed call, whatever its shape and dtype say.
     open_value = aspects.get(Aspect.ACCURACY) is OPEN
     worst = FAIL if any(verdict.status is FAIL for verdict in verdicts) else OPEN if open_value else PASS
@@ -105,13 +106,13 @@ def _verdicts(ids: tuple[str, ...], decided: tuple[tuple[Aspect, Status], ...]) 
 
 
 def _all(case: Case, status: Status, symptom: str) -> Judgement:
-    verdicts = tuple(Verdict(id, status) for id in case.clauses if _judges(id))
+    verdicts = tuple(Verdict(id, status) for id in case.clauses if _judges(case.rules, id))
     return Judgement({}, verdicts, symptom, status=status)
 
 
 @functools.cache
-def _judges(clause: str) -> tuple[Aspect, ...]:
-    return tuple(map(Aspect, clauses()[clause].judges))
+def _judges(rules: Rules, clause: str) -> tuple[Aspect, ...]:
+    return tuple(map(Aspect, rules.clauses[clause].judges))
 
 
 def _decide(judges: tuple[Aspect, ...], aspects: Mapping[Aspect, Status]) -> Status | None:

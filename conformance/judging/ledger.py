@@ -1,6 +1,6 @@
 """Known divergences: rows of data that say which calls of which subject fail which clauses, and how.
 
-A row's selector is a conjunction of comparisons on facts of the call (`lossparity.specs.nll_loss.facts`), never
+A row's selector is a conjunction of comparisons on facts of the call (`Loss.facts`), never
 code. Calls inside it still run; what they may do is bounded by the signature (which symptoms) and the fallback
 (what must hold all the same). A row whose pinned vector no longer fails is as unexpected as a new failure.
 `lossparity.conformance.judging.rows` reads them from files.
@@ -18,9 +18,9 @@ import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from ...specs.case import FAILED, Aspect, Case, Facts, NoFact, Status, Verdict
-from ...specs.nll_loss.clauses import clauses
-from ...specs.nll_loss.frozen import Vector, case_of, item_dtype
+from ...specs.case import FAILED, Case, Facts, NoFact, Status, Verdict
+from ...specs.rules import Aspect, Rules
+from ...specs.vectors import Vector, case_of, item_dtype
 from .judge import Judgement
 
 REFERENCE = "@"  # in front of another fact's name, in a selector
@@ -170,8 +170,8 @@ class Ledger:
         """
         rows = self.matching(case.facts)
         if not rows:
-            return _resolve_without_rows(judgement.verdicts, strict)
-        resolved = [_resolve(verdict, judgement, rows, strict) for verdict in judgement.verdicts]
+            return _resolve_without_rows(case.rules, judgement.verdicts, strict)
+        resolved = [_resolve(case.rules, verdict, judgement, rows, strict) for verdict in judgement.verdicts]
         for row in (row for row in rows if case.origin == row.origin and not row.borrowed):
             if not any(one.divergence == row.id for one in resolved):
                 resolved = [_missed(one, row) for one in resolved]
@@ -196,23 +196,25 @@ def _missed(resolved: Resolved, row: Divergence) -> Resolved:
 
 
 @functools.lru_cache(maxsize=1 << 12)
-def _resolve_alone(verdict: Verdict, strict: bool) -> Resolved:
+def _resolve_alone(rules: Rules, verdict: Verdict, strict: bool) -> Resolved:
     """What is expected of a verdict that no row speaks of."""
-    missed = verdict.status is Status.FAIL and clauses()[verdict.clause].level == "SHOULD" and not strict
+    missed = verdict.status is Status.FAIL and rules.clauses[verdict.clause].level == "SHOULD" and not strict
     as_specified = verdict.status in (Status.PASS, Status.UNINFORMATIVE, Status.UNSUPPORTED)
     return Resolved(verdict, missed or as_specified, None)
 
 
 @functools.lru_cache(maxsize=1 << 12)
-def _resolve_without_rows(verdicts: tuple[Verdict, ...], strict: bool) -> tuple[Resolved, ...]:
+def _resolve_without_rows(rules: Rules, verdicts: tuple[Verdict, ...], strict: bool) -> tuple[Resolved, ...]:
     """What is expected of a call that no row speaks of; thousands of calls share a few hundred answers."""
-    return tuple(_resolve_alone(verdict, strict) for verdict in verdicts)
+    return tuple(_resolve_alone(rules, verdict, strict) for verdict in verdicts)
 
 
-def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...], strict: bool) -> Resolved:
+def _resolve(
+    rules: Rules, verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...], strict: bool
+) -> Resolved:
     concerned = [row for row in rows if row.concerns(verdict.clause)]
     if not concerned:
-        return _resolve_alone(verdict, strict)
+        return _resolve_alone(rules, verdict, strict)
     if verdict.status in FAILED:
         for row in concerned:
             if judgement.symptom in row.signature and _falls_back(row, judgement):
@@ -221,7 +223,7 @@ def _resolve(verdict: Verdict, judgement: Judgement, rows: tuple[Divergence, ...
         for row in concerned:
             if row.mode == "always":
                 return Resolved(verdict, False, row.id, always=True)
-    return _resolve_alone(verdict, strict)
+    return _resolve_alone(rules, verdict, strict)
 
 
 def _falls_back(row: Divergence, judgement: Judgement) -> bool:

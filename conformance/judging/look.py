@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...specs.accuracy import Grade
-from ...specs.case import Aspect, Status
+from ...specs.case import Status
+from ...specs.rules import Aspect
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
 

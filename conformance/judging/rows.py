@@ -15,13 +15,12 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ...adapters import registry
+from ...specs import losses
 from ...specs.case import NoFact
 from ...specs.errors import LedgerError, VectorError, nearest
-from ...specs.nll_loss import frozen
-from ...specs.nll_loss.clauses import clauses
-from ...specs.nll_loss.facts import MEANINGS
-from ...specs.nll_loss.frozen import Vector, vectors
+from ...specs.loss import Loss
 from ...specs.tables import load_table
+from ...specs.vectors import Vector, parse, problems, vectors
 from .ledger import BESIDE, COMPARE, NONE, REFERENCE, Divergence, Row, condition
 from .look import SYMPTOMS
 
@@ -71,7 +70,7 @@ def load(
     rows: list[Divergence] = []
     for row in load_table(text, "divergence", Row, where, LedgerError):
         try:
-            if problem := _problem(row, known):
+            if problem := _problem(row, losses.find(losses.DEFAULT), known):
                 raise LedgerError(problem)
             found = Divergence(**msgspec.structs.asdict(row), pinned=pins.find(row.vector))
             if problem := _pin_problem(found):
@@ -100,13 +99,13 @@ def require_distinct(rows: Iterable[Divergence]) -> None:
 # --- rows ------------------------------------------------------------------------------------------------
 
 
-def _problem(row: Row, subjects: tuple[str, ...] | None) -> str | None:
+def _problem(row: Row, loss: Loss, subjects: tuple[str, ...] | None) -> str | None:
     """What is wrong with a row's words, or None."""
     words: list[tuple[str, Iterable[str], Iterable[str]]] = [
         ("subject", row.subjects, row.subjects if subjects is None else subjects),
-        ("clause", row.clauses, (*clauses(), "*")),
+        ("clause", row.clauses, (*loss.rules.clauses, "*")),
         ("symptom", row.signature, SYMPTOMS),
-        ("fact", row.selector, MEANINGS),
+        ("fact", row.selector, loss.facts),
         ("cause", (row.cause,), CAUSES),
         ("fallback", (row.fallback,), FALLBACKS),
         ("mode", (row.mode,), MODES),
@@ -120,10 +119,10 @@ def _problem(row: Row, subjects: tuple[str, ...] | None) -> str | None:
         return "subjects, clauses and signature must each name at least one"
     if row.cause == "bug" and not (row.references or row.reproducer):
         return "a bug needs a public reference or a reproducer"
-    return next(_selector_problems(row.selector), None) or _version_problem(row.versions)
+    return next(_selector_problems(row.selector, loss.facts), None) or _version_problem(row.versions)
 
 
-def _selector_problems(selector: Mapping[str, Any]) -> Iterator[str]:
+def _selector_problems(selector: Mapping[str, Any], facts: Iterable[str]) -> Iterator[str]:
     for fact, wanted in selector.items():
         comparisons = wanted if isinstance(wanted, dict) else {"==": wanted}
         for sign, operand in comparisons.items():
@@ -133,8 +132,8 @@ def _selector_problems(selector: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{sign!r} on {fact} needs a list, not {operand!r}"
             for one in operand if isinstance(operand, list) else [operand]:
                 named = isinstance(one, str) and one.startswith(REFERENCE) and one != NONE
-                if named and one.removeprefix(REFERENCE) not in MEANINGS:
-                    near = nearest(one, [REFERENCE + name for name in ("None", *MEANINGS)])
+                if named and one.removeprefix(REFERENCE) not in facts:
+                    near = nearest(one, [REFERENCE + name for name in ("None", *facts)])
                     yield f"{one!r} on {fact} is no fact; {near} ({NONE} is Python's None)"
 
 
@@ -174,7 +173,7 @@ class _Pins:
         if name not in self._files:
             if self._folder is None or PurePath(name).name != name:
                 raise LedgerError(f'{name!r} is no file beside that of the row; write vector = "my_vectors.json#ID"')
-            found = frozen.parse(_read(self._folder.joinpath(name), f"{name}, beside the file of the row"), name)
+            found = parse(_read(self._folder.joinpath(name), f"{name}, beside the file of the row"), name)
             for vector in found:
                 _check(vector, name)
             self._files[name] = {vector.id: vector for vector in found}
@@ -185,7 +184,7 @@ def _check(vector: Vector, file: str) -> None:
     """Raise LedgerError unless a vector is what it says, under a name of its own."""
     if vector.id in vectors():
         raise LedgerError(f"{file}: vector {vector.id} has the id of one that comes with the suite; give it another")
-    for problem in frozen.problems(vector):
+    for problem in problems(vector):
         raise LedgerError(f"{file}: {problem}; freeze it anew")
 
 

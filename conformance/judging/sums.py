@@ -6,8 +6,9 @@ import math
 from fractions import Fraction
 
 from ...specs.accuracy import REQUIRED, Arithmetic, Grade, Level, Reduction, Tier, error_bound, grade, may_overflow
-from ...specs.case import Aspect, Limit, Status
+from ...specs.case import Limit, Status
 from ...specs.exact import Format, power_of_two
+from ...specs.rules import Aspect
 from .look import FAIL, OPEN, PASS, Look
 
 

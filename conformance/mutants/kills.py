@@ -20,12 +20,11 @@ from typing import Any
 from ...adapters import registry, user
 from ...adapters.base import Subject
 from ...reports import kills
+from ...specs import losses
 from ...specs.case import FAILED, Case
 from ...specs.errors import EngineError, UsageError, nearest
-from ...specs.nll_loss import large
-from ...specs.nll_loss.clauses import clauses
-from ...specs.nll_loss.corpus import DRAWN, FAMILIES
-from ...specs.nll_loss.frozen import vectors
+from ...specs.loss import LARGE
+from ...specs.vectors import vectors
 from ..items import checks, explore
 from ..items.breadcrumb import NoTrail
 from ..items.isolation import NoIsolation
@@ -45,7 +44,7 @@ NAMED, SPARING, ALL = "named", "sparing", "all"
 
 # Variants in torch and JAX differ from each other in what is derived or traced alone, and nothing is with NumPy.
 FAMILIES_OF = {
-    "numpy": tuple(name for name in FAMILIES if name != "gradient"),
+    "numpy": tuple(name for name in losses.find(losses.DEFAULT).families_of("quick") if name != "gradient"),
     "torch": ("gradient", "layout", "purity"),
     "jax": ("error", "gradient"),
 }
@@ -83,9 +82,11 @@ class _Contender:
         executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
         self.work = Work(spec, request, executor, NOTHING_KNOWN, trail)
         if variant.correct:
-            self._fatal = set(clauses()) - set(variant.departs)
+            self._fatal = set(spec.loss.rules.clauses) - set(variant.departs)
         else:
-            self._fatal = {id for id, clause in clauses().items() if clause.level == "MUST"} | set(variant.clauses)
+            self._fatal = {id for id, clause in spec.loss.rules.clauses.items() if clause.level == "MUST"} | set(
+                variant.clauses
+            )
 
     def wants(self, case: Case) -> bool:
         """Whether a case can tell something new."""
@@ -119,10 +120,7 @@ class _Contender:
 
     def explore(self) -> None:
         """Let Hypothesis look for an accusation of a correct variant."""
-        spec = self.spec
-        if spec.family not in DRAWN or spec.dtype not in self.subject.capabilities.dtypes:
-            return
-        explore.explore(self.work, spec, self.request, self.subject.capabilities)
+        explore.explore(self.work, self.spec, self.request, self.subject.capabilities)
         self.bout.calls += self.work.drawn
         if self.work.notebook.unexpected and not self.bout.first:
             self.bout.first, self.bout.because = self.bout.calls, self.work.notebook.first_unexpected
@@ -157,7 +155,7 @@ def bouts(variants: Sequence[Variant], spec: ItemSpec, request: Request, depth: 
         if case is None:
             break
         making = time.perf_counter() - start
-        gigabytes = spec.family == large.FAMILY
+        gigabytes = spec.family == LARGE
         before = None if gigabytes else checks.snapshot(case.call)
         for contender in contenders:
             if contender.wants(case):
@@ -223,7 +221,7 @@ def run(
         profile=profile,
         seeds=seeds,
         thorough=depth == ALL,
-        families=(VECTORS, *FAMILIES, large.FAMILY),
+        families=(VECTORS, *losses.find(losses.DEFAULT).families),
         mutants=tuple(_mutant(one, found[one.name], caught[one.name]) for one in present if not one.correct),
         correct=tuple(_correct(one, found[one.name], caught[one.name]) for one in present if one.correct),
         rivals=rival_infos,
@@ -243,8 +241,8 @@ def _tasks(variants: Sequence[Variant], profile: str, seeds: int, depth: str) ->
     """Everything to be done, the dearest first."""
     wrong = [variant for variant in variants if not variant.correct]
     if sized := tuple(variant.name for variant in wrong if "VALUE-9" in variant.clauses):
-        spec = ItemSpec("numpy", large.FAMILY, "float16")
-        yield Task(sized, spec, _request(plan.LARGE, 0), depth)
+        spec = ItemSpec("numpy", LARGE, "float16")
+        yield Task(sized, spec, _request(LARGE, 0), depth)
     for framework in ("jax", "torch", "numpy"):
         names = tuple(variant.name for variant in wrong if variant.framework == framework)
         yield from (Task(names, spec, _request(profile, 0), depth) for spec in items(framework) if names)
@@ -312,7 +310,9 @@ def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) ->
         flags=variant.flags,
         named=variant.clauses,
         families=families,
-        clauses=tuple(id for id in clauses() if any(id in bout.clauses for bout in found)),
+        clauses=tuple(
+            id for id in losses.find(losses.DEFAULT).rules.clauses if any(id in bout.clauses for bout in found)
+        ),
         vectors=tuple(dict.fromkeys(id for bout in ordered for id in bout.vectors)),
         calls=calls,
         seconds=seconds,

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from ...adapters import user
+from ...specs import losses
 from ...specs.call import FLOAT_DTYPES, TARGET_DTYPES
 from ...specs.errors import SpecError
-from ...specs.nll_loss.clauses import clauses, flags
 from ...specs.tables import load_table
 
 FRAMEWORKS = ("numpy", "torch", "jax")
@@ -96,15 +96,16 @@ def function(name: str) -> Callable[..., Any]:
 
 def _problem(variant: Variant) -> str:
     """What is wrong with a row; empty when nothing is."""
+    rules = losses.find(losses.DEFAULT).rules
     for clause in (*variant.clauses, *variant.departs):
-        if clause not in clauses():
+        if clause not in rules.clauses:
             return f"no clause {clause!r}"
     for flag in variant.flags:
-        if flag not in flags():
+        if flag not in rules.flags:
             return f"no flag {flag!r}"
     if variant.correct:
         unfit = variant.clauses or variant.flags
-        must = [id for id in variant.departs if clauses()[id].level == "MUST"]
+        must = [id for id in variant.departs if rules.clauses[id].level == "MUST"]
         return "is correct: no clause, no flag" if unfit else f"departs from {must[0]}, a MUST" if must else ""
     if not (variant.clauses and variant.flags and variant.edits):
         return "names no clause, no flag or no edit"

@@ -13,15 +13,14 @@ import msgspec
 from ...adapters import registry, user
 from ...adapters.base import Backend, Subject
 from ...adapters.handover import require_echo
+from ...specs import losses
 from ...specs.call import FLOAT_DTYPES
 from ...specs.errors import AdapterUnavailable, NothingRan, UsageError, nearest
-from ...specs.nll_loss import large
-from ...specs.nll_loss.corpus import FAMILIES, PROFILES
-from ..items.spec import VECTORS, ItemSpec, Request
+from ...specs.loss import LARGE, PROFILES
+from ..items.spec import DEFAULT_PROFILE, VECTORS, ItemSpec, Request
 from ..judging import rows
 from ..judging.ledger import Divergence
 
-LARGE = large.FAMILY  # the profile and its only family
 DEVICES = ("cpu", "cuda", "mps", "rocm", "tpu", "xpu")  # kinds that some framework knows; what is here is asked later
 
 
@@ -178,10 +177,12 @@ def items(subjects: Iterable[str], request: Request) -> list[ItemSpec]:
 
     Profile `large` is one family of its own.
     """
+    loss = losses.find(losses.DEFAULT)
+    known = (VECTORS, *loss.families_of(DEFAULT_PROFILE))
     for name in request.families:
-        if name not in (*FAMILIES, VECTORS):
-            raise UsageError(f"no family {name!r}; {nearest(name, (*FAMILIES, VECTORS))}")
-    order = [LARGE] if request.profile == LARGE else [VECTORS, *FAMILIES]
+        if name not in known:
+            raise UsageError(f"no family {name!r}; {nearest(name, known)}")
+    order = [*[VECTORS] * (request.profile != LARGE), *loss.families_of(request.profile)]
     specs = [
         ItemSpec(subject, family, dtype)
         for subject in subjects

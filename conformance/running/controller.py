@@ -24,10 +24,11 @@ from ...adapters.base import on_cpu
 from ...reports import framed, records
 from ...reports.records import Finding, Footer, Header, Item, Record, Tally
 from ...reports.verdict import plural
+from ...specs import losses
 from ...specs.call import Earlier
 from ...specs.case import FAILED, Status
 from ...specs.errors import NothingRan
-from ...specs.nll_loss.clauses import clauses
+from ...specs.loss import LARGE
 from ..items import breadcrumb
 from ..items.child import environment
 from ..items.spec import VECTORS, ItemSpec
@@ -164,7 +165,7 @@ class Listener:
 
 def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status, before: Sequence[Earlier]) -> list[Record]:
     call = crumb.call
-    ids = tuple(id for id in crumb.clauses if clauses()[id].judges)
+    ids = tuple(id for id in crumb.clauses if spec.loss.rules.clauses[id].judges)
     because = "The call did not come back." if status is Status.TIMEOUT else "The process died during this call."
     tallies = [
         Tally(**spec.who, clause=id, status=status.value, expected=False, divergence=None, count=1) for id in ids
@@ -213,7 +214,7 @@ def run(
     """
     start = time.perf_counter()
     request = run_spec.request
-    workers = 1 if request.profile == plan.LARGE else workers  # each takes gigabytes
+    workers = 1 if request.profile == LARGE else workers  # each takes gigabytes
     rows = plan.divergences(run_spec)
     specs = plan.items(run_spec.subjects, request)
     header = _header(run_spec, survey, rows, command)
@@ -235,7 +236,7 @@ def run(
         problems += _engine_problems(listener.items, due, code, listener.deaths)
         if not stopped:
             problems += silent_hearts(listener.items)
-        if not stopped and not request.families and request.profile != plan.LARGE:
+        if not stopped and not request.families and request.profile != LARGE:
             problems += floors.blind_spots(listener.whole, listener.judged, on_cpu=on_cpu(request.device))
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)
@@ -326,7 +327,7 @@ def silent_hearts(items: Sequence[Item]) -> list[str]:
 
 
 def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], command: str) -> Header:
-    request = run_spec.request
+    request, rules = run_spec.request, losses.find(losses.DEFAULT).rules
     return Header(
         format=records.FORMAT,
         lossparity=metadata.version("lossparity"),
@@ -339,7 +340,8 @@ def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], comma
         subjects=tuple(subject for subject in survey.subjects if subject.name in run_spec.subjects),
         absent=survey.absent,
         clauses=tuple(
-            records.ClauseInfo(one.id, one.family, one.level, one.statement, one.source) for one in clauses().values()
+            records.ClauseInfo(one.id, one.family, one.level, one.statement, one.source)
+            for one in rules.clauses.values()
         ),
         divergences=tuple(_divergence(row) for row in rows if set(row.subjects) & set(run_spec.subjects)),
     )

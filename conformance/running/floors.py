@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from ...specs.nll_loss import large
-from ...specs.nll_loss.clauses import clauses
+from ...specs import losses
+from ...specs.loss import LARGE
 
 
 def blind_spots(subjects: Sequence[str], judged: Mapping[tuple[str, str], int], *, on_cpu: bool) -> Iterator[str]:
@@ -34,8 +34,8 @@ def problems() -> Iterator[str]:
     """Floors and exemptions against the clauses."""
     table = _table()
     named = set(table["floors"])
-    judged = (clause for clause in clauses().values() if clause.level != "RECORD")
-    wanted = {clause.id for clause in judged if clause.families != (large.FAMILY,)}  # a profile of its own
+    judged = (clause for clause in losses.find(losses.DEFAULT).rules.clauses.values() if clause.level != "RECORD")
+    wanted = {clause.id for clause in judged if clause.families != (LARGE,)}  # a profile of its own
     for clause in sorted(wanted - named):
         yield f"floors.toml: no floor for clause {clause}"
     for clause in sorted(named - wanted):

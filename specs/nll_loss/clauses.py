@@ -1,25 +1,20 @@
-"""The clauses and flags of nll_loss, loaded from their tables, and which of them a call exercises."""
+"""The rules of nll_loss, and which of its clauses a call exercises."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from importlib import resources
+from collections.abc import Iterator
 
-import msgspec
 import numpy as np
 
 from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
 from ..call import VALUES
-from ..case import DECIDING, Expectation, Raises, Returns, Unspecified
-from ..errors import SpecError, UsageError, nearest
+from ..case import Expectation, Raises, Returns, Unspecified
 from ..exact import FORMATS
+from ..rules import Rules
 from ..stopwatch import booked
-from ..tables import load_table
 from .facts import Facts
 from .oracle import structural_faults
-
-LEVELS = ("MUST", "SHOULD", "RECORD")
 
 # Sizes around block and vector widths (VALUE-8).
 EDGES = frozenset(
@@ -32,68 +27,7 @@ EDGES = frozenset(
 BLOCK = 2**15
 
 
-class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One normative sentence; the head of clauses.toml explains the fields."""
-
-    id: str
-    level: str
-    statement: str
-    source: str
-    judges: tuple[str, ...]
-    flags: tuple[str, ...]
-    families: tuple[str, ...]
-
-    @property
-    def family(self) -> str:
-        """The id without its number, e.g. SHAPE."""
-        return self.id.split("-")[0]
-
-
-class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One bug class."""
-
-    name: str
-    fault: str
-    effect: str
-    seen_in: tuple[str, ...]
-
-
-def read_text(name: str) -> str:
-    """A data file of this specification."""
-    return resources.files(__package__ or __name__).joinpath(name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def clauses() -> Mapping[str, Clause]:
-    """All clauses by id, in the order of the table; raises SpecError when the table is broken."""
-    rows = load_table(read_text("clauses.toml"), "clause", Clause, "clauses.toml", SpecError)
-    for row in rows:
-        if row.level not in LEVELS:
-            raise SpecError(f"clauses.toml: {row.id}: level {row.level!r}; {nearest(row.level, LEVELS)}")
-        for aspect in set(row.judges) - DECIDING:
-            raise SpecError(f"clauses.toml: {row.id}: judges {aspect!r}; {nearest(aspect, DECIDING)}")
-    return {row.id: row for row in rows}
-
-
-@functools.cache
-def flags() -> Mapping[str, Flag]:
-    """All flags by name; raises SpecError when the table is broken."""
-    rows = load_table(read_text("flags.toml"), "flag", Flag, "flags.toml", SpecError, name="name")
-    return {row.name: row for row in rows}
-
-
-def find_clause(name: str) -> Clause:
-    """The clause with this id, in any case; raises UsageError that offers the nearest ones."""
-    known = clauses()
-    if name.upper() not in known:
-        raise UsageError(f"no clause {name!r}; {nearest(name.upper(), known)}")
-    return known[name.upper()]
-
-
-@functools.cache
-def flags_of(ids: tuple[str, ...]) -> tuple[str, ...]:
-    """The bug classes that break any of these clauses."""
-    return tuple(sorted({flag for id in ids for flag in clauses()[id].flags}))
+RULES = Rules("lossparity.specs.nll_loss")
 
 
 @booked("oracle")

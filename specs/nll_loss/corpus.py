@@ -20,9 +20,9 @@ from ..case import Case
 from ..layouts import LAYOUTS
 from ..stream import Stream
 from . import values
-from .clauses import EDGES, clauses
+from .clauses import EDGES, RULES
 from .faults import fault_cases
-from .generate import DEFAULT, INT64, PLANTS, Structure, cases, count, experiment
+from .generate import DEFAULT, INT64, PLANTS, Structure, cases, count
 
 FAMILIES = ("shape", "value", "ignore", "weight", "special", "dtype", "accuracy", "error")
 FAMILIES += ("gradient", "layout", "purity", "relation")
@@ -81,15 +81,14 @@ class Size:
     bases: int
     strength: int
     longest: int
-    explored: int
     classes: tuple[int, ...] = (2**15 + 1, 2**16 + 1)  # class counts of gradients, just beyond those of a block
 
 
-PROFILES = {
-    "quick": Size(bases=48, strength=2, longest=2**16 + 1, explored=25),
-    "ci": Size(bases=128, strength=3, longest=2**16 + 1, explored=100, classes=(2**15 + 1, 2**16 + 1, 2**17 + 1)),
-    "nightly": Size(bases=320, strength=3, longest=2**20, explored=600, classes=(2**15 + 1, 2**16 + 1, 2**17 + 1)),
-    "large": Size(bases=0, strength=2, longest=0, explored=0),  # family large alone
+SIZES = {
+    "quick": Size(bases=48, strength=2, longest=2**16 + 1),
+    "ci": Size(bases=128, strength=3, longest=2**16 + 1, classes=(2**15 + 1, 2**16 + 1, 2**17 + 1)),
+    "nightly": Size(bases=320, strength=3, longest=2**20, classes=(2**15 + 1, 2**16 + 1, 2**17 + 1)),
+    "large": Size(bases=0, strength=2, longest=0),  # family large alone
 }
 
 
@@ -101,7 +100,7 @@ def corpus(family: str, dtype: str, profile: str, seed: int, tier: int = 3) -> I
     if family in MADE:
         yield from (case for case in MADE[family](dtype, seed) if case.tier <= tier)
         return
-    for number, (own, structure) in enumerate(structures(family, dtype, PROFILES[profile], tier)):
+    for number, (own, structure) in enumerate(structures(family, dtype, SIZES[profile], tier)):
         if own <= tier:
             seeded = dataclasses.replace(structure, seed=seed * 1_000_003 + number)
             yield from cases(seeded, family, own, f"corpus {family}/{dtype}/{number}")
@@ -109,7 +108,7 @@ def corpus(family: str, dtype: str, profile: str, seed: int, tier: int = 3) -> I
 
 def corpus_size(family: str, dtype: str, profile: str, tier: int) -> int:
     """How many cases a corpus has for subjects of this tier, without making their arrays; not of those made singly."""
-    drawn = structures(family, dtype, PROFILES[profile], tier)
+    drawn = structures(family, dtype, SIZES[profile], tier)
     return sum(count(structure) for own, structure in drawn if own <= tier)
 
 
@@ -461,19 +460,19 @@ def _pinned_layouts(dtype: str, size: Size) -> Iterator[tuple[int, Structure]]:
 
 def _purity(dtype: str, seed: int) -> Iterator[Case]:
     """Calls whose side effects are watched: one case per clause."""
-    ids = [id for id in clauses() if id.startswith("PURE-")]
+    ids = [id for id in RULES.clauses if id.startswith("PURE-")]
     for shape, weights in zip(CORE, ("none", "random"), strict=True):
         for asks in ("", "gradient"):
             structure = Structure(shape, dtype, weights=weights, asks=asks, upstream="random", seed=seed)
             for number, case in enumerate(cases(structure, "purity", 1 if not asks else 2, f"corpus purity/{dtype}")):
                 # Threads take long: once for values and once for gradients is enough.
                 threads = dtype == "float32" and weights != "none" and number == 2
-                yield from (experiment(case, id) for id in ids if id != "PURE-5" or threads)
+                yield from (case.in_experiment(id) for id in ids if id != "PURE-5" or threads)
 
 
 def _relations(dtype: str, seed: int) -> Iterator[Case]:
     """Calls on ordinary numbers, far from under- and overflow, which relations start from."""
-    ids = [id for id in clauses() if id.startswith("REL-")]
+    ids = [id for id in RULES.clauses if id.startswith("REL-")]
     shapes = ((1, CORE[0]), (2, CORE[1]), (3, (12, 5)), (3, (4, 3, 2)), (3, (64, 7)), (3, (2, 3, 2, 2)), (3, (1000, 3)))
     for number, (tier, shape) in enumerate(shapes):
         for inputs in ("log_probabilities", "dyadic", "positive"):
@@ -485,7 +484,7 @@ def _relations(dtype: str, seed: int) -> Iterator[Case]:
                 affordable = tier == 3 or (tier == 2 and dtype == "float32" and inputs == "dyadic")
                 for id in ids if affordable else ("REL-1", "REL-2", "REL-4", "REL-5", "REL-8"):
                     if id != "REL-5" or case.call["reduction"] == "sum":  # it looks at all, whichever it begins with
-                        yield experiment(case, id)
+                        yield case.in_experiment(id)
 
 
 # Families whose cases are made one by one, not drawn from structures.

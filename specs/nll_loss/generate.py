@@ -20,7 +20,7 @@ from ..case import Case, Expectation
 from ..layouts import lay
 from ..stream import Stream
 from . import values
-from .clauses import exercised, flags_of
+from .clauses import RULES, exercised
 from .derivatives import calls_of_batch, expect_batch, expect_transformed
 from .facts import Facts
 from .oracle import Selection, class_axis, expect, select, structural_faults
@@ -146,12 +146,7 @@ def case_of_call(call: Call, family: str, tier: int, origin: str, also: tuple[st
 
 def _case(facts: Facts, expectation: Expectation, family: str, tier: int, origin: str, also: tuple[str, ...]) -> Case:
     ids = tuple(dict.fromkeys((*exercised(facts, expectation), *also)))
-    return Case(facts.asked, facts, expectation, ids, flags_of(ids), family, tier, origin)
-
-
-def experiment(case: Case, id: str) -> Case:
-    """The case of an experiment that begins with this case's call."""
-    return dataclasses.replace(case, clauses=(id,), flags=flags_of((id,)), experiment=id)
+    return Case(facts.asked, facts, expectation, ids, RULES.flags_of(ids), family, tier, origin, rules=RULES)
 
 
 def asking(
@@ -208,14 +203,7 @@ def base(structure: Structure, family: str) -> Call:
         array = call["input"] if name == "input" else call["weight"]
         if array is not None and array.size:
             array.reshape(-1)[index % array.size] = value
-    return laid(call, s.layouts) if s.layouts else call
-
-
-def laid(call: Call, layouts: Sequence[tuple[str, str]]) -> Call:
-    """The call with its arrays in these arrangements, where they can have one."""
-    arrays = {name: array for name, array in call.arrays() if array.ndim and array.size}
-    able = tuple((name, layout) for name, layout in layouts if name in arrays)
-    return call.replace(layouts=able, **{name: lay(arrays[name], layout) for name, layout in able})
+    return call.laid(s.layouts) if s.layouts else call
 
 
 def _plant(call: Call, plant: str, stream: Stream) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from ..call import REDUCTIONS, TARGET_DTYPES, Array, Call, Transform, dtype_of
 from ..case import Case
 from ..stream import Stream
-from .clauses import flags_of
+from .clauses import RULES
 from .derivatives import expect_transformed
 from .facts import Facts
 from .generate import DEFAULT, Structure, base
@@ -104,7 +104,7 @@ def sparse_case(call: Call, origin: str) -> Case:
     """The case of a call; which other clauses it exercises is not asked, as that would read all of the input."""
     selection = select(call)
     answer = expect(call, selection) if call.transform is None else expect_transformed(call, selection)
-    return Case(call, Facts(call, selection), answer, IDS, flags_of(IDS), FAMILY, 3, origin)
+    return Case(call, Facts(call, selection), answer, IDS, RULES.flags_of(IDS), FAMILY, 3, origin, rules=RULES)
 
 
 def _gradient(call: Call, origin: str) -> Case:

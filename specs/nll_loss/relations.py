@@ -7,7 +7,7 @@ tried on is kept away from over- and underflow (lossparity.specs.nll_loss.corpus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,40 +18,11 @@ from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Tier, error_bound
 from ..call import Array, Call
 from ..case import Limit, Returns
 from ..exact import FORMATS, Format, exact_sum
+from ..relations import Comparison, Evaluate, Relation, number, same
 from ..stream import Stream
 from .oracle import Selection, class_axis, expect_value, not_ignored, select
 
-Evaluate = Callable[[Call], Array]
-
 SCALE = 3  # REL-4 multiplies by 2^3
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two numbers that should agree: how far apart they are, how far they may be, and may be in own precision.
-
-    `difference` is None where one of them is not finite; a tolerance is None where no bound says anything.
-    """
-
-    what: str
-    difference: Fraction | None
-    required: Fraction | None
-    own: Fraction | None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing can be said."""
-        return self.required is None
-
-    @property
-    def fails(self) -> bool:
-        """Whether the numbers are further apart than the required bounds allow."""
-        return self.required is not None and (self.difference is None or self.difference > self.required)
-
-    @property
-    def fails_in_own_precision(self) -> bool:
-        """Whether they are further apart than even the format's own precision explains."""
-        return self.own is not None and (self.difference is None or self.difference > self.own)
 
 
 @dataclass(frozen=True)
@@ -96,18 +67,20 @@ class Bounds:
 # --- the relations -----------------------------------------------------------------------------------------
 
 
-def permuted(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def permuted(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-1."""
     order = _order(call, call["target"].shape[0])
     other = call.replace(input=call["input"][order], target=call["target"][order])
     a, b = run(call), run(other)
     if call["reduction"] == "none":
-        yield _same("each element moves with its position", a[order], b)
+        yield same("each element moves with its position", a[order], b)
     else:
-        yield bounds.compare("the order of positions does not matter", number(a), number(b), (call, 1), (other, 1))
+        yield Bounds(arithmetic).compare(
+            "the order of positions does not matter", number(a), number(b), (call, 1), (other, 1)
+        )
 
 
-def relabelled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def relabelled(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-2."""
     axis = class_axis(call["input"])
     order = _order(call, call["input"].shape[axis])
@@ -123,19 +96,21 @@ def relabelled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison
     other = call.replace(input=np.take(call["input"], order, axis), target=target, weight=weight, ignore_index=sentinel)
     a, b = run(call), run(other)
     if call["reduction"] == "none":
-        yield _same("the names of classes do not matter", a, b)
+        yield same("the names of classes do not matter", a, b)
     else:
-        yield bounds.compare("the names of classes do not matter", number(a), number(b), (call, 1), (other, 1))
+        yield Bounds(arithmetic).compare(
+            "the names of classes do not matter", number(a), number(b), (call, 1), (other, 1)
+        )
 
 
-def split(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def split(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-3."""
     cut = max(1, call["target"].shape[0] // 3)
     halves = (slice(cut), slice(cut, None))
     parts = [call.replace(input=call["input"][half], target=call["target"][half]) for half in halves]
     results = [run(one) for one in (call, *parts)]
     if call["reduction"] == "none":
-        yield _same("none of the parts is none of the whole", results[0], np.concatenate(results[1:]))
+        yield same("none of the parts is none of the whole", results[0], np.concatenate(results[1:]))
         return
     whole, *observed = map(number, results)
     shares = [Fraction(1)] * 2 if call["reduction"] == "sum" else _shares(call, parts)
@@ -143,20 +118,20 @@ def split(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     terms = [value * share for _, value, share in used if value is not None]
     together = sum(terms, Fraction(0)) if len(terms) == len(used) else None
     scales = [(part, share) for part, _, share in used]
-    yield bounds.compare("the whole is the sum of its parts", whole, together, (call, 1), *scales)
+    yield Bounds(arithmetic).compare("the whole is the sum of its parts", whole, together, (call, 1), *scales)
 
 
-def scaled(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def scaled(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-4; the mean of nothing is NaN, and says nothing."""
     if call["reduction"] == "mean" and not select(call).inputs.size:
         return
     factor = call["input"].dtype.type(2**SCALE)
     other = call.replace(input=call["input"] * factor)
     a, b = run(call), run(other)
-    yield _same("a power of two in the input is one in the result", a * a.dtype.type(factor), b)
+    yield same("a power of two in the input is one in the result", a * a.dtype.type(factor), b)
 
 
-def consistent(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def consistent(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-5."""
     elements = run(call.replace(reduction="none"))
     if not np.isfinite(elements).all():
@@ -169,24 +144,24 @@ def consistent(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison
         by = selection.normaliser.total if reduction == "mean" else Fraction(1)
         if by:
             what = f"{reduction} is that of none's elements"
-            yield bounds.compare(what, number(run(other)), exact / by, (other, 1), extra=rounding / abs(by))
+            yield Bounds(arithmetic).compare(what, number(run(other)), exact / by, (other, 1), extra=rounding / abs(by))
 
 
-def repeated(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def repeated(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-6."""
     twice = call.replace(input=np.concatenate([call["input"]] * 2), target=np.concatenate([call["target"]] * 2))
     a, b = run(call), run(twice)
     if call["reduction"] == "none":
-        yield _same("none of the batch twice is none twice", np.concatenate([a, a]), b)
+        yield same("none of the batch twice is none twice", np.concatenate([a, a]), b)
         return
     factor = 2 if call["reduction"] == "sum" else 1
     once = number(a)
-    yield bounds.compare(
+    yield Bounds(arithmetic).compare(
         "the batch twice", None if once is None else factor * once, number(b), (call, factor), (twice, 1)
     )
 
 
-def padded(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def padded(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-7: ignored positions are put before, between and after the others."""
     stream = Stream("padding", call.digest())
     length = call["target"].shape[0]
@@ -199,22 +174,22 @@ def padded(run: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
     a, b = run(call), run(other)
     if call["reduction"] == "none":
         added = where + np.arange(3)
-        yield _same("what is kept stays as it was", a, np.delete(b, added, axis=0))
-        yield _same("what is added is 0", np.zeros_like(b[added]), b[added])
+        yield same("what is kept stays as it was", a, np.delete(b, added, axis=0))
+        yield same("what is added is 0", np.zeros_like(b[added]), b[added])
     else:
-        yield bounds.compare("ignored positions do not matter", number(a), number(b), (call, 1), (other, 1))
+        yield Bounds(arithmetic).compare("ignored positions do not matter", number(a), number(b), (call, 1), (other, 1))
 
 
-def agreeing(run: Evaluate, other: Evaluate, call: Call, bounds: Bounds) -> Iterator[Comparison]:
+def agreeing(run: Evaluate, other: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-8: the same call on another subject of the framework."""
     a, b = run(call), other(call)
     if call["reduction"] == "none":
-        yield _same("both ways of executing give the same", a, b)
+        yield same("both ways of executing give the same", a, b)
     else:
-        yield bounds.compare("both ways of executing agree", number(a), number(b), (call, 2))
+        yield Bounds(arithmetic).compare("both ways of executing agree", number(a), number(b), (call, 2))
 
 
-RELATIONS: dict[str, Callable[[Evaluate, Call, Bounds], Iterator[Comparison]]] = {
+RELATIONS: dict[str, Relation] = {
     "REL-1": permuted,
     "REL-2": relabelled,
     "REL-3": split,
@@ -223,17 +198,6 @@ RELATIONS: dict[str, Callable[[Evaluate, Call, Bounds], Iterator[Comparison]]] =
     "REL-6": repeated,
     "REL-7": padded,
 }
-
-
-def number(value: Array) -> Fraction | None:
-    """A 0-d result as an exact number, None when it is not finite."""
-    return Fraction(float(value)) if value.shape == () and np.isfinite(value) else None
-
-
-def _same(what: str, a: Array, b: Array) -> Comparison:
-    """Equality of every element, signs of zero left aside; NaN equals nothing."""
-    same = a.shape == b.shape and bool((a == b).all())
-    return Comparison(what, Fraction(0) if same else None, Fraction(0), Fraction(0))
 
 
 def _order(call: Call, length: int) -> Array:

@@ -10,20 +10,20 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from ..accuracy import Reduction
-from ..call import FLOAT_DTYPES, Array
-from ..case import Case, Elementwise, Expectation, Gradient, Limit, Raises, Returns, Within
-from ..encoding import decode_call
-from ..errors import VectorError
-from ..exact import round_to
-from .clauses import clauses, flags
-from .generate import case_of_call, experiment
-from .signature import NLL_LOSS
+from . import losses
+from .accuracy import Reduction
+from .call import FLOAT_DTYPES, Array
+from .case import Case, Elementwise, Expectation, Gradient, Limit, Raises, Returns, Within
+from .encoding import decode_call
+from .errors import UsageError, VectorError
+from .exact import round_to
+from .loss import Loss
 
 FORMAT = 1
 
@@ -31,8 +31,8 @@ FORMAT = 1
 class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One frozen case. `expect` repeats the oracle's answer for readers without an oracle; lint compares them.
 
-    `experiment` names a clause that several calls made of this one decide. `kills` are some of the mutants that fail
-    it; a vector that fails none says `why` it is there.
+    `loss` stands above all vectors of a file. `experiment` names a clause that several calls made of this one decide.
+    `kills` are some of the mutants that fail it; a vector that fails none says `why` it is there.
     """
 
     id: str
@@ -45,6 +45,7 @@ class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     experiment: str = ""
     kills: tuple[str, ...] = ()
     why: str = ""
+    loss: str = ""
 
 
 class VectorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,15 +58,20 @@ class VectorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def vectors() -> Mapping[str, Vector]:
-    """All vectors by id; raises VectorError naming file, vector and reason."""
+    """All vectors of all losses by id; raises VectorError naming file, vector and reason."""
     found: dict[str, Vector] = {}
-    folder = resources.files(__package__ or "").joinpath("vectors")
-    for file in sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name):
+    for file in (file for loss in losses.every() for file in _files(loss)):
         for vector in parse(file.read_text(encoding="utf-8"), file.name):
             if vector.id in found:
                 raise VectorError(f"{file.name}: vector {vector.id} stands twice; every vector needs an id of its own")
             found[vector.id] = vector
     return found
+
+
+def _files(loss: Loss) -> list[Traversable]:
+    folder = resources.files(loss.rules.package).joinpath("vectors")
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted((file for file in found if file.name.endswith(".json")), key=lambda file: file.name)
 
 
 def parse(text: str, where: str) -> tuple[Vector, ...]:
@@ -76,30 +82,36 @@ def parse(text: str, where: str) -> tuple[Vector, ...]:
         raise VectorError(f"{where}: {error}") from error
     if file.format > FORMAT:
         raise VectorError(f"{where}: format {file.format}, this lossparity reads up to {FORMAT}; upgrade lossparity")
+    try:
+        loss = losses.find(file.loss)
+    except UsageError as error:
+        raise VectorError(f"{where}: {error}") from error
     for vector in file.vectors:
-        unknown = [*(set(vector.clauses) - set(clauses())), *(set(vector.flags) - set(flags()))]
+        unknown = [*(set(vector.clauses) - set(loss.rules.clauses)), *(set(vector.flags) - set(loss.rules.flags))]
         if unknown:
             raise VectorError(f"{where}: vector {vector.id}: no clause or flag {unknown[0]!r}")
-        decode_call(vector.call, NLL_LOSS, f"{where}: vector {vector.id}")
-    return file.vectors
+        decode_call(vector.call, loss.signature, f"{where}: vector {vector.id}")
+    return tuple(msgspec.structs.replace(vector, loss=file.loss) for vector in file.vectors)
 
 
 def case_of(vector: Vector, name: str = "") -> Case:
     """The case that a vector freezes, with the oracle's expectation; `name` is its id unless it is not one of ours."""
     origin = f"vector {name or vector.id}"
-    call = decode_call(vector.call, NLL_LOSS, origin)
-    case = case_of_call(call, "vectors", vector.tier, origin, vector.clauses)
-    return experiment(case, vector.experiment) if vector.experiment else case
+    loss = losses.find(vector.loss)
+    call = decode_call(vector.call, loss.signature, origin)
+    case = loss.case_of(call, "vectors", vector.tier, origin, vector.clauses)
+    return case.in_experiment(vector.experiment) if vector.experiment else case
 
 
-def vector_cases(dtype: str) -> Iterator[Case]:
-    """The vectors whose input has this dtype; those of no floating-point dtype run with float32."""
-    return (case_of(vector) for vector in vectors().values() if dtype == item_dtype(vector))
+def vector_cases(loss: str, dtype: str) -> Iterator[Case]:
+    """The vectors of a loss whose first array has this dtype; those of no floating-point dtype run with float32."""
+    found = (vector for vector in vectors().values() if (vector.loss, item_dtype(vector)) == (loss, dtype))
+    return map(case_of, found)
 
 
 def item_dtype(vector: Vector) -> str:
     """The dtype whose item of family `vectors` holds a vector."""
-    own: str = vector.call["input"]["dtype"]
+    own: str = vector.call[losses.find(vector.loss).signature.arrays[0].name]["dtype"]
     return own if own in FLOAT_DTYPES else "float32"
 
 
