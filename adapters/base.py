@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from ..specs.call import (
     TARGET_DTYPES,
     Array,
     Call,
+    Signature,
     dtype_name,
 )
 from ..specs.errors import BridgeError
@@ -106,9 +109,9 @@ class Capabilities:
 def _needs(call: Call) -> Iterator[str]:
     """The features that a call takes."""
     if call.transform is not None:
-        for feature in _FEATURES_OF[call.transform.kind]:
-            is_gradient = feature == "gradient" and call.transform.wrt
-            yield f"{call.transform.wrt} gradient" if is_gradient else feature
+        if call.transform.wrt and "gradient" in _FEATURES_OF[call.transform.kind]:
+            yield f"{call.transform.wrt} gradient"
+        yield from _FEATURES_OF[call.transform.kind]
     for _, layout in call.layouts:
         yield "strides"
         if layout in _FEATURE_OF_LAYOUT:
@@ -128,7 +131,7 @@ WORK = ("forward", "backward", "both")
 
 
 class Subject(Protocol):
-    """One way of executing the loss."""
+    """One way of executing a loss."""
 
     name: str
     device: str  # as --device named it
@@ -151,13 +154,36 @@ class Subject(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A function of a framework as one of the subjects of a loss: a line of a backend's table.
+
+    `function` is its place, `package.module:name`, imported when it is needed. The subject's name, `torch:compile`,
+    says how it is executed, too. `binding` and `without` are those of Capabilities; what this function is without comes
+    on top of what the framework is.
+    """
+
+    function: str
+    subject: str
+    binding: str = "native"
+    without: Mapping[str, str] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """The function, imported now."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+Forms = Mapping[str, tuple[Form, ...]]  # by the names of losses
+
+
 # What a function of input and target alone cannot do.
 PLAIN = frozenset({"weight", "ignored positions", "spatial axes"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """What users write or take instead of an nll_loss: timed beside the subjects, and never judged as one.
+    """What users write or take instead of a loss: timed beside its subjects, and never judged as one.
 
     `says` is how it is written, `differs` what it means otherwise than the specification. `lacks` are the parts of a
     call that it cannot do: weight, ignored positions, spatial axes, none, or the gradient.
@@ -174,36 +200,37 @@ class Compiler:
     """How users of a framework compile a function, for theirs.
 
     `made` tells by what a function was compiled, in the words of the framework's users, and "" of one that is not.
-    `compile` compiles one that is not, with ignore_index and reduction fixed where the framework asks for that, and
-    `line` does the same to {name} in a script. `refuses` tells, of an exception, that this compiler cannot take the
-    function as it is written, and "" of one that is the function's own.
+    `compile` compiles one of this signature that is not, with options fixed where the framework asks for that, and
+    `line` does the same to {name} in a script, {options} being a list of their names. `refuses` tells, of an exception,
+    that this compiler cannot take the function as it is written, and "" of one that is the function's own.
     """
 
     made: Callable[[Any], str]
-    compile: Callable[[Callable[..., Any]], Callable[..., Any]]
+    compile: Callable[[Signature, Callable[..., Any]], Callable[..., Any]]
     refuses: Callable[[BaseException], str]
     line: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """A framework: how it is found, named and installed, and what makes its subjects for a device."""
+    """A framework: how it is found, named and installed, and what makes its subjects of a loss for a device."""
 
     name: str
     module: str  # the import that must succeed
     install: str
-    subjects: Callable[[str], list[Subject]]
+    # (signature, device) -> the subjects of this loss: [] where the framework has nothing for it.
+    subjects: Callable[[Signature, str], list[Subject]]
     version: Callable[[], str]
     devices: Callable[[], list[str]]
-    # (function, name, device) -> a user's own function as a subject in each of `modes`, for `lossparity check`.
-    wrap: Callable[[Callable[..., Any], str, str], Sequence[Subject]] | None = None
+    # (signature, function, name, device) -> a user's own as a subject in each of `modes`, for `lossparity check`.
+    wrap: Callable[[Signature, Callable[..., Any], str, str], Sequence[Subject]] | None = None
     modes: tuple[str, ...] = ("",)  # what follows `name` in the names of these subjects
     targets: tuple[str, ...] = ("int64",)  # dtypes of target that are the framework's own default: asked of users'
     compiler: Compiler | None = None
     # (subject, call) -> how a user writes the call down, for reproducers; of a user's function as of the eager subject.
     spell: Callable[[str, Call], Spelling] | None = None
-    # device -> what is timed beside the subjects, `lossparity bench`.
-    baselines: Callable[[str], list[Baseline]] | None = None
+    # (signature, device) -> what is timed beside the subjects, `lossparity bench`.
+    baselines: Callable[[Signature, str], list[Baseline]] | None = None
 
 
 def on_cpu(device: str) -> bool:
@@ -224,6 +251,19 @@ def loop(subject: Subject, call: Call, work: str) -> AbstractContextManager[Call
     steps = [subject.prepare(call.replace(transform=None))] if work != "backward" else []
     steps += [subject.prepare(call)] if work != "forward" else []
     return contextlib.nullcontext(repeated(steps[0] if len(steps) == 1 else lambda: [step() for step in steps]))
+
+
+def baselines_in(package: str) -> Callable[[Signature, str], list[Baseline]]:
+    """Backend.baselines of a package that has a module for each loss, whose `baselines(device)` makes them."""
+
+    def find(signature: Signature, device: str) -> list[Baseline]:
+        module = f"{package}.{signature.loss}"
+        if not signature.loss.isidentifier() or importlib.util.find_spec(module) is None:
+            return []
+        found: list[Baseline] = importlib.import_module(module).baselines(device)
+        return found
+
+    return find
 
 
 def unwrapped(function: Any) -> Any:

@@ -38,10 +38,11 @@ def names(call: Call) -> str:
     return ", ".join(call.signature.letters[name] for name, _ in call.arrays())
 
 
-def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}") -> dict[str, str]:
+def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}", built: str = "") -> dict[str, str]:
     """What the lines of `asked` may be made of.
 
-    `loss` is the call of the function with the arguments that an adapter passes, numbers spelt by `number`. `given` are
+    `loss` is the call of the function with the arguments that an adapter passes, numbers spelt by `number`; of a class
+    called `built` it builds the function with all but the required arrays, which that is called with. `given` are
     the names of the arrays that are its arguments, `by` the one that is differentiated by, `required` those that no
     call is without, `reversed` the same, each from its end by `reverse`. `axes` is vmap's `in_axes`: `(0, None)`.
     """
@@ -50,7 +51,7 @@ def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}") -> dict[str
     required = {name: letters[name] for name in signature.required}
     turned = [reverse.format(letter) if call[name].ndim else letter for name, letter in required.items()]
     return {
-        "loss": _invocation(call, number),
+        "loss": _invocation(call, number, built),
         "given": ", ".join(letters[name] for name in call.given),
         "by": letters.get(call.wrt, ""),
         "required": ", ".join(required.values()),
@@ -59,14 +60,17 @@ def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}") -> dict[str
     }
 
 
-def _invocation(call: Call, number: str) -> str:
+def _invocation(call: Call, number: str, built: str) -> str:
     signature, letters = call.signature, call.signature.letters
     arrays, options = arguments(call, lambda name, array: letters[name])
     required = [arrays.pop(name) for name in signature.required]
     named = {name: letter or "None" for name, letter in arrays.items()}
     for name, value in options.items():
         named[name] = number.format(value) if name in signature.numbers else literal(value)
-    return f"{signature.loss}({', '.join([*required, *(f'{name}={text}' for name, text in named.items())])})"
+    keywords = [f"{name}={text}" for name, text in named.items()]
+    if built:
+        return f"{built}({', '.join(keywords)})({', '.join(required)})"
+    return f"{signature.loss}({', '.join([*required, *keywords])})"
 
 
 def literal(value: object) -> str:

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 
 from ..specs import loading
-from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call
+from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, Signature
 from ..specs.errors import CannotCompile, UsageError, nearest
 from .base import FEATURES, Backend, Capabilities, Compiler, Subject
 
 SIGN = "@"
-SIGNATURE = "(input, target, weight=None, ignore_index=-100, reduction='mean')"
 _ALONE = "a user's function is executed in one way only"
 _WATCHED = 1 << 27  # bytes of an argument that is compared with what it held before; larger ones are left to PURE-1
 _COMPILED, _TRACED = "compiled", "traced"  # in keys
@@ -107,10 +106,11 @@ def target_of(
     target_dtypes: Sequence[str] = (),
     spared: Sequence[str] = (),
     *,
+    signature: Signature,
     compiled: bool = False,
     traced: bool = False,
 ) -> Target:
-    """A function itself as a target, named by the module that defines it; the rest as for `target`.
+    """A function of this signature as a target, named by the module that defines it; the rest as for `target`.
 
     Raises UsageError unless it can be called as the suite will call it, and dtypes and features exist.
     """
@@ -119,7 +119,7 @@ def target_of(
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__
     module = getattr(function, "__module__", None) or type(function).__module__
     found = Target(framework, module, name, compiled=compiled, traced=traced)
-    _check_signature(function, found)
+    _require_fit(function, found, signature)
     return _asked(found, dtypes, target_dtypes, spared)
 
 
@@ -153,21 +153,28 @@ def backend(target: Target, framework: Backend) -> Backend:
     require_wrap(framework)
     if target.compiled:
         _require_compiler(framework)
-    return dataclasses.replace(framework, subjects=lambda device: subjects(load(target), target, framework, device))
+
+    def wrapped(signature: Signature, device: str) -> list[Subject]:
+        return subjects(signature, load(target, signature), target, framework, device)
+
+    return dataclasses.replace(framework, subjects=wrapped)
 
 
-def subjects(function: Callable[..., Any], target: Target, framework: Backend, device: str) -> list[Subject]:
+def subjects(
+    signature: Signature, function: Callable[..., Any], target: Target, framework: Backend, device: str
+) -> list[Subject]:
     """The function in each mode of the framework, which is imported already, asked for what the target says."""
     target = dataclasses.replace(target, target_dtypes=target.target_dtypes or framework.targets)
     compiler = None
     if target.compiled:
         require_eager(function, target, framework)
         compiler = _require_compiler(framework)
-        function = compiler.compile(function)
-    return [UserSubject(one, target, compiler) for one in require_wrap(framework)(function, target.subject, device)]
+        function = compiler.compile(signature, function)
+    wrap = require_wrap(framework)
+    return [UserSubject(one, target, compiler) for one in wrap(signature, function, target.subject, device)]
 
 
-def require_wrap(framework: Backend) -> Callable[[Callable[..., Any], str, str], Sequence[Subject]]:
+def require_wrap(framework: Backend) -> Callable[[Signature, Callable[..., Any], str, str], Sequence[Subject]]:
     """What wraps a function on arrays of the framework; raises UsageError when its adapter has nothing for that."""
     if framework.wrap is None:
         raise UsageError(f"the adapter of {framework.name} cannot wrap a user's function: it defines no Backend.wrap")
@@ -313,27 +320,30 @@ def _shortened(text: str) -> str:
 # --- loading ---------------------------------------------------------------------------------------------
 
 
-def load(target: Target) -> Callable[..., Any]:
+def load(target: Target, signature: Signature) -> Callable[..., Any]:
     """Import the function; raises UsageError that says what is wrong, where, and what to do."""
     found = loading.load(target.module, target.function, callable, "FUNCTION")
     if not callable(found):
         raise UsageError(f"{target.place} is of type {type(found).__name__}; name a function instead")
-    _check_signature(found, target)
+    _require_fit(found, target, signature)
     return found
 
 
-def _check_signature(function: Callable[..., Any], target: Target) -> None:
-    """Whether the function takes what it will be called with; some compiled ones do not tell."""
+def _require_fit(function: Callable[..., Any], target: Target, signature: Signature) -> None:
+    """Guard that a function takes what it will be called with; some compiled ones do not tell."""
     try:
-        signature = inspect.signature(function)
+        own = inspect.signature(function)
     except (TypeError, ValueError):
         return
+    required = (None,) * len(signature.required)
+    named = {name: signature.defaults.get(name) for name in signature.omissible}
     try:
-        signature.bind(None, None)
-        signature.bind(None, None, weight=None, ignore_index=-100, reduction="mean")
+        own.bind(*required)
+        own.bind(*required, **named)
     except TypeError as error:
-        taken = ", ".join(map(str, signature.parameters))
-        raise UsageError(f"{target.place} takes ({taken}), but is called with {SIGNATURE}: {error}") from error
+        taken = ", ".join(map(str, own.parameters))
+        called = ", ".join((*signature.required, *(f"{name}={default!r}" for name, default in named.items())))
+        raise UsageError(f"{target.place} takes ({taken}), but is called with ({called}): {error}") from error
 
 
 def _check(given: Iterable[str], known: Collection[str], option: str) -> None:

@@ -19,10 +19,11 @@ from lossparity.conformance.items.breadcrumb import Trail
 from lossparity.conformance.items.isolation import Isolation
 from lossparity.conformance.items.probe import probe
 from lossparity.conformance.items.spec import ItemSpec, Request
-from lossparity.conformance.judging.ledger import Ledger
+from lossparity.conformance.judging.ledger import NOTHING_KNOWN
 from lossparity.conformance.planning import plan
 from lossparity.reports.records import Item
 from lossparity.specs.nll_loss import corpus
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stopwatch import PARTS
 
 
@@ -31,7 +32,8 @@ def run(subject: Any, family: str, dtype: str, profile: str, folder: Path) -> It
     spec = ItemSpec(subject.name, family, dtype)
     chosen = Request(profile=profile)
     trail, isolation = Trail(folder, "main", 300.0), Isolation("numpy", "cpu", 300.0)
-    records, unexpected = runner.run_item(spec, chosen, subject, probe(subject, dtype), Ledger(()), trail, isolation)
+    traits = probe(subject, dtype, spec.loss.probes)
+    records, unexpected = runner.run_item(spec, chosen, subject, traits, NOTHING_KNOWN, trail, isolation)
     assert not unexpected, unexpected
     item = records[0]
     assert isinstance(item, Item)
@@ -45,7 +47,7 @@ def main() -> None:
     parser.add_argument("--dtype", action="append", help="repeatable; default: float32 and float16")
     chosen = parser.parse_args()
 
-    (subject,) = plan.start(registry.backend("numpy"), "cpu")
+    (subject,) = plan.start(registry.backend("numpy"), NLL_LOSS, "cpu")
     print(f"{'family':10}{'calls':>9}{'seconds':>9}{'calls/s':>9}   " + "".join(f"{part:>12}" for part in PARTS))
     all_calls, all_seconds, all_items = 0, 0.0, list[Item]()
     for family in corpus.FAMILIES:

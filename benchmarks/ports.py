@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from lossparity.adapters.base import repeated
-from lossparity.conformance.bench import worker
+from lossparity.conformance.bench import samples
 
 GOALS = {"numpy": "bare 1.3 at N = 65,536", "jax": "bare 1.1, fused 1", "tensorflow": "bare 1.1, fused 1"}
 SIZES = [(n, c) for n in (16, 65_536) for c in (16, 256, 1000)]
@@ -127,8 +127,8 @@ def tensorflow_contests(x: np.ndarray, t: np.ndarray) -> Iterator[tuple[str, Con
 def ratios(contestants: Contestants, seconds: float) -> dict[str, float]:
     """The port's time over each other's: medians of ratios within a round of the harness of `lossparity bench`."""
     runs = {name: repeated(run) for name, run in contestants.items()}
-    loops = {name: worker.calibrated(run) for name, run in runs.items()}
-    times = worker.rounds(runs, loops, 10, seconds, np.random.default_rng(0))
+    loops = {name: samples.calibrated(run) for name, run in runs.items()}
+    times = samples.rounds(runs, loops, 10, seconds, np.random.default_rng(0))
     ports = times.pop("port")
     return {n: statistics.median(p / s for p, s in zip(ports, own, strict=True)) for n, own in times.items()}
 

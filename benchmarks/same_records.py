@@ -1,8 +1,9 @@
 """Counts where two runs say something different: `python benchmarks/same_records.py BEFORE AFTER`.
 
 Takes two files records.jsonl. What may differ is left out: times, which item of a worker compiled what others use too,
-the order of lines, when and by which command a run was made, the machine, and the version of lossparity and of the
-format. Each difference is a line that one of them has more often than the other. Exit code 1 if there is one.
+the order of lines, when and by which command a run was made, the machine, the version of lossparity, and what only
+newer formats say: loss, device, plan, and the names of items. Each difference is a line that one of them has more often
+than the other. Exit code 1 if there is one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 TIMES = {"seconds", "framework_seconds", "compile_seconds", "compilations", "split"}
+NEWER = {"loss", "plan", "part", "families", "places", "id", "device"}
 FREE = TIMES | {"started", "command", "machine", "lossparity", "format"}
 SHOWN = 10
 
@@ -24,7 +26,14 @@ def lines(file: Path) -> Counter[str]:
 
 
 def _kept(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in FREE}
+    kept = {name: value for name, value in record.items() if name not in FREE | NEWER}
+    for table in ("subjects", "clauses", "divergences", "before"):  # rows of a header or of a finding
+        kept |= {table: [_without_loss(row) for row in kept[table]]} if table in kept else {}
+    return kept
+
+
+def _without_loss(row: Any) -> Any:
+    return {name: value for name, value in row.items() if name != "loss"} if isinstance(row, dict) else row
 
 
 def main(before: str, after: str) -> int:

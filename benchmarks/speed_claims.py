@@ -18,10 +18,10 @@ from pathlib import Path
 
 from lossparity.conformance.bench.run import Options, Watch, run
 from lossparity.reports import ratios
-from lossparity.reports.bench import Point
 from lossparity.reports.ratios import Board
+from lossparity.specs.nll_loss.speed import point
 
-POINTS = (Point(n=4096, classes=64), Point(n=65536, classes=16), Point(n=16, classes=256))
+POINTS = (point(n=4096, classes=64), point(n=65536, classes=16), point(n=16, classes=256))
 SHARES = (0.0, 0.1, 0.005)
 
 

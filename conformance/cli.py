@@ -12,21 +12,18 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from ..adapters import registry, user
 from ..adapters.base import FEATURES
 from ..reports import bench as reports_bench
-from ..reports import html, ratios, records
 from ..reports import kills as reports_kills
+from ..reports import ratios, records
 from ..specs import losses
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
-from ..specs.loss import PROFILES
-from ..specs.rules import Clause, Rules
-from . import lint as lint_module
-from .console import follow_up, publish, show
-from .console.publish import JSON
+from ..specs.loss import PROFILES, Loss
+from .console import follow_up, publish, show, spec_commands
+from .console.options import JSON, LOSS, LOSSES, adding, chosen
 from .items.spec import DEFAULT_PROFILE, Request
 from .planning import machine, plan
 from .planning.plan import RunSpec
@@ -60,7 +57,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lossparity")
 def main() -> None:
-    """Runs one specification of nll_loss against every framework's implementation and the exact answer.
+    """Runs one specification of a loss against every framework's implementation and the exact answer.
 
     Exit codes: 0 all as expected; 1 something unexpected; 2 interrupted; 3 the suite itself failed; 4 usage, or an
     invalid specification, vector or ledger; 5 nothing ran; 6 a backend that was asked for could not start.
@@ -92,27 +89,26 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help="Folder for records.jsonl and index.html."),
     )  # fmt: skip
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    return adding(*options)
 
 
 @main.command()
+@LOSSES
 @click.option("-b", "--backend", "backends", multiple=True, metavar="NAME", help="Backend (torch), subject "
               "(torch:compile) or package.module:object; repeatable. Default: every installed backend.")  # fmt: skip
+@click.option("--part", metavar="I/N", help="Only the I-th of N parts of the run, for as many machines; `lossparity "
+              "report` adds them up.")  # fmt: skip
 @_running(timeout=300.0)
 @JSON
-def run(backends: tuple[str, ...], **options: Any) -> None:
+def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> None:
     """Run the suite and write OUT/records.jsonl and OUT/index.html."""
-    request = _asked(options)
+    request = _asked(options, chosen(places))
     _run(backends, request, **options)
 
 
 @main.command()
 @click.argument("target", metavar="MODULE:FUNCTION")
+@LOSS
 @click.option("--framework", required=True, metavar="|".join(registry.BUILT_IN), help="Whose arrays it takes.")
 @click.option("--dtypes", default="", metavar="NAME,...", help=f"Only these dtypes of input. Default: all, "
               f"{','.join(FLOAT_DTYPES)}.")  # fmt: skip
@@ -128,6 +124,7 @@ def run(backends: tuple[str, ...], **options: Any) -> None:
 @JSON
 def check(
     target: str,
+    place: str,
     framework: str,
     dtypes: str,
     targets: str,
@@ -138,20 +135,22 @@ def check(
 ) -> None:
     """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
 
-    The function takes nll_loss's arguments, (input, target, weight=None, ignore_index=-100, reduction="mean"), as
-    arrays of the framework. path/to/file.py:FUNCTION works too, and the current directory is importable. Of the
-    framework's known divergences only those of its differentiation and mapping are expected of the function.
+    The function takes the loss's arguments, `lossparity losses` shows them, as arrays of the framework: those of
+    nll_loss are (input, target, weight=None, ignore_index=-100, reduction="mean"). path/to/file.py:FUNCTION works too,
+    and the current directory is importable. Of the framework's known divergences only those of its differentiation and
+    mapping are expected of the function.
     """
     asked = _words(dtypes), _words(targets), spared
     found = user.target(framework, target, *asked, compiled=compiled, traced=traced)
-    request = _asked(options)
+    request = _asked(options, [losses.find(place)])
     _run((found.key,), request, **options)
 
 
-def _asked(options: dict[str, Any]) -> Request:
-    """What the options of `_running` ask of a run; takes them out of `options`."""
+def _asked(options: dict[str, Any], asked: Sequence[Loss]) -> Request:
+    """What the options of `_running` ask of a run of these losses; takes them out of `options`."""
     profile, device = plan.check_profile(options.pop("profile")), plan.check_device(options.pop("device"))
     return Request(
+        losses=tuple(losses.place(loss.name) for loss in asked),
         profile=profile,
         seed=plan.choose_seed(profile, options.pop("seed")),
         strict=options.pop("strict"),
@@ -160,9 +159,20 @@ def _asked(options: dict[str, Any]) -> Request:
         ledgers=plan.paths(options.pop("ledgers")),
         forgotten=options.pop("forgotten"),
         seconds=options.pop("timeout"),
+        part=_part(options.pop("part", None)),
         stop=options.pop("stop", False),
         heartbeat=HEARTBEAT_OFF not in os.environ,
     )
+
+
+def _part(text: str | None) -> records.Part | None:
+    """The part of a run that `--part` names; raises UsageError unless it is one."""
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"--part {text}: write I/N with 1 <= I <= N, such as 2/5 for the second of five parts")
+    return records.Part(int(number), int(of))
 
 
 def _words(text: str) -> list[str]:
@@ -173,17 +183,19 @@ def _run(
     names: tuple[str, ...], request: Request, *, workers: int | None, limit: float | None, out: Path, as_json: bool
 ) -> None:
     """Run the suite on these backends and exit with its code."""
+    from ..reports import html
+    from . import lint as lint_module
     from .planning import survey
     from .running import controller
 
     screen = errors if as_json else console
     lint_module.require_consistent()
     screen.print("Looking at what is installed ...", style="dim")
-    found = survey.survey(names, request.device, request.seconds, show.aside(screen))
+    found = survey.survey(names, request.device, request.seconds, show.aside(screen), request.losses)
     spec = RunSpec(
         request=request,
         backends=names or tuple(backend.name for backend in found.backends),
-        subjects=plan.choose_subjects(names, found.backend_of),
+        subjects=found.chosen(names),
         owners=found.owners,
         flushing=found.flushing,
     )
@@ -221,50 +233,8 @@ def backends(device: str, as_json: bool) -> None:
     show.backends(console, found, missing)
 
 
-@main.command(name="clauses")
-@click.argument("ids", nargs=-1, metavar="[ID]...")
-@JSON
-def show_clauses(ids: Sequence[str], as_json: bool) -> None:
-    """Show what the specification says: all clauses, or some with their bug classes."""
-    rules = losses.find(losses.DEFAULT).rules
-    chosen = [rules.find(id) for id in ids] or list(rules.clauses.values())
-    if as_json:
-        click.echo(msgspec.json.encode(chosen).decode())
-        return
-    if ids:
-        for one in chosen:
-            _print_clause(one, rules)
-        return
-    table = Table("clause", "level", "statement", "source", box=None, pad_edge=False)
-    for one in chosen:
-        table.add_row(one.id, one.level, one.statement, one.source)
-    console.print(table)
-
-
-def _print_clause(one: Clause, rules: Rules) -> None:
-    console.print(f"[bold]{one.id}[/bold]  {one.level}  source {one.source}")
-    console.print(f"  {one.statement}", soft_wrap=True, markup=False)
-    for name in one.flags:
-        flag = rules.flags[name]
-        console.print(f"  {name}: {flag.fault} Seen in {', '.join(flag.seen_in)}.", soft_wrap=True, markup=False)
-
-
 @main.command()
-@JSON
-def lint(as_json: bool) -> None:
-    """Check that clauses, flags, vectors and known divergences are consistent; exit 4 when they are not."""
-    problems = list(lint_module.problems())
-    if as_json:
-        click.echo(msgspec.json.encode(problems).decode())
-    else:
-        for problem in problems:
-            errors.print(problem, markup=False, soft_wrap=True)
-        if not problems:
-            console.print(lint_module.counted())
-    sys.exit(UsageError.exit_code if problems else 0)
-
-
-@main.command()
+@LOSS
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
               help="How much to run.")  # fmt: skip
@@ -276,7 +246,14 @@ def lint(as_json: bool) -> None:
               "and mutants.html.")  # fmt: skip
 @JSON
 def mutants(
-    names: tuple[str, ...], profile: str, seeds: int, thorough: bool, workers: int | None, out: Path, as_json: bool
+    place: str,
+    names: tuple[str, ...],
+    profile: str,
+    seeds: int,
+    thorough: bool,
+    workers: int | None,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Test the suite itself on implementations that are wrong on purpose.
 
@@ -284,15 +261,17 @@ def mutants(
     NAMEs choose some of them. Exit code 1 if a mutant survives, a clause does not see a mutant that is named for it,
     a correct implementation is accused, or a vector fails no mutant and gives no reason.
     """
-    from .mutants import kills
+    from ..reports import html
+    from .mutants import kills, zoo
 
     screen = errors if as_json else console
-    chosen = kills.choose(names)
+    zoo.require(losses.find(place).name)
+    variants = kills.choose(names)
     command = shlex.join(["lossparity", *sys.argv[1:]])
     depth = kills.ALL if thorough else kills.SPARING
     with show.progress(screen) as progress:
         found = kills.run(
-            chosen, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
+            variants, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
         )
     file = reports_kills.write(found, out)
     page = html.write_mutants(found, out, beside_run=(out / records.FILE).exists())
@@ -307,11 +286,14 @@ def mutants(
 
 def _link(out: Path) -> None:
     """Let the page of a run in the same folder, if there is one, link to a page that was written just now."""
+    from ..reports import html
+
     if (out / records.FILE).exists():
         html.write_site([records.read(out / records.FILE)], out)
 
 
 @main.command()
+@LOSS
 @click.option("-b", "--backend", "backends", multiple=True, metavar="NAME", help="Backend with its baselines (torch), "
               "subject (torch:compile), baseline (jax:optax), or FRAMEWORK@MODULE:FUNCTION; repeatable. Default: "
               "everything that is installed.")  # fmt: skip
@@ -330,32 +312,56 @@ def _link(out: Path) -> None:
               "and bench.html.")  # fmt: skip
 @JSON
 def bench(
-    backends: tuple[str, ...], budget: float, baseline: str, threads: str, device: str, seed: int, timeout: float,
-    resume: bool, out: Path, as_json: bool,
+    place: str, backends: tuple[str, ...], budget: float, baseline: str, threads: str, device: str, seed: int,
+    timeout: float, resume: bool, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Time subjects and what users write instead, against each other and against the machine's limit.
 
     Only what computes the right thing is timed. OUT/bench.jsonl has every sample, OUT/bench.html the tables and
     pictures. Run it on an otherwise idle machine; where it is too noisy, nothing is claimed.
     """
+    from ..reports import speed_page
     from .bench import run as harness
 
     screen = errors if as_json else console
     options = harness.Options(
-        names=backends, budget=budget, device=plan.check_device(device), seed=seed, baseline=baseline, timeout=timeout,
+        loss=losses.place(losses.find(place).name), names=backends,
+        budget=budget, device=plan.check_device(device), seed=seed, baseline=baseline, timeout=timeout,
         resume=resume, command=shlex.join(["lossparity", *sys.argv[1:]]),
         threads=("1", "all") if threads == "both" else (threads,),
     )  # fmt: skip
     screen.print(f"Up to {budget:g} s: {options.processes} fresh processes for each point", style="dim")
     with show.clock(screen, budget) as said:
         found = harness.run(options, out, harness.Watch(said))
-    page, boards = html.write_bench(found, out, beside_run=(out / records.FILE).exists())
+    page, boards = speed_page.write_bench(found, out, beside_run=(out / records.FILE).exists())
     _link(out)
     if as_json:
         click.echo(msgspec.json.encode(show.bench_data(found, boards, page)).decode())
         return
     show.boards(console, found, boards)
     console.print(f"Samples: {found.path}\nReport: {page}", soft_wrap=True)
+
+
+@main.command()
+@LOSSES
+@JSON
+def lint(places: Sequence[str], as_json: bool) -> None:
+    """Check that clauses, flags, vectors and known divergences are consistent; exit 4 when they are not.
+
+    Of a loss of one's own its tables and families are looked at.
+    """
+    from . import lint as tables
+
+    found = chosen(places)
+    problems = [one for loss in found for one in tables.problems_of(loss)] if places else list(tables.problems())
+    if as_json:
+        click.echo(msgspec.json.encode(problems).decode())
+    else:
+        for problem in problems:
+            errors.print(problem, markup=False, soft_wrap=True)
+        if not problems:
+            console.print("\n".join(map(tables.counted_of, found)) if places else tables.counted())
+    sys.exit(UsageError.exit_code if problems else 0)
 
 
 @main.command()
@@ -379,6 +385,8 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
     sys.exit(1 if any(one.claim == "regression" for one in found) else 0)
 
 
+main.add_command(spec_commands.losses_command)
+main.add_command(spec_commands.clauses_command)
 main.add_command(publish.report_command)
 main.add_command(publish.site_command)
 main.add_command(follow_up.replay_command)

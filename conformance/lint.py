@@ -13,13 +13,19 @@ from .mutants import zoo
 from .running import floors
 
 
+def problems_of(loss: Loss) -> Iterator[str]:
+    """What does not fit in the tables and families of a loss, one sentence each."""
+    yield from _clause_problems(loss)
+    yield from _coverage_problems(loss)
+    if loss.name in losses.BUILT_IN:
+        yield from floors.problems(loss)
+
+
 def problems() -> Iterator[str]:
-    """Everything that does not fit, one sentence each."""
+    """Everything in what ships that does not fit, one sentence each."""
     try:
         for loss in losses.every():
-            yield from _clause_problems(loss)
-            yield from _coverage_problems(loss)
-        yield from floors.problems()
+            yield from problems_of(loss)
         yield from _mutant_problems()
         for vector in vectors.vectors().values():
             yield from vectors.problems(vector)
@@ -40,8 +46,14 @@ def require_consistent() -> None:
     vectors.vectors()
 
 
+def counted_of(loss: Loss) -> str:
+    """What was checked of a loss, in numbers."""
+    clauses, flags, families = map(len, (loss.rules.clauses, loss.rules.flags, loss.families))
+    return f"{loss.name}: {clauses} clauses, {flags} flags and {families} families are consistent."
+
+
 def counted() -> str:
-    """What was checked, in numbers."""
+    """What was checked of all that ships, in numbers."""
     known = sum(len(rows.brought_along(backend, SUBJECTS[backend])) for backend in registry.BUILT_IN)
     clauses, flags = (
         sum(map(len, tables))
@@ -94,7 +106,7 @@ def _mutant_problems() -> Iterator[str]:
     for variant in zoo.variants().values():
         zoo.source(variant)
     named = {clause for mutant in zoo.mutants() for clause in mutant.clauses}
-    rules = losses.find(losses.DEFAULT).rules
+    rules = losses.find(zoo.LOSS).rules
     for clause in rules.clauses.values():
         if clause.level != "RECORD" and clause.id not in named:
             yield f"mutants: none is named for {clause.id}; add one that this clause alone sees"
@@ -115,7 +127,7 @@ def _evidence_problems(vector: vectors.Vector) -> Iterator[str]:
 # Names of the built-in subjects, for checking ledgers without importing a framework; a test compares them.
 SUBJECTS = {
     "numpy": ("numpy",),
-    "torch": ("torch", "torch:compile"),
+    "torch": ("torch", "torch:compile", "torch:module"),
     "jax": ("jax", "jax:x32", "jax:jit"),
     "tensorflow": ("tensorflow", "tensorflow:function", "tensorflow:xla"),
 }

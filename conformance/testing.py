@@ -30,9 +30,10 @@ from ..adapters.base import Backend, Subject
 from ..reports.records import Item, Record
 from ..reports.verdict import plural
 from ..specs import losses
+from ..specs.call import Signature
 from ..specs.case import Status
 from ..specs.errors import LossparityError, UsageError
-from ..specs.loss import LARGE
+from ..specs.loss import LARGE, Loss
 from ..specs.vectors import vector_cases
 from .items.breadcrumb import NoTrail
 from .items.isolation import NoIsolation
@@ -44,7 +45,7 @@ from .judging.judge import Traits
 from .judging.ledger import Divergence, Ledger, for_subject
 from .judging.rows import load_file
 from .planning import plan
-from .running import controller
+from .running import soundness
 
 _DEVICE = "cpu"
 _SHOWN = 3  # kinds of unexpected results that one test tells in full
@@ -65,20 +66,23 @@ def conformance_tests(
     ledger: str | os.PathLike[str] | None = None,
     seed: int | None = None,
     strict: bool = False,
+    loss: str | Loss = losses.DEFAULT,
 ) -> Callable[[ItemSpec], None]:
     """A parametrized test function; assign it to a name that begins with `test_`.
 
-    `function` takes (input, target, weight=None, ignore_index=-100, reduction="mean") as arrays of the framework. The
-    options are those of `lossparity check`; `ledger` is a file of known divergences. Where the framework is not
-    installed the tests are skipped, and so is a test all of whose calls ask for what the function is without. With JAX
-    there are tests of both modes, 64-bit types on and off.
+    `function` takes the arguments of the loss as arrays of the framework, those of `nll_loss` being (input, target,
+    weight=None, ignore_index=-100, reduction="mean"). `loss` is the name of one that ships, one of your own, or where
+    that is, MODULE:OBJECT. The other options are those of `lossparity check`; `ledger` is a file of known divergences.
+    Where the framework is not installed the tests are skipped, and so is a test all of whose calls ask for what the
+    function is without. With JAX there are tests of both modes, 64-bit types on and off.
 
     Raises UsageError, or LedgerError for the file, when it is called and not when the tests run.
     """
     backend = registry.backend(framework)
     user.require_wrap(backend)
     asked = [_words(option) for option in (dtypes, targets, without)]
-    target = user.target_of(function, framework, *asked, compiled=compiled, traced=traced)
+    signature = (losses.register(loss) if isinstance(loss, Loss) else losses.find(loss)).signature
+    target = user.target_of(function, framework, *asked, signature=signature, compiled=compiled, traced=traced)
     if compiled and (backend.compiler is None or backend.module in sys.modules):  # else it cannot be compiled yet
         user.require_eager(function, target, backend)
     if plan.check_profile(profile) == LARGE:
@@ -87,22 +91,30 @@ def conformance_tests(
     seed = plan.choose_seed(profile, seed)
     request = Request(profile=profile, seed=seed, strict=strict, device=_DEVICE, families=_words(families))
     suite = _Suite(
+        signature,
         function,
         target,
         backend,
         request,
         [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))],
     )
-    items = [one for one in plan.items(names, request) if one.dtype in target.dtypes]
-    items = [one for one in items if one.family != VECTORS or any(vector_cases(one.loss_name, one.dtype))]
-    items.sort(key=lambda item: item.family != VECTORS)  # the most telling calls first
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
-    test.__doc__ = f"{target.place} conforms to the specification of nll_loss."
-    modes = [item.subject.removeprefix(target.subject).replace(":", "-") for item in items]
-    ids = [f"{item.family}-{item.dtype}{mode}" for item, mode in zip(items, modes, strict=True)]
-    test = pytest.mark.parametrize("item", items, ids=ids)(test)
+    test.__doc__ = f"{target.place} conforms to the specification of {signature.loss}."
+    items = [one for one in plan.items({signature.loss: names}, request) if one.dtype in target.dtypes]
+    return _parametrized(test, items, target, backend)
+
+
+def _parametrized(
+    test: Any, items: Iterable[ItemSpec], target: user.Target, backend: Backend
+) -> Callable[[ItemSpec], None]:
+    """The test with an item for each of those that have a case, the most telling calls first."""
+    known = [one for one in items if one.family != VECTORS or any(vector_cases(one.loss_name, one.dtype))]
+    known.sort(key=lambda item: item.family != VECTORS)
+    modes = [item.subject.removeprefix(target.subject).replace(":", "-") for item in known]
+    ids = [f"{item.family}-{item.dtype}{mode}" for item, mode in zip(known, modes, strict=True)]
     absent = f"{backend.name} is not installed; install it with: {backend.install}"
-    return pytest.mark.skipif(not registry.is_installed(backend), reason=absent)(test)
+    skipped = pytest.mark.skipif(not registry.is_installed(backend), reason=absent)
+    return skipped(pytest.mark.parametrize("item", known, ids=ids)(test))
 
 
 def _words(option: str | Iterable[str]) -> tuple[str, ...]:
@@ -121,6 +133,7 @@ def _at_the_line_of_the_caller(test: Any) -> Any:
 class _Suite:
     """One function and what is asked of it; the framework is imported, and probed, when the first test runs."""
 
+    signature: Signature
     function: Callable[..., Any]
     target: user.Target
     backend: Backend
@@ -132,7 +145,7 @@ class _Suite:
     def subjects(self) -> dict[str, Subject]:
         """The function as a subject, in each mode of the framework."""
         registry.start(self.backend)
-        made = user.subjects(self.function, self.target, self.backend, _DEVICE)
+        made = user.subjects(self.signature, self.function, self.target, self.backend, _DEVICE)
         return {subject.name: subject for subject in made}
 
     def run(self, spec: ItemSpec) -> None:
@@ -144,7 +157,7 @@ class _Suite:
         except LossparityError as error:
             pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
         item = next(record for record in records if isinstance(record, Item))
-        problems = [*controller.unaccounted([item]), *controller.silent_hearts([item])]
+        problems = [*soundness.unaccounted([item]), *soundness.silent_hearts([item])]
         if item.unexpected or problems:
             pytest.fail(self._in_words(item, records, problems), pytrace=False)
         if set(item.statuses) <= _SAYS_NOTHING:
@@ -153,12 +166,12 @@ class _Suite:
     def _records(self, spec: ItemSpec) -> list[Record]:
         subject, key = self.subjects[spec.subject], (spec.subject, spec.dtype)
         if key not in self._traits:
-            self._traits[key] = probe(subject, spec.dtype)
+            self._traits[key] = probe(subject, spec.dtype, spec.loss.probes)
         known = self._known(spec)
         return run_item(spec, self.request, subject, self._traits[key], known, NoTrail(), NoIsolation())[0]
 
     def _known(self, spec: ItemSpec) -> Ledger:
-        return for_subject(self.rows, spec.subject, self.backend.version())
+        return for_subject(self.rows, spec.subject, self.backend.version(), spec.device)
 
     def _in_words(self, item: Item, records: Sequence[Record], problems: Sequence[str]) -> str:
         """All that a reader needs to mend the function; the first line is what pytest's summary shows."""
@@ -168,7 +181,7 @@ class _Suite:
             first = f"{kinds[0].clauses[0]}: {kinds[0].because}"
             lines.append(f"{first} {item.unexpected:,} of {plural(item.planned, 'call')} unexpected")
             lines.append(f"profile {self.request.profile}, seed {self.request.seed}; of each kind the smallest call:")
-        lines += ["\n" + explain.finding(kind, losses.find(losses.DEFAULT).rules.clauses) for kind in kinds[:_SHOWN]]
+        lines += ["\n" + explain.finding(kind, losses.find(kind.loss).rules.clauses) for kind in kinds[:_SHOWN]]
         if len(kinds) > _SHOWN:
             lines.append(f"\n{plural(len(kinds) - _SHOWN, 'more kind')}; `lossparity check` reports them all")
         return "\n".join(lines)

@@ -8,14 +8,18 @@ between them as they were measured, so a run that was cut off can be resumed. No
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from . import framed
+from ..specs.speed import Point
+from . import bench_1, framed
 
-FORMAT = 1
+FORMAT = 2
 FILE = "bench.jsonl"
+PAGE = "bench.html"
 
 # What runs in each round beside the contestants.
 TWIN, EMPTY, STREAM, GATHER = "twin", "empty", "stream", "gather"
@@ -35,48 +39,11 @@ class Contestant(msgspec.Struct, frozen=True, kw_only=True):
     differs: str = ""  # and what it means otherwise than the specification
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """What is timed: a shape and every choice that may matter to speed."""
-
-    n: int  # length of the batch axis
-    classes: int
-    spatial: tuple[int, ...] = ()
-    dtype: str = "float32"
-    reduction: str = "mean"
-    work: str = "forward"
-    weighted: bool = False
-    ignored: float = 0.0  # share of positions
-    order: str = "random"  # of the targets: random, sorted or constant
-    layout: str = "c"
-
-    @property
-    def positions(self) -> int:
-        """N times the spatial sizes."""
-        size = self.n
-        for length in self.spatial:
-            size *= length
-        return size
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of input."""
-        return (self.n, self.classes, *self.spatial)
-
-    @property
-    def name(self) -> str:
-        """What distinguishes it, for people and as a key."""
-        spatial = "".join(f"x{length}" for length in self.spatial)
-        parts = [self.work, f"N={self.n}", f"C={self.classes}", self.dtype, self.reduction]
-        parts += [f"D={spatial[1:]}"] * bool(spatial) + ["weights"] * self.weighted
-        parts += [f"{self.ignored:.0%} ignored"] * bool(self.ignored)
-        parts += [f"{self.order} targets"] * (self.order != "random") + [self.layout] * (self.layout != "c")
-        return " ".join(parts)
-
-
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     """First line: what is timed, how, where."""
 
     format: int
+    loss: str = bench_1.LOSS  # format 1 did not say
     lossparity: str
     started: str  # ISO 8601, UTC
     command: str
@@ -94,7 +61,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     @property
     def settings(self) -> tuple[object, ...]:
         """What has to be equal for a run to be resumed."""
-        return self.lossparity, self.seed, self.device
+        return self.format, self.lossparity, self.loss, self.seed, self.device
 
 
 class Cold(msgspec.Struct, frozen=True, kw_only=True, tag="cold"):
@@ -153,6 +120,11 @@ Line = Header | Record | Footer
 _decode = msgspec.json.Decoder(Line).decode
 
 
+def _decode_1(line: str) -> Line:
+    """A line of format 1."""
+    return msgspec.convert(bench_1.renewed(msgspec.json.decode(line, type=dict[str, Any])), Line)
+
+
 @dataclasses.dataclass(frozen=True)
 class Bench:
     """A bench file, read."""
@@ -186,6 +158,13 @@ def read(path: Path) -> Bench:
     """
     path = path / FILE if path.is_dir() else path
     where = f"`lossparity bench --out DIR` writes {FILE}"
-    header, lines = framed.read(path, Header, _decode, FORMAT, "bench file", "lossparity bench", where)
+    header, lines = framed.read(
+        path, Header, _decode, FORMAT, "bench file", "lossparity bench", where, older={1: _decode_1}
+    )
     footer = lines[-1] if lines and isinstance(lines[-1], Footer) else None
     return Bench(str(path), header, tuple(one for one in lines if not isinstance(one, Header | Footer)), footer)
+
+
+def read_all(paths: Sequence[Path]) -> tuple[Bench, ...]:
+    """The last of these files for each loss, in the order in which losses are first met; raises as `read` does."""
+    return tuple({found.header.loss: found for found in map(read, paths)}.values())

@@ -15,7 +15,7 @@ import numpy as np
 from ..specs import losses
 from ..specs.call import Array
 from ..specs.encoding import decode_call
-from ..specs.errors import VectorError
+from ..specs.errors import UsageError, VectorError
 from .records import Finding
 
 # Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
@@ -35,11 +35,11 @@ class ArrayText:
     values: str
 
 
-def arrays_of(call: dict[str, Any]) -> list[ArrayText]:
-    """The array arguments of an encoded call; one that cannot be decoded is shown as the error says."""
+def arrays_of(call: dict[str, Any], loss: str) -> list[ArrayText]:
+    """The array arguments of an encoded call of a loss; one that cannot be decoded is shown as the error says."""
     try:
-        decoded = decode_call(call, losses.find(losses.DEFAULT).signature)
-    except VectorError as error:
+        decoded = decode_call(call, losses.find(loss).signature)
+    except (UsageError, VectorError) as error:
         return [ArrayText("call", "unreadable", str(error))]
     return [
         ArrayText(name, f"{array.dtype.name}{list(array.shape)}", readable(array)) for name, array in decoded.arrays()
@@ -60,17 +60,17 @@ def readable(array: Array) -> str:
     )
 
 
-def snippet(call: dict[str, Any]) -> str | None:
-    """Python that loads an encoded call, ready to run; None when the call is too long for a page."""
+def snippet(call: dict[str, Any], loss: str) -> str | None:
+    """Python that loads an encoded call of a loss, ready to run; None when the call is too long for a page."""
     encoded = json.dumps(call)
     if len(encoded) > LONGEST_CALL:
         return None
     return (
         "import json\n"
-        "from lossparity.specs.encoding import decode_call\n"
-        "from lossparity.specs.nll_loss.signature import NLL_LOSS\n\n"
+        "from lossparity.specs import losses\n"
+        "from lossparity.specs.encoding import decode_call\n\n"
         # JSON never holds three quotation marks in a row, and a raw string keeps its backslashes.
-        f'call = decode_call(json.loads(r"""{encoded}"""), NLL_LOSS)\n'
+        f'call = decode_call(json.loads(r"""{encoded}"""), losses.find({losses.place(loss)!r}).signature)\n'
         "print(call.digest(), call.describe())\n"
     )
 

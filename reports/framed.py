@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO, TypeVar
 
 import msgspec
@@ -12,6 +13,8 @@ import msgspec
 from ..specs.errors import RecordsError
 
 Head = TypeVar("Head")
+_Decode = Callable[[str], Any]
+_NONE: Mapping[int, _Decode] = MappingProxyType({})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,12 +50,20 @@ class Writer:
 
 
 def read(
-    path: Path, head: type[Head], decode: Callable[[bytes], Any], newest: int, what: str, command: str, where: str
+    path: Path,
+    head: type[Head],
+    decode: _Decode,
+    newest: int,
+    what: str,
+    command: str,
+    where: str,
+    older: Mapping[int, _Decode] = _NONE,
 ) -> tuple[Head, list[Any]]:
     """The header of a file and the lines behind it; a last line that was cut off while it was written is left out.
 
-    `newest` is the highest format that can be read. `what`, `command` and `where` name the kind of file, what writes
-    it and where to find it. Raises RecordsError naming the file, the line and what to do.
+    `newest` is the highest format that can be read; `older` decodes the lines of earlier ones that were otherwise.
+    `what`, `command` and `where` name the kind of file, what writes it and where to find it. Raises RecordsError naming
+    the file, the line and what to do.
     """
     try:
         raw = path.read_bytes().split(b"\n")
@@ -60,11 +71,12 @@ def read(
         raise RecordsError(f"{path}: {error.strerror}; {where}") from error
     if not raw[-1]:
         raw.pop()
-    header = _header(path, raw[0] if raw else b"", head, newest, f"it is not a {what} of `{command}`")
+    version, header = _header(path, raw[0] if raw else b"", head, newest, f"it is not a {what} of `{command}`")
+    decode = older.get(version, decode)
     lines: list[Any] = []
     for number, line in enumerate(raw[1:], 2):
         try:
-            lines.append(decode(line))
+            lines.append(decode(line.decode()))  # all of it is text: unknown names are not looked at otherwise
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             if number == len(raw):
                 break
@@ -72,8 +84,8 @@ def read(
     return header, lines
 
 
-def _header(path: Path, line: bytes, head: type[Head], newest: int, otherwise: str) -> Head:
-    """The first line; its format is looked at before anything else of the file."""
+def _header(path: Path, line: bytes, head: type[Head], newest: int, otherwise: str) -> tuple[int, Head]:
+    """The first line, and its format, which is looked at before anything else of the file."""
     try:
         version = msgspec.json.decode(line, type=_Version).format
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -83,6 +95,6 @@ def _header(path: Path, line: bytes, head: type[Head], newest: int, otherwise: s
             f"{path}: written in format {version}, this lossparity reads up to {newest}; upgrade lossparity to read it"
         )
     try:
-        return msgspec.json.decode(line, type=head)
+        return version, msgspec.json.decode(line, type=head)
     except msgspec.MsgspecError as error:
         raise RecordsError(f"{path}:1: {error}; {otherwise}") from error

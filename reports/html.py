@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +11,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import jinja2
 import markupsafe
-import msgspec
 
 from ..specs.stopwatch import PARTS
-from . import bench, charts, findings, guard, kills, limits, markdown, ratios, speed, speed_charts, tolerance
+from . import bench, charts, findings, kills, markdown, tolerance
 from .effort import efforts
-from .matrix import Cell, Matrix, State, cells, family_table
+from .matrix import Cell, Matrix, State, family_table
+from .overview import Overview
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
-from .verdict import plural, summarise
+from .templates import anchor, asset, chart, environment
+from .verdict import summarise
 
-_SITE = "lossparity.reports.site"
-BENCH_PAGE = "bench.html"
 # Findings shown in a cell that does not pass, and in one that does; the others are in records.jsonl.
 _PER_CELL, _PER_PASS = 4, 1
 _UNEXPECTED = 40  # findings shown at the top of the page
@@ -64,17 +60,25 @@ def write_site(
     """Write `index.html` and `summary.md` into `out` and return the path of the former.
 
     Several runs are merged, each subject's results from the newest run that has it; `missing` are sentences on those
-    that should be there. `others` are names and addresses of pages to link to; by default the kill matrix and the speed
-    report in the same folder, if any.
+    that should be there. Where they are about more than one loss on one device, each has a page of its own, and
+    `index.html` leads to them. `others` are names and addresses of pages to link to; by default the kill matrix and the
+    speed report in the same folder, if any.
     """
-    matrix = cells(runs, missing)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "summary.md").write_text(markdown.summary(matrix), encoding="utf-8")
     index = out / "index.html"
     if others is None:
-        pages = {"Mutants": kills.PAGE, "Speed": BENCH_PAGE}
+        pages = {"Mutants": kills.PAGE, "Speed": bench.PAGE}
         others = {name: page for name, page in pages.items() if (out / page).exists()}
-    index.write_text(render(matrix, others), encoding="utf-8")
+    overview = Overview.of(runs, missing)
+    (out / "summary.md").write_text("\n".join(map(markdown.summary, overview.matrices)), encoding="utf-8")
+    if len(overview.matrices) == 1:
+        index.write_text(render(overview.matrices[0], others), encoding="utf-8")
+        return index
+    for page, matrix in zip(overview.addresses, overview.matrices, strict=True):
+        (out / page).write_text(render(matrix, {"All losses": index.name, **others}), encoding="utf-8")
+    content = {"overview": overview, "others": others, "states": list(State)}
+    text = environment().get_template("overview.html").render(**content, stylesheet=asset("style.css"))
+    index.write_text(text, encoding="utf-8")
     return index
 
 
@@ -88,7 +92,7 @@ def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
     rows = [(*ours, zoo.killed, len(zoo.mutants), zoo.accused, "")]
     rows += [(rival.name, rival.says, *zoo.caught(rival.name), rival.absent) for rival in zoo.rivals]
     page = out / kills.PAGE
-    template = _environment().get_template("mutants.html")
+    template = environment().get_template("mutants.html")
     text = template.render(
         zoo=zoo,
         headline=zoo.headline(),
@@ -98,72 +102,15 @@ def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
         by_clause=zoo.by_clause(),
         blind=Counter(clause for clause, _ in zoo.blind),
         beside_run=beside_run,
-        stylesheet=_asset("style.css"),
+        stylesheet=asset("style.css"),
     )
     page.write_text(text, encoding="utf-8")
     return page
 
 
-def write_bench(run: bench.Bench, out: Path, beside_run: bool = False) -> tuple[Path, list[ratios.Board]]:
-    """Write the speed report as `bench.html` into `out`; returns its path and the boards that it shows.
-
-    With `beside_run` it links to the `index.html` of a run in the same folder.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    failed: list[str] = []
-    boards = guard.guarded("What was timed", lambda: ratios.boards(run), lambda said: failed.append(said) or [])
-    tables = {name: [one for one in boards if one.threads == name] for name in dict.fromkeys(b.threads for b in boards)}
-    core = boards[0] if boards else None
-    styled = charts.styles([(one.name, one.backend) for one in run.header.contestants])
-    missing: dict[tuple[str, str, str], list[str]] = {}
-    for one in run.excluded:
-        where = missing.setdefault((one.contestant, one.kind, one.reason), [])
-        where += [one.point] * (one.point not in where)
-    cache = [text for name, text in run.header.machine.items() if name.startswith("cache")]
-    noisy = sum(one.spread > ratios.NOISY for one in boards)
-    text = (
-        _environment()
-        .get_template("bench.html")
-        .render(
-            headline="Who is fast" if noisy * 2 <= len(boards) else "Too noisy to tell",
-            sentence=speed.speed_sentence(run, boards),
-            failed=failed,
-            trusted=noisy * 2 <= len(boards) and run.footer is not None and not failed,
-            header=run.header,
-            footer=run.footer,
-            versions={one.backend: one.version for one in run.header.contestants},
-            environment=", ".join(f"{name}={value}" for name, value in run.header.environment.items()),
-            tables=tables,
-            core=core,
-            switches=speed.switches(run, core) if core is not None else [],
-            fits=limits.fits(boards, boards[0].threads) if boards else [],
-            cold=run.cold,
-            missing=dict(sorted(missing.items(), key=lambda pair: pair[0][1] == "unsupported")),
-            noisy=ratios.NOISY,
-            processes=speed.processes(run, boards),
-            cache=cache[-1] if cache else "",
-            styled=styled,
-            chart_size=_chart("The chart of times", lambda: speed_charts.time_by_size(boards, styled)),
-            chart_forest=_chart("The chart of ratios", lambda: speed_charts.forest(boards, styled)),
-            chart_cold=_chart("The chart of cold costs", lambda: speed_charts.cold(run, styled)),
-            beside_run=beside_run,
-            data=_json_inlined([run.header, *run.records]),
-            stylesheet=_asset("style.css"),
-        )
-    )
-    page = out / BENCH_PAGE
-    page.write_text(text, encoding="utf-8")
-    return page, boards
-
-
 def render_landing(**content: Any) -> str:
     """The page that leads to others, as a string."""
-    return _environment().get_template("landing.html").render(**content, stylesheet=_asset("style.css"))
-
-
-def _json_inlined(content: Any) -> markupsafe.Markup:
-    """JSON to stand in a script element, where nothing but its own end tag could end it."""
-    return markupsafe.Markup(msgspec.json.encode(content).decode().replace("</", "<\\/"))
+    return environment().get_template("landing.html").render(**content, stylesheet=asset("style.css"))
 
 
 def render(matrix: Matrix, others: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -172,7 +119,7 @@ def render(matrix: Matrix, others: Mapping[str, str] = MappingProxyType({})) -> 
     subjects = [subject.name for subject in matrix.subjects]
     styled = charts.styles([(subject.name, subject.backend) for subject in matrix.subjects])
     return (
-        _environment()
+        environment()
         .get_template("index.html")
         .render(
             summary=summarise(matrix),
@@ -190,8 +137,8 @@ def render(matrix: Matrix, others: Mapping[str, str] = MappingProxyType({})) -> 
             efforts=efforts(matrix.merged.of(Item), subjects),
             parts=PARTS,
             states=_legend(matrix),
-            stylesheet=_asset("style.css"),
-            script=_asset("page.js"),
+            stylesheet=asset("style.css"),
+            script=asset("page.js"),
         )
     )
 
@@ -240,21 +187,16 @@ class _Accuracy:
     @cached_property
     def by_size(self) -> markupsafe.Markup | None:
         """The chart of errors against size."""
-        return _chart(
+        return chart(
             "The chart “Largest error found against size”", lambda: charts.error_by_size(self.groups, self.styled)
         )
 
     @cached_property
     def spread(self) -> markupsafe.Markup | None:
         """The chart of how errors are distributed."""
-        return _chart(
+        return chart(
             "The chart “Distribution of errors”", lambda: charts.error_distribution(self.groups, list(self.styled))
         )
-
-
-def anchor(*parts: str) -> str:
-    """An id for an element, safe in an address: `VALUE-3/torch:compile`."""
-    return "/".join(re.sub(r"[^A-Za-z0-9_.:-]+", "_", part) for part in parts)
 
 
 class _Views:
@@ -307,9 +249,9 @@ class _Views:
             finding,
             tuple(self.clauses[name] for name in finding.clauses if name in self.clauses),
             self.known.get(finding.divergence or ""),
-            findings.arrays_of(finding.call),
-            findings.snippet(finding.call) if here else None,
-            findings.replay_line(self.matrix.merged.file_of(finding.subject), finding),
+            findings.arrays_of(finding.call, finding.loss),
+            findings.snippet(finding.call, finding.loss) if here else None,
+            findings.replay_line(self.matrix.merged.file_of(finding), finding),
             here,
             elsewhere,
         )
@@ -344,64 +286,3 @@ def _legend(matrix: Matrix) -> list[tuple[State, int]]:
     """Every state that occurs, with the number of its cells."""
     numbers = Counter(cell.state for cell in matrix.cells.values())
     return [(state, numbers[state]) for state in State if numbers[state] and state is not State.UNKNOWN]
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(_SITE, ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS)
-    environment.globals.update(_GLOBALS)
-    return environment
-
-
-def _code(words: str) -> markupsafe.Markup:
-    """Plain words with what stands between backticks set as code; everything is escaped."""
-    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(words))))
-
-
-def _variant(subject: SubjectInfo) -> str:
-    """A subject's name under its backend's heading: `compile` for `torch:compile`, `torch`'s own style."""
-    if subject.name == subject.backend:
-        return subject.style
-    return subject.name.removeprefix(f"{subject.backend}:")
-
-
-_GLOBALS: dict[str, Any] = {
-    "anchor": anchor,
-    "section": guard.section,
-    "State": State,
-    "BEFORE": findings.BEFORE,
-}
-_FILTERS: dict[str, Callable[..., Any]] = {
-    "thousands": tolerance.whole,
-    "ulps": tolerance.in_ulps,
-    "percent": lambda share: f"{100 * share:.3g}%",
-    "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
-    "plural": plural,
-    "variant": _variant,
-    "duration": speed.duration,
-    "size": speed.size,
-    "code": _code,
-    "link": findings.link,
-    "snippet": findings.snippet,
-}
-
-
-def _asset(name: str) -> markupsafe.Markup:
-    """A style sheet or script of ours, to be inlined as it is."""
-    return markupsafe.Markup(importlib.resources.files(_SITE).joinpath(name).read_text(encoding="utf-8"))
-
-
-def _chart(name: str, draw: Callable[[], str | None]) -> markupsafe.Markup | None:
-    """A chart, already escaped by the library that drew it, or why there is none; None without data."""
-
-    def drawn() -> markupsafe.Markup | None:
-        picture = draw()
-        return None if picture is None else markupsafe.Markup(picture)
-
-    return guard.guarded(name, drawn, guard.paragraph)

@@ -8,6 +8,7 @@ from statistics import median
 import msgspec
 
 from ..specs.errors import RecordsError
+from .records import EARLY_LOSS
 from .verdict import plural
 
 FORMAT = 1
@@ -87,6 +88,7 @@ class Zoo(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     command: str
     machine: dict[str, str]
+    loss: str = EARLY_LOSS
     profile: str
     seeds: int  # that the correct ones were run with
     thorough: bool  # every case was run, not only those that could add a family or a named clause

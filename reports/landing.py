@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..specs.errors import RecordsError, UsageError
-from . import bench, html, kills, matrix, records, sources, speed
+from . import bench, html, kills, matrix, records, sources, speed, speed_page
 from .markdown import SYMBOLS, text
 from .records import Run
 from .verdict import Outlook, listed, plural, summarise
@@ -21,7 +21,6 @@ _HEADLINES = {
     Outlook.EXPECTED: "All as expected",
 }
 _ORDER = list(Outlook)  # the worst first
-_NAMES = {kills.PAGE: "Mutants", html.BENCH_PAGE: "Speed"}
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -71,17 +70,19 @@ class Site:
 def write(parts: Mapping[str, Sequence[Path]], out: Path, failed: Sequence[str] = ()) -> Site:
     """Write the pages of all parts, `index.html` and `summary.md` into `out`.
 
-    The runs of a part become one page, PART/index.html; a kill matrix becomes mutants.html and a bench file bench.html.
+    The runs of a part become one page, PART/index.html; a kill matrix becomes mutants.html and bench files bench.html.
     What a path does not hold, or what cannot be read, is missing; so is whatever the jobs that `failed` left out.
     """
     out.mkdir(parents=True, exist_ok=True)
     read = {part: [_read(part, path) for path in paths] for part, paths in parts.items()}
-    others = [page for part, found in read.items() for one in found for page in _others(part, one, out)]
-    links = {"All reports": "../index.html"} | {_NAMES[page.address]: f"../{page.address}" for page in others}
+    zoos = [_of_zoo(part, one.zoo, out) for part, found in read.items() for one in found if one.zoo is not None]
+    speeds = list(_of_benches({part: [b for one in found for b in one.benches] for part, found in read.items()}, out))
+    links = {"All reports": "../index.html"}
+    links |= {name: f"../{pages[0].address}" for name, pages in {"Mutants": zoos, "Speed": speeds}.items() if pages}
     runs = [page for part, found in read.items() if (page := _of_runs(part, found, links, out)) is not None]
     missing = [f"The job {job} failed, and what it left may be incomplete." for job in failed]
     missing += [one.missing for found in read.values() for one in found if one.missing]
-    site = Site((*runs, *others), tuple(missing))
+    site = Site((*runs, *zoos, *speeds), tuple(missing))
     (out / "index.html").write_text(html.render_landing(site=site), encoding="utf-8")
     (out / "summary.md").write_text(_summary(site), encoding="utf-8")
     return site
@@ -93,7 +94,7 @@ class _Read:
 
     runs: tuple[Run, ...] = ()
     zoo: kills.Zoo | None = None
-    bench: bench.Bench | None = None
+    benches: tuple[bench.Bench, ...] = ()
     missing: str = ""
 
 
@@ -105,11 +106,11 @@ def _read(part: str, path: Path) -> _Read:
         read = _Read(
             tuple(map(records.read, found.runs)),
             kills.read(found.zoo) if found.zoo else None,
-            bench.read(found.bench) if found.bench else None,
+            bench.read_all(found.benches),
         )
     except RecordsError as error:
         return _Read(missing=f"{part}: {error}.")
-    return read if read.runs or read.zoo or read.bench else _Read(missing=f"{part}: {path} holds no report.")
+    return read if read.runs or read.zoo or read.benches else _Read(missing=f"{part}: {path} holds no report.")
 
 
 def _of_runs(part: str, found: Sequence[_Read], links: Mapping[str, str], out: Path) -> Page | None:
@@ -124,17 +125,20 @@ def _of_runs(part: str, found: Sequence[_Read], links: Mapping[str, str], out: P
     return Page(part, address, said.outlook, said.headline, said.sentence, runs[-1].header.started, versions)
 
 
-def _others(part: str, one: _Read, out: Path) -> Iterator[Page]:
-    """The kill matrix and the speed report."""
-    if one.zoo is not None:
-        page = html.write_mutants(one.zoo, out, beside_run=True)
-        outlook = Outlook.EXPECTED if one.zoo.is_sound else Outlook.UNEXPECTED
-        yield Page(part, page.name, outlook, one.zoo.headline(), one.zoo.sentence(), one.zoo.started, one.zoo.command)
-    if one.bench is not None:
-        page, boards = html.write_bench(one.bench, out, beside_run=True)
-        outlook = Outlook.EXPECTED if one.bench.footer is not None and boards else Outlook.INCOMPLETE
-        header, says = one.bench.header, speed.speed_sentence(one.bench, boards)
-        yield Page(part, page.name, outlook, "Who is fast", says, header.started, header.command)
+def _of_zoo(part: str, zoo: kills.Zoo, out: Path) -> Page:
+    page = html.write_mutants(zoo, out, beside_run=True)
+    outlook = Outlook.EXPECTED if zoo.is_sound else Outlook.UNEXPECTED
+    return Page(part, page.name, outlook, zoo.headline(), zoo.sentence(), zoo.started, zoo.command)
+
+
+def _of_benches(found: Mapping[str, Sequence[bench.Bench]], out: Path) -> Iterator[Page]:
+    """The speed report of each loss, from the last part that has one."""
+    chosen = {one.header.loss: (part, one) for part, benches in found.items() for one in benches}
+    written = speed_page.write_benches([one for _, one in chosen.values()], out, beside_run=True)
+    for (part, one), (page, boards) in zip(chosen.values(), written, strict=True):
+        outlook = Outlook.EXPECTED if one.footer is not None and boards else Outlook.INCOMPLETE
+        header, says = one.header, speed.speed_sentence(one, boards)
+        yield Page(part, page.name, outlook, f"{header.loss}: who is fast", says, header.started, header.command)
 
 
 def _summary(site: Site) -> str:

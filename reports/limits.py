@@ -1,7 +1,8 @@
 """What a contestant's time is made of: T = t0 + r rows + m lines + d entries, fitted to the medians of one table.
 
-`entries` counts all numbers of the input. The loss needs one per row, so a coefficient d and an exponent in C that
-tell say that the implementation is dense: it multiplies with zeros, or normalises.
+`entries` counts all numbers of the input, rows are N and have C entries each. This is for losses that gather one number
+of each row: of these a coefficient d and an exponent in C that tell say that the implementation is dense, that it
+multiplies with zeros, or normalises.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..specs.call import Array, dtype_of
-from ..specs.nll_loss.traffic import LINE
-from .ratios import Board
+from ..specs.speed import LINE
+from .ratios import Board, plain
 
 DENSE = 0.5  # exponent in C above which a forward pass is called dense
 _LEAST_POINTS = 5
@@ -43,19 +44,15 @@ class Fit:
 
 
 def fits(boards: Sequence[Board], threads: str) -> list[Fit]:
-    """One fit for each contestant with enough plain forward points in float32."""
-    plain = [one for one in boards if one.threads == threads and _is_plain(one)]
-    names = dict.fromkeys(row.contestant for one in plain for row in one.rows)
-    names |= dict.fromkeys(name for one in plain for name in one.slow)
-    return [found for name in names if (found := _fit(name, plain)) is not None]
+    """One fit for each contestant with enough plain forward points, of a loss that gathers one number a row."""
+    chosen = [one for one in plain(boards) if one.threads == threads and _gathers_from_rows(one)]
+    names = dict.fromkeys(row.contestant for one in chosen for row in one.rows)
+    names |= dict.fromkeys(name for one in chosen for name in one.slow)
+    return [found for name in names if (found := _fit(name, chosen)) is not None]
 
 
-def _is_plain(board: Board) -> bool:
-    point = board.point
-    usual = (point.work, point.dtype, point.reduction, point.order, point.layout) == (
-        "forward", "float32", "mean", "random", "c",
-    )  # fmt: skip
-    return usual and not (point.weighted or point.ignored or point.spatial)
+def _gathers_from_rows(board: Board) -> bool:
+    return board.gather is not None and board.point.sizes.keys() == {"N", "C"}
 
 
 def _fit(name: str, boards: Sequence[Board]) -> Fit | None:
@@ -63,8 +60,8 @@ def _fit(name: str, boards: Sequence[Board]) -> Fit | None:
     if len(seen) < _LEAST_POINTS:
         return None
     times = np.array([seconds for _, seconds in seen])
-    size = dtype_of("float32").itemsize
-    terms = np.array([[1, b.point.n, b.lines * LINE, b.point.n * b.point.classes * size] for b, _ in seen], float)
+    size = _itemsize(seen[0][0])
+    terms = np.array([_terms(one) for one, _ in seen], float)
     found = nonnegative(terms / times[:, None], np.ones(times.size))
     rng = np.random.default_rng(0)
     drawn = [
@@ -80,6 +77,16 @@ def _fit(name: str, boards: Sequence[Board]) -> Fit | None:
     return Fit(name, times.size, call, row, line_byte, entry_byte, intervals, residual, _exponent(seen, call), half)
 
 
+def _terms(board: Board) -> tuple[int, ...]:
+    """The call, its rows, bytes of lines, and bytes of input."""
+    rows, classes = board.point.sizes["N"], board.point.sizes["C"]
+    return 1, rows, board.lines * LINE, rows * classes * _itemsize(board)
+
+
+def _itemsize(board: Board) -> int:
+    return dtype_of(board.point.dtype).itemsize
+
+
 def _seconds(board: Board, name: str) -> float | None:
     row = board.row(name)
     return row.spread.median if row is not None else board.slow.get(name)
@@ -89,8 +96,9 @@ def _exponent(seen: Sequence[tuple[Board, float]], overhead: float) -> float | N
     """How the time beyond the overhead grows with C, between the two largest C of the largest N that has two."""
     by_rows: dict[int, dict[int, float]] = {}
     for board, seconds in seen:
-        if board.point.classes * 4 >= LINE:  # below a line to a row more classes are more lines to anyone
-            by_rows.setdefault(board.point.n, {})[board.point.classes] = seconds
+        rows, classes = board.point.sizes["N"], board.point.sizes["C"]
+        if classes * _itemsize(board) >= LINE:  # below a line to a row more classes are more lines to anyone
+            by_rows.setdefault(rows, {})[classes] = seconds
     several = [(n, times) for n, times in by_rows.items() if len(times) > 1]
     if not several:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .merge import Merged, merge
-from .records import ClauseInfo, Observation, Run, SubjectInfo, Tally
+from .records import ClauseInfo, Matter, Observation, Run, SubjectInfo, Tally
 
 
 class State(enum.Enum):
@@ -229,9 +229,12 @@ class FamilyCell:
         return f"{self.family} on {self.subject}: " + ", ".join(f"{number} {state.label}" for state, number in ordered)
 
 
-def cells(runs: Sequence[Run], missing: Sequence[str] = ()) -> Matrix:
-    """Build the matrix of one run, or of several read as one, with sentences on those that are missing."""
-    merged = merge(runs, missing)
+def cells(runs: Sequence[Run], missing: Sequence[str] = (), matter: Matter | None = None) -> Matrix:
+    """Build the matrix of one run, or of several read as one, with sentences on those that are missing.
+
+    It is of one loss on one device, which may be left out where the runs are about nothing else.
+    """
+    merged = merge(runs, missing, matter)
     counts = _count(merged.of(Tally))
     observed = Counter[tuple[str, str]]()
     for record in merged.of(Observation):

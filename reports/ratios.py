@@ -9,14 +9,15 @@ twin, which differs from it in nothing, would be covered.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
 from ..specs.call import Array
-from .bench import EMPTY, GATHER, REFERENCES, STREAM, TWIN, Bench, Measured, Point
+from ..specs.speed import Point
+from .bench import EMPTY, GATHER, REFERENCES, STREAM, TWIN, Bench, Measured
 
 RESAMPLES = 2000
 LEAST = 0.02  # smaller differences are ties, whatever the interval
@@ -64,7 +65,7 @@ class Timing:
     ratio: Ratio  # to the baseline; below 1 is faster
     claim: str  # faster, slower, tie, noisy (the machine was), few (one process alone), baseline
     limit: float  # fraction of the limit: seconds of the stream over seconds of the contestant, never clipped
-    attainable: float  # the same of the gather
+    attainable: float | None  # the same of the gather, if the loss has one
     loops: int
     peak: int
     device: float | None = None  # seconds by an accelerator's own events
@@ -95,7 +96,7 @@ class Board:
     twin: Ratio
     empty: float  # seconds of the empty call
     stream: float
-    gather: float
+    gather: float | None
     moved: int  # bytes
     lines: int
     processes: int
@@ -129,6 +130,16 @@ def boards(bench: Bench) -> list[Board]:
     return [one for table in tables for one in _corrected([each for each in found if each.threads == table])]
 
 
+def plain(boards: Sequence[Board]) -> list[Board]:
+    """The forward points that differ from the first of them in sizes at most; they can be drawn along an axis."""
+    forward = [one for one in boards if one.point.work == "forward"]
+    return [one for one in forward if _usual(one.point, forward[0].point)]
+
+
+def _usual(point: Point, core: Point) -> bool:
+    return (point.dtype, point.choices, point.sizes.keys()) == (core.dtype, core.choices, core.sizes.keys())
+
+
 def _by_point(bench: Bench) -> list[list[Measured]]:
     """What each process measured, together for each point and number of threads."""
     groups: dict[tuple[str, Point], list[Measured]] = {}
@@ -156,27 +167,36 @@ def board(group: Sequence[Measured]) -> Board:
         return float(np.median(seconds[name]))
 
     rows = [
-        Timing(
-            name,
-            _spread(seconds[name]),
-            ratios[name],
-            _claim(name == first.baseline, len(group), ratios[name], spread),
-            float(np.exp(np.median(np.log(seconds[STREAM]) - np.log(seconds[name])))),
-            float(np.exp(np.median(np.log(seconds[GATHER]) - np.log(seconds[name])))),
-            first.loops[name],
-            max(one.peaks.get(name, 0) for one in group),
-            _median([seconds for one in group for seconds in one.device_seconds.get(name, ())]),
-            _median([seconds for one in group for seconds in one.flushed.get(name, ())]),
-        )
+        _timing(name, group, seconds, ratios[name], _claim(name == first.baseline, len(group), ratios[name], spread))
         for name in names
         if name not in REFERENCES
     ]
     return Board(
         first.threads, first.point, first.baseline, tuple(sorted(rows, key=lambda row: row.spread.median)),
         {name: took for one in group for name, took in one.slow.items()}, math.expm1(spread), ratios[TWIN],
-        middle(EMPTY), middle(STREAM), middle(GATHER), first.read + first.written, first.lines, len(group),
-        sum(one.switches for one in group), float(np.mean([one.stolen for one in group])),
+        middle(EMPTY), middle(STREAM), middle(GATHER) if GATHER in seconds else None, first.read + first.written,
+        first.lines, len(group), sum(one.switches for one in group), float(np.mean([one.stolen for one in group])),
     )  # fmt: skip
+
+
+def _timing(name: str, group: Sequence[Measured], seconds: Mapping[str, Array], ratio: Ratio, claim: str) -> Timing:
+    """One contestant's row; `seconds` are those of all processes."""
+
+    def share(roof: str) -> float:
+        return float(np.exp(np.median(np.log(seconds[roof]) - np.log(seconds[name]))))
+
+    return Timing(
+        name,
+        _spread(seconds[name]),
+        ratio,
+        claim,
+        share(STREAM),
+        share(GATHER) if GATHER in seconds else None,
+        group[0].loops[name],
+        max(one.peaks.get(name, 0) for one in group),
+        _median([seconds for one in group for seconds in one.device_seconds.get(name, ())]),
+        _median([seconds for one in group for seconds in one.flushed.get(name, ())]),
+    )
 
 
 def _median(seconds: Sequence[float]) -> float | None:
@@ -268,7 +288,7 @@ def _p_value(ratio: Ratio) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one contestant's time at one point, counted in times of the machine's gather, has changed."""
+    """How one contestant's time at one point, counted in times of one of the machine's roofs, has changed."""
 
     threads: str
     point: Point
@@ -283,11 +303,11 @@ def changes(before: Bench, after: Bench) -> list[Change]:
     """Every contestant and point that both runs have, the worst regressions first.
 
     Seconds of two runs cannot be compared. What can is by how much a contestant was slower than the gather of the same
-    rounds; the interval of the change is made of both runs' intervals.
+    rounds, or the stream where the loss gathers nothing; the interval of the change is made of both runs' intervals.
     """
-    old = {(one.threads, one.point): one for one in _to_gather(before)}
+    old = {(one.threads, one.point): one for one in _to_roof(before)}
     found: list[Change] = []
-    for new in _to_gather(after):
+    for new in _to_roof(after):
         then = old.get((new.threads, new.point))
         if then is None:
             continue
@@ -298,21 +318,21 @@ def changes(before: Bench, after: Bench) -> list[Change]:
     return sorted(found, key=lambda one: (one.claim != "regression", -one.ratio))
 
 
-def _to_gather(bench: Bench) -> Iterable[Board]:
-    """Boards whose ratios are to the gather; the A/A spread stays that of the baseline's twin."""
+def _to_roof(bench: Bench) -> Iterable[Board]:
+    """Boards whose ratios are to the gather, or without one to the stream; the A/A spread is the twin's still."""
     for group in _by_point(bench):
-        plain = board(group)
-        as_base = [_rebased(one) for one in group if one.baseline == plain.baseline]
+        usual = board(group)
+        as_base = [_rebased(one) for one in group if one.baseline == usual.baseline]
         rebased = board(as_base)
-        spread = math.log1p(plain.spread)
+        spread = math.log1p(usual.spread)
         rows = tuple(replace(row, ratio=_at_least(row.ratio, spread)) for row in rebased.rows)
-        yield replace(rebased, rows=rows, spread=plain.spread)
+        yield replace(rebased, rows=rows, spread=usual.spread)
 
 
 def _rebased(one: Measured) -> Measured:
-    """The same samples, the gather being the baseline and its own twin."""
-    seconds = one.seconds | {TWIN: one.seconds[GATHER]}
-    return msgspec.structs.replace(one, baseline=GATHER, seconds=seconds)
+    """The same samples, the roof being the baseline and its own twin."""
+    roof = GATHER if GATHER in one.seconds else STREAM
+    return msgspec.structs.replace(one, baseline=roof, seconds=one.seconds | {TWIN: one.seconds[roof]})
 
 
 def _at_least(ratio: Ratio, spread: float) -> Ratio:

@@ -2,7 +2,8 @@
 
 A file opens with a `Header` and closes with a `Footer`; between them stand records in the order in which
 workers finished. A file without footer is a run that was cut off, and is read as one. `FORMAT` is the version of
-all this: newer files are refused.
+all this: newer files are refused. Early files (format 1) are about one loss, nll_loss, and say on which device only in
+their header; they are read as if each record said it.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from ..specs.accuracy import Excess
 from ..specs.call import Call
 from ..specs.encoding import encode_call
 from ..specs.errors import RecordsError
+from ..specs.grades import Excess
 from . import framed
 
 FILE = "records.jsonl"
-FORMAT = 1
+FORMAT = 2
+
+EARLY_LOSS = "nll_loss"  # what files of format 1 are about
 
 # Statuses in the order in which tables show them; the words of `lossparity.specs.case.Status`.
 STATUSES = ("pass", "fail", "error", "crash", "timeout", "unsupported", "uninformative", "not_run")
 
 
 class SubjectInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One way of executing the loss, as it was when the run started."""
+    """One way of executing a loss, as it was when the run started."""
 
+    loss: str = EARLY_LOSS
     name: str
     backend: str
     version: str
@@ -57,11 +61,13 @@ class ClauseInfo(msgspec.Struct, frozen=True):
     level: str  # MUST, SHOULD or RECORD
     statement: str
     source: str
+    loss: str = EARLY_LOSS
 
 
 class DivergenceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A known departure as the run knew it."""
 
+    loss: str = EARLY_LOSS
     id: str
     title: str
     subjects: tuple[str, ...]
@@ -74,8 +80,21 @@ class DivergenceInfo(msgspec.Struct, frozen=True, kw_only=True):
     vector: str
 
 
+class Part(msgspec.Struct, frozen=True, order=True):
+    """Which part of a larger run one is."""
+
+    number: int  # from 1
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
-    """First line: what ran, where, on what."""
+    """First line: what ran, where, on what.
+
+    `plan` is a digest of what was to run, the same in all parts of a run; it is empty in early files.
+    """
 
     format: int
     lossparity: str
@@ -89,13 +108,19 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     absent: tuple[AbsentBackend, ...]
     clauses: tuple[ClauseInfo, ...]
     divergences: tuple[DivergenceInfo, ...]
+    plan: str = ""
+    part: Part | None = None
+    families: tuple[str, ...] = ()  # empty: all
+    places: dict[str, str] = {}  # of losses that do not ship: where each was found
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
     """One family of cases on one subject in one dtype. Counts are of calls, by the call's worst status."""
 
     id: str
+    loss: str = EARLY_LOSS
     subject: str
+    device: str = ""
     family: str
     dtype: str
     planned: int  # calls drawn, by the corpus and by exploration
@@ -113,7 +138,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
     """How often one clause came out one way in one item."""
 
+    loss: str = EARLY_LOSS
     subject: str
+    device: str = ""
     family: str  # of the generator; the clause has its own
     dtype: str
     clause: str
@@ -126,6 +153,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
 class Before(msgspec.Struct, frozen=True, kw_only=True):
     """A call that ran before another one in the same process."""
 
+    loss: str = EARLY_LOSS
     subject: str
     experiment: str  # the clause that it decides together with calls made of it, which ran too; or empty
     summary: str
@@ -139,7 +167,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
     Kept for the first few of each kind in an item; tallies count them all.
     """
 
+    loss: str = EARLY_LOSS
     subject: str
+    device: str = ""
     family: str
     dtype: str
     clauses: tuple[str, ...]
@@ -172,7 +202,9 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
     among those that miss ACC-4.
     """
 
+    loss: str = EARLY_LOSS
     subject: str
+    device: str = ""
     dtype: str
     reduction: str
     decade: int  # floor(log10(positions)), 0 for fewer than ten
@@ -193,7 +225,9 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
 class Observation(msgspec.Struct, frozen=True, kw_only=True, tag="observation"):
     """What was seen under a clause that is recorded and never judged."""
 
+    loss: str = EARLY_LOSS
     subject: str
+    device: str = ""
     dtype: str
     clause: str
     what: str
@@ -217,6 +251,13 @@ Line = Header | Record | Footer
 _decode = msgspec.json.Decoder(Line).decode
 
 
+class Matter(NamedTuple):
+    """What a page is about: one loss on one device."""
+
+    loss: str
+    device: str
+
+
 class Run(msgspec.Struct, frozen=True):
     """A records file, read."""
 
@@ -224,6 +265,11 @@ class Run(msgspec.Struct, frozen=True):
     header: Header
     records: tuple[Record, ...]
     footer: Footer | None  # None: the run was cut off
+
+    @property
+    def matters(self) -> list[Matter]:
+        """What the run is about: each loss on each device, in the order in which subjects are named."""
+        return list(dict.fromkeys(Matter(one.loss, one.device) for one in self.header.subjects))
 
     def of(self, kind: type[Any]) -> list[Any]:
         """The records of one type, in file order."""
@@ -238,8 +284,11 @@ def read(path: Path) -> Run:
         if isinstance(line, Header) or isinstance(line, Footer) and number != len(lines) + 1:
             raise RecordsError(f"{path}:{number}: a second run begins here; keep each run in a file of its own")
     footer = lines[-1] if lines and isinstance(lines[-1], Footer) else None
-    records = tuple(line for line in lines if not isinstance(line, Header | Footer))
-    return Run(str(path), header, records, footer)
+    records = [line for line in lines if not isinstance(line, Header | Footer)]
+    if header.format == 1:
+        devices = {subject.name: subject.device for subject in header.subjects}
+        records = [msgspec.structs.replace(one, device=devices.get(one.subject, "")) for one in records]
+    return Run(str(path), header, tuple(records), footer)
 
 
 def find(paths: Iterable[Path]) -> list[Path]:

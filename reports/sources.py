@@ -12,11 +12,11 @@ from . import bench, kills, records
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The files that a site is made of: runs, and the last kill matrix and bench file, if any."""
+    """The files that a site is made of: runs, the last kill matrix if any, and bench files."""
 
     runs: tuple[Path, ...]
     zoo: Path | None
-    bench: Path | None
+    benches: tuple[Path, ...]
 
 
 def sources(paths: Sequence[Path]) -> Sources:
@@ -32,13 +32,13 @@ def sources(paths: Sequence[Path]) -> Sources:
         named = ", ".join(map(str, paths))
         raise RecordsError(f"{named}: no run, and a site is made of runs; name a records.jsonl of `lossparity run` too")
     runs = records.find(chosen)
-    return Sources(tuple(runs), *(found[-1] if found else None for found in (zoos, benches)))
+    return Sources(tuple(runs), zoos[-1] if zoos else None, tuple(benches))
 
 
 def look(path: Path) -> Sources:
     """What one file or folder holds, be it nothing."""
     runs, zoos, benches = (_named(path, name) for name in (records.FILE, kills.FILE, bench.FILE))
-    return Sources(tuple(runs), *(found[-1] if found else None for found in (zoos, benches)))
+    return Sources(tuple(runs), zoos[-1] if zoos else None, tuple(benches))
 
 
 def _named(path: Path, name: str) -> list[Path]:

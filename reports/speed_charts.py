@@ -8,22 +8,24 @@ from typing import Any
 
 from .bench import Bench
 from .charts import DASHES, INK, MARK, SHAPES, altair_module, draw, hues, on_log_axis, powers, scale_of
-from .ratios import Board
+from .ratios import Board, plain
 from .speed import duration
 
 _FOREST = 4  # points whose ratios are drawn
 
 
 def time_by_size(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) -> str | None:
-    """Seconds against N and against C, forward, with the limit (stream) and the empty call; None without data."""
+    """Seconds against each size, forward, with the limit (stream) and the empty call; None without data."""
     alt = altair_module()
-    lines = [*_series(boards, "N", 256), *_series(boards, "C", 65536)]
+    usual = plain(boards)
+    sizes = tuple(usual[0].point.sizes) if usual else ()
+    lines = [point for name in sizes for point in _series(usual, name)]
     lines = [one for one in lines if on_log_axis(one["seconds"])]
     points = Counter((one["series"], one["axis"], one["threads"]) for one in lines)
     lines = [one for one in lines if points[one["series"], one["axis"], one["threads"]] > 1]
     if not lines:
         return None
-    x = alt.X("size:Q", title="N or C", scale=alt.Scale(type="log"), axis=powers(alt, lines, "size"))
+    x = alt.X("size:Q", title=" or ".join(sizes), scale=alt.Scale(type="log"), axis=powers(alt, lines, "size"))
     y = alt.Y("seconds:Q", title="seconds a call", scale=alt.Scale(type="log"), axis=powers(alt, lines, "seconds"))
     data = alt.Data(values=lines)
     base = alt.Chart().encode(x, y, detail="series:N")
@@ -41,28 +43,36 @@ def time_by_size(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) ->
     header = alt.Header(title=None, labelFontWeight="bold", labelFontSize=12, labelColor=INK)
     chart = alt.layer(walls, drawn, marks, data=data).properties(width=430, height=300)
     chart = chart.facet(
-        column=alt.Column("axis:N", header=header, sort=["N", "C"]), row=alt.Row("threads:N", header=header), spacing=16
+        column=alt.Column("axis:N", header=header, sort=list(dict.fromkeys(one["axis"] for one in lines))),
+        row=alt.Row("threads:N", header=header),
+        spacing=16,
     )
-    return draw(chart.resolve_scale(x="independent", strokeDash="independent"), "Seconds a call against N and C")
+    return draw(
+        chart.resolve_scale(x="independent", strokeDash="independent"), f"Seconds a call against {' and '.join(sizes)}"
+    )
 
 
-def _series(boards: Sequence[Board], axis: str, fixed: int) -> list[dict[str, Any]]:
-    """The plain forward points along one axis, as data."""
+def _series(boards: Sequence[Board], axis: str) -> list[dict[str, Any]]:
+    """Those of the boards that differ from the first one along one axis alone, as data."""
     found: list[dict[str, Any]] = []
+    fixed = _others(boards[0], axis)
+    said = "".join(f", {name} = {size:,}" for name, size in fixed.items())
     for board in boards:
-        point = board.point
-        across, along = (point.classes, point.n) if axis == "N" else (point.n, point.classes)
-        name = point.name
-        if across != fixed or name != f"forward N={point.n} C={point.classes} float32 mean":
+        if _others(board, axis) != fixed:
             continue
-        common = {"axis": f"against {axis}, {'C' if axis == 'N' else 'N'} = {fixed:,}", "size": along,
+        common = {"axis": f"against {axis}{said}", "size": board.point.sizes[axis],
                   "threads": f"threads = {board.threads}"}  # fmt: skip
         times = {row.contestant: row.spread.median for row in board.rows} | board.slow
         walls = {"limit (stream)": board.stream, "empty call": board.empty}
         for series, seconds in (times | walls).items():
-            text = f"{series} · {name}: {duration(seconds)}"
+            text = f"{series} · {board.point.name}: {duration(seconds)}"
             found.append(common | {"series": series, "seconds": seconds, "text": text, "reference": series in walls})
     return found
+
+
+def _others(board: Board, axis: str) -> dict[str, int]:
+    """The sizes but for that of one axis."""
+    return {name: size for name, size in board.point.sizes.items() if name != axis}
 
 
 def forest(boards: Sequence[Board], styled: dict[str, tuple[int, int]]) -> str | None:

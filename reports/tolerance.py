@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ..specs.accuracy import Excess
+from ..specs.grades import Excess
 from .records import Accuracy
 
-# Classes of the verdict ladder, in order (`lossparity.specs.accuracy.Level`).
+# Classes of the verdict ladder, in order (`lossparity.specs.grades.Level`).
 LADDER = {
     "E0": "exact",
     "E1": "correctly rounded",

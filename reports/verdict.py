@@ -89,8 +89,8 @@ def _unexpected(matrix: Matrix, items: list[Item]) -> int:
         max((_unexpected_in(matrix, clause.id, subject.name) for clause in matrix.merged.clauses), default=0)
         for subject in matrix.subjects
     )
-    # A footer counts its whole run, so it says too much where a later run replaced a subject.
-    footers = [run.footer.unexpected for run in matrix.merged.runs if run.footer and not matrix.merged.replaced]
+    # A footer counts its whole run, so it says too much where a part of that is not shown.
+    footers = [run.footer.unexpected for run in matrix.merged.runs if run.footer and matrix.merged.is_all]
     return max(sum(item.unexpected for item in items), by_clause, sum(footers))
 
 
@@ -102,7 +102,7 @@ def _outlook(matrix: Matrix, ran: int, unexpected: int) -> Outlook:
     footers = [run.footer for run in matrix.merged.runs]
     if any(footer and footer.exit_code in (3, 4, 6) for footer in footers):
         return Outlook.BROKEN
-    if unexpected or any(footer and footer.exit_code == 1 for footer in footers):
+    if unexpected or matrix.merged.is_all and any(footer and footer.exit_code == 1 for footer in footers):
         return Outlook.UNEXPECTED
     if not ran:
         return Outlook.EMPTY

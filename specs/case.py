@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
-from .accuracy import Reduction
+from .bands import Band
 from .call import Array, Call
-from .rules import Rules
+from .reductions import Reduction
+from .rules import Aspect, Rules
 
 
 class Status(enum.StrEnum):
@@ -31,7 +31,7 @@ FAILED = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})  # the implement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Elementwise:
+class Exactly:
     """`none`: each element is prescribed.
 
     `value` is the correctly rounded result, with the input's dtype and the target's shape. `loose` marks subnormal
@@ -59,31 +59,13 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Band:
-    """Where numbers may lie: each in `low`..`high`, anywhere where it is `free`."""
-
-    low: Array
-    high: Array
-    free: Array
-
-    @classmethod
-    def of(cls, low: Array, high: Array, free: Any = False) -> Band:
-        """A band that says nothing where it is free, nor where it reaches from infinity to infinity."""
-        return cls(low, high, free | np.isinf(low) & np.isinf(high) & (low != high))
-
-    def holds(self, value: Array) -> Array:
-        """Which numbers lie inside; NaN does nowhere but where it is free."""
-        with np.errstate(invalid="ignore"):
-            return self.free | (self.low <= value) & (value <= self.high)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Within:
-    """Numbers that each have a tolerance of their own, as 1-d arrays of the input's dtype.
+    """Numbers that each have a tolerance of their own, as arrays of one shape and of the input's dtype.
 
     `rounded` is the correctly rounded value; `required` what the required accumulator allows, `own` what the format's
     own precision does, `flushing` what a flushing subject may do. Where an intermediate may overflow nothing is said.
-    `informative`: the band is narrow enough for meeting it to mean anything.
+    `informative`: the band is narrow enough for meeting it to mean anything. `zeros` say where exactly 0 is due, of
+    either sign, whatever the bands say: masks that broadcast to the shape, by the aspect that decides it.
     """
 
     rounded: Array
@@ -91,26 +73,27 @@ class Within:
     own: Band
     flushing: Band
     informative: Array
+    zeros: Mapping[Aspect, Array] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gradient:
-    """A derivative with respect to the whole input: prescribed at the entries that targets select, 0 elsewhere.
+class Sparse:
+    """An array that is prescribed at a few entries and 0 elsewhere, as a derivative with respect to the whole input.
 
-    `flat` holds the selected entries' positions in the input's C order, one per kept position; `entries` what must
-    stand there; `kept` (of the target's shape) which positions are not ignored.
+    `flat` holds the positions of those entries in C order and `entries` what must stand there, as 1-d arrays. A mask
+    `ignored` that broadcasts to the array's shape says which of the others belong to what is ignored.
     """
 
     flat: Array
-    entries: Elementwise | Within
-    kept: Array
+    entries: Exactly | Within
+    ignored: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
     """Several answers along a leading axis, as a mapped function gives them."""
 
-    parts: tuple[Elementwise | Reduction | Limit | Unjudgeable | Gradient, ...]
+    parts: tuple[Exactly | Within | Reduction | Limit | Unjudgeable | Sparse, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +103,7 @@ class Unjudgeable:
     why: str
 
 
-Prescribed = Elementwise | Reduction | Limit | Unjudgeable | Gradient | Stack
+Prescribed = Exactly | Within | Reduction | Limit | Unjudgeable | Sparse | Stack
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -105,6 +105,14 @@ def floor_log2(value: Fraction) -> int:
     return e if low >= high else e - 1
 
 
+def in_multiples(value: Fraction, k: int) -> float:
+    """value / 2^k, correctly rounded to float64, infinite beyond it; the division is Python's, of integers."""
+    try:
+        return value.numerator / (value.denominator << k) if k >= 0 else (value.numerator << -k) / value.denominator
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def ulp(value: Fraction, fmt: Format) -> Fraction:
     """The unit in the last place of `fmt` at `value` (Muller's, constant below the normal range)."""
     exponent = fmt.emin if value == 0 else min(max(floor_log2(value), fmt.emin), fmt.emax)
@@ -115,6 +123,14 @@ def ordinal(array: Array) -> Array:
     """Position of each number in its format's order, as int64: neighbours differ by 1, both zeros are 0."""
     signed = np.asarray(array, order="C").view(f"i{array.dtype.itemsize}").astype(np.int64)
     return np.where(signed < 0, np.int64(-(2 ** (8 * array.dtype.itemsize - 1))) - signed, signed)
+
+
+def of_ordinal(rank: Any, dtype: np.dtype[Any]) -> Array:
+    """The numbers of a format that have these ordinals; 0 is +0."""
+    rank = np.asarray(rank, np.int64)
+    sign = np.where(rank < 0, np.uint64(1 << (8 * dtype.itemsize - 1)), np.uint64(0))
+    bits = sign + np.abs(rank).view(np.uint64)
+    return bits.astype(f"u{dtype.itemsize}").view(dtype)
 
 
 def steps_between(a: Array, b: Array) -> Array:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .accuracy import Arithmetic, Grade
 from .call import Call, Outcome, Signature
 from .case import Case, Status
+from .grades import Grade
+from .reductions import Arithmetic
 from .relations import Comparison, Evaluate, Relation
 from .rules import Aspect, Rules
+from .speed import Speed
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -103,7 +105,7 @@ class Loss:
     names the axes of each of its arrays, N for samples, C for classes, others as the loss likes, and none of a call of
     shapes that do not fit. `varied` is a call of the same signature with other numbers, `simpler` are calls with less
     in them, as only this loss can tell. `relations` are experiments by clause, and `agreeing` tells, with another
-    subject's results as the second function, whether two agree (REL-8).
+    subject's results as the second function, whether two agree (REL-8). A loss without `speed` is not timed.
     """
 
     signature: Signature
@@ -119,6 +121,7 @@ class Loss:
     agreeing: Callable[[Evaluate, Evaluate, Call, Arithmetic], Iterator[Comparison]]
     relations: Mapping[str, Relation] = field(default_factory=dict)
     second_looks: tuple[SecondLook, ...] = ()
+    speed: Speed | None = None
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ DEFAULT = "nll_loss"  # of what names none, such as records of format 1
 ENTRY_POINTS = "lossparity.losses"
 
 _own: dict[str, Loss] = {}  # found by their place, under their own names
+_places: dict[str, str] = {}  # own names -> where another process finds them
 
 
 def names() -> list[str]:
@@ -35,7 +36,7 @@ def find(name: str) -> Loss:
     if name in _own:
         return _own[name]
     if ":" in name:
-        return _registered(_at(name), name)
+        return _registered(_at(_resolved(name)), _resolved(name))
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             return _registered(entry.load(), name)
@@ -57,8 +58,13 @@ def _built_in(name: str) -> Loss:
 @functools.cache
 def _at(place: str) -> object:
     module, _, attribute = place.rpartition(":")
-    module = str(Path(module).resolve()) if is_file(module) else module
     return load(module, attribute, lambda one: isinstance(one, Loss), "OBJECT")
+
+
+def _resolved(place: str) -> str:
+    """The place as every process finds it, whatever its current directory."""
+    module, _, attribute = place.rpartition(":")
+    return f"{Path(module).resolve()}:{attribute}" if is_file(module) else place
 
 
 def _registered(found: object, name: str) -> Loss:
@@ -66,4 +72,21 @@ def _registered(found: object, name: str) -> Loss:
         raise UsageError(f"{name} is of type {type(found).__name__}; it must be a lossparity.specs.loss.Loss")
     if found.name in BUILT_IN or _own.setdefault(found.name, found) is not found:
         raise UsageError(f"{name}: there is a loss called {found.name!r} already; give this one another name")
+    if name != found.name:
+        _places[found.name] = name
     return found
+
+
+def register(loss: Loss) -> Loss:
+    """Let a loss of one's own be known by its name in this process; raises UsageError where that name is taken."""
+    return _registered(loss, loss.name)
+
+
+def place(name: str) -> str:
+    """The name by which another process finds a loss that was found in this one."""
+    return _places.get(name, name)
+
+
+def places() -> tuple[str, ...]:
+    """Losses of one's own that were found in this process, as another one finds them."""
+    return tuple(_places.values())

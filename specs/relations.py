@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from .accuracy import Arithmetic
 from .call import Array, Call
+from .reductions import Arithmetic
 
 Evaluate = Callable[[Call], Array]
 

@@ -14,10 +14,11 @@ from .errors import SpecError, UsageError, nearest
 from .tables import load_table
 
 LEVELS = ("MUST", "SHOULD", "RECORD")
+COMMON = "lossparity.specs.common"  # tables of what any loss may take
 
 
 class Aspect(enum.StrEnum):
-    """From where an outcome is looked at. The head of clauses.toml explains those that decide clauses."""
+    """From where an outcome is looked at. The head of common/clauses.toml explains those that decide clauses."""
 
     RETURNED = "returned"  # no exception, and the right shape and dtype: else every clause of the call fails
     COARSE = "coarse"  # decides no clause: what known divergences are held to where no bound says anything
@@ -47,7 +48,7 @@ DECIDING = frozenset(Aspect) - {Aspect.RETURNED, Aspect.COARSE}  # aspects that 
 
 
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One normative sentence; the head of clauses.toml explains the fields."""
+    """One normative sentence; the head of common/clauses.toml explains the fields."""
 
     id: str
     level: str
@@ -76,8 +77,9 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Rules:
     """The tables of one specification, read when they are needed: clauses.toml and flags.toml of a package.
 
-    `texts` stands for files where there is no package. Two specifications may have clauses of one id: what is
-    remembered of a clause is remembered of these Rules.
+    `texts` stands for files where there is no package. Clauses may be taken from those that are common to all losses,
+    and common flags are had by naming them. Two specifications may have clauses of one id: what is remembered of a
+    clause is remembered of these Rules.
     """
 
     package: str = ""
@@ -87,19 +89,25 @@ class Rules:
     @functools.cached_property
     def clauses(self) -> Mapping[str, Clause]:
         """All clauses by id, in the order of the table; raises SpecError when the table is broken."""
-        rows = load_table(self.text("clauses.toml"), "clause", Clause, "clauses.toml", SpecError)
+        where = self._file("clauses.toml")
+        shared = None if self.package == COMMON else common().clauses
+        rows = load_table(self.text("clauses.toml"), "clause", Clause, where, SpecError, common=shared)
         for row in rows:
             if row.level not in LEVELS:
-                raise SpecError(f"clauses.toml: {row.id}: level {row.level!r}; {nearest(row.level, LEVELS)}")
+                raise SpecError(f"{where}: {row.id}: level {row.level!r}; {nearest(row.level, LEVELS)}")
             for aspect in set(row.judges) - DECIDING:
-                raise SpecError(f"clauses.toml: {row.id}: judges {aspect!r}; {nearest(aspect, DECIDING)}")
+                raise SpecError(f"{where}: {row.id}: judges {aspect!r}; {nearest(aspect, DECIDING)}")
         return {row.id: row for row in rows}
 
     @functools.cached_property
     def flags(self) -> Mapping[str, Flag]:
-        """All flags by name; raises SpecError when the table is broken."""
-        rows = load_table(self.text("flags.toml"), "flag", Flag, "flags.toml", SpecError, name="name")
-        return {row.name: row for row in rows}
+        """Flags by name: common ones that clauses name, then its own; raises SpecError when the table is broken."""
+        rows = load_table(self.text("flags.toml"), "flag", Flag, self._file("flags.toml"), SpecError, name="name")
+        own = {row.name: row for row in rows}
+        if self.package == COMMON:
+            return own
+        named = {flag for clause in self.clauses.values() for flag in clause.flags}
+        return {name: flag for name, flag in common().flags.items() if name in named} | own
 
     def find(self, name: str) -> Clause:
         """The clause with this id, in any case; raises UsageError that offers the nearest ones."""
@@ -114,7 +122,19 @@ class Rules:
         return self._flags_of[ids]
 
     def text(self, name: str) -> str:
-        """A data file of the specification."""
+        """A data file of the specification; raises SpecError where there is none of this name."""
         if name in self.texts:
             return self.texts[name]
+        if not self.package:
+            raise SpecError(f"{name}: missing; give its text among `texts`, or the package that it lies in")
         return resources.files(self.package).joinpath(name).read_text(encoding="utf-8")
+
+    def _file(self, name: str) -> str:
+        """What messages call a table."""
+        return f"common/{name}" if self.package == COMMON else name
+
+
+@functools.cache
+def common() -> Rules:
+    """What any loss may take; no loss has just these."""
+    return Rules(COMMON)

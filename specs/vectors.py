@@ -17,13 +17,13 @@ import msgspec
 import numpy as np
 
 from . import losses
-from .accuracy import Reduction
 from .call import FLOAT_DTYPES, Array
-from .case import Case, Elementwise, Expectation, Gradient, Limit, Raises, Returns, Within
+from .case import Case, Exactly, Expectation, Limit, Raises, Returns, Sparse, Within
 from .encoding import decode_call
 from .errors import UsageError, VectorError
 from .exact import round_to
 from .loss import Loss
+from .reductions import Reduction
 
 FORMAT = 1
 
@@ -120,7 +120,7 @@ def describe(expectation: Expectation) -> dict[str, Any]:
     match expectation:
         case Raises(categories, poisoned):
             return {"raises": sorted(categories), "traced_may_return_nan": poisoned is not None}
-        case Returns(shape, _, Elementwise() as prescribed):
+        case Returns(shape, _, Exactly() as prescribed):
             flat = prescribed.value.reshape(-1).astype(float).tolist()
             shortest = flat[:1] if len(set(map(repr, flat))) == 1 else flat
             return {"shape": list(shape), "values": [_number(value) for value in shortest]}
@@ -130,21 +130,23 @@ def describe(expectation: Expectation) -> dict[str, Any]:
             return {"shape": list(shape), "exact": f"{exact.numerator}/{exact.denominator}", "rounded": rounded}
         case Returns(shape, _, Limit() as limit):
             return {"shape": list(shape), "one_of": sorted(limit.allowed)}
-        case Returns(shape, _, Gradient(flat, entries)):
+        case Returns(shape, _, Sparse(flat, entries)):
             return {"shape": list(shape), "entries": _entries(flat, entries)}
+        case Returns(shape, _, Within(rounded) as entries):
+            return {"shape": list(shape), "entries": _entries(np.arange(rounded.size), entries)}
         case _:
             return {"unspecified": True}
 
 
-def _entries(flat: Array, entries: Elementwise | Within) -> list[list[Any]]:
+def _entries(flat: Array, entries: Exactly | Within) -> list[list[Any]]:
     """[position in row-major order, rounded value, smallest and largest that are allowed]; free: all are."""
-    if isinstance(entries, Elementwise):
+    if isinstance(entries, Exactly):
         columns = [entries.value.astype(float)] * 3
     else:
         band = entries.required
-        low = np.where(band.free, -np.inf, band.low.astype(float))
-        high = np.where(band.free, np.inf, band.high.astype(float))
-        columns = [entries.rounded.astype(float), low, high]
+        low = np.where(band.free, -np.inf, band.low.astype(float)).reshape(-1)
+        high = np.where(band.free, np.inf, band.high.astype(float)).reshape(-1)
+        columns = [entries.rounded.astype(float).reshape(-1), low, high]
     rows = zip(flat.tolist(), *(column.tolist() for column in columns), strict=True)
     return [[place, *map(_number, values)] for place, *values in rows]
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 from lossparity.adapters.base import Backend, Subject
-from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.ports.nll_loss import nll_loss
 from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.specs.call import Call
 
@@ -150,7 +150,7 @@ def _backend_of(name: str, make: Callable[[], list[Subject]]) -> Backend:
         name=name,
         module="numpy",
         install="pip install numpy",
-        subjects=lambda device: make(),
+        subjects=lambda signature, device: make(),
         version=lambda: "1.0",
         devices=lambda: ["cpu"],
     )
@@ -177,7 +177,7 @@ MISSING = Backend(
     name="missing",
     module="a_framework_that_is_not_there",
     install="pip install a-framework-that-is-not-there",
-    subjects=lambda device: [],
+    subjects=lambda signature, device: [],
     version=lambda: "1.0",
     devices=lambda: ["cpu"],
 )

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import numpy as np
-from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.ports.nll_loss import nll_loss
 
 number = 7
 

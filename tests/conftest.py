@@ -1,6 +1,6 @@
 """Imports torch before any test can import another framework: its OpenMP clashes with theirs the other way round.
 
-And a browser for the tests of pages.
+And sample runs, their page, and a browser, for the tests of reports.
 """
 
 import importlib
@@ -14,6 +14,28 @@ import pytest
 
 if importlib.util.find_spec("torch"):
     importlib.import_module("torch")
+
+import sample_run
+from lossparity.reports import html
+from lossparity.reports.records import Run
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in which all is as expected."""
+    return sample_run.sample(tmp_path_factory.mktemp("quiet") / "records.jsonl")
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with unexpected results."""
+    return sample_run.sample(tmp_path_factory.mktemp("loud") / "records.jsonl", unexpected=True)
+
+
+@pytest.fixture(scope="module")
+def index(loud: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the run with unexpected results."""
+    return html.write_site([loud], tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")

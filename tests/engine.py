@@ -15,6 +15,7 @@ from lossparity.conformance.items.runner import run_item
 from lossparity.conformance.items.spec import ItemSpec, Request
 from lossparity.conformance.judging.ledger import Divergence, for_subject
 from lossparity.reports.records import Finding, Item
+from lossparity.specs.nll_loss.loss import LOSS
 
 REQUEST = Request(explored=10)
 
@@ -33,8 +34,8 @@ def run(
     trail = Trail(folder, "test", 600.0)
     isolation = Isolation(backend, "cpu", 120.0)
     try:
-        traits = probe(subject, dtype)
-        ledger = for_subject(rows, subject.name, version)
+        traits = probe(subject, dtype, LOSS.probes)
+        ledger = for_subject(rows, subject.name, version, "cpu")
         found, message = run_item(
             ItemSpec(subject.name, family, dtype), request, subject, traits, ledger, trail, isolation
         )

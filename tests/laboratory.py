@@ -13,12 +13,14 @@ from lossparity.conformance.items.experiments import Setup
 from lossparity.conformance.judging.judge import Judgement, Traits
 from lossparity.specs.case import Case, Status
 
+MAIN_ONLY = {"weight gradient": "the function has a gradient with respect to input only"}
+
 
 def subject(
     function: Callable[..., Any], gradient: Callable[..., Any] | None = None, without: Mapping[str, str] | None = None
 ) -> NumpySubject:
     """A function on NumPy arrays that has siblings; `without` explains what it lacks."""
-    made = NumpySubject(function, "mine", gradient=gradient)
+    made = NumpySubject(function, "mine", gradient=gradient, without=MAIN_ONLY)
     lacks = {name: why for name, why in made.capabilities.without.items() if name != "siblings"}
     made.capabilities = dataclasses.replace(made.capabilities, without=lacks | dict(without or {}))
     return made

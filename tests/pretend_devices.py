@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from lossparity.adapters.base import Backend, Subject
-from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.ports.nll_loss import nll_loss
 from lossparity.adapters.numpy.subject import NumpySubject
-from lossparity.specs.call import Call
+from lossparity.specs.call import Call, Signature
 
 _spoiled = [False]  # as a CUDA context is after an assertion on the device, until the process ends
 
@@ -59,7 +59,7 @@ def _spoiling(*args: Any, **kwargs: Any) -> Any:
 
 
 def _backend(name: str, function: Callable[..., Any]) -> Backend:
-    def subjects(device: str) -> list[Subject]:
+    def subjects(signature: Signature, device: str) -> list[Subject]:
         return [_Pretend(name, function, device)]
 
     return Backend(

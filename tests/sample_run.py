@@ -21,140 +21,20 @@ from lossparity.reports.records import (
     SubjectInfo,
     Tally,
 )
-from lossparity.specs.accuracy import Excess
 from lossparity.specs.call import BFLOAT16, Call, dtype_of
 from lossparity.specs.encoding import encode_call
+from lossparity.specs.grades import Excess
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stopwatch import PARTS
+from sample_facts import CLAUSES, DIVERGENCES, DTYPES, MISSES, SHOWS, VARIANTS, subjects
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
 HOSTILE = "<script>alert('&amp;')</script> \"quoted\" `ticked` | piped"
-
-_FAMILIES = {
-    "SHAPE": ["MUST"] * 7 + ["RECORD"],
-    "VALUE": ["MUST"] * 9,
-    "IGN": ["MUST"] * 10,
-    "WEIGHT": ["MUST"] * 4 + ["SHOULD", "MUST"],
-    "SPECIAL": ["MUST", "MUST", "SHOULD", "RECORD"],
-    "DTYPE": ["MUST"] * 3 + ["SHOULD"],
-    "ACC": ["MUST"] * 3 + ["SHOULD", "MUST", "RECORD"],
-    "ERR": ["MUST"] * 9 + ["RECORD"],
-    "GRAD": ["MUST"] * 8 + ["RECORD"],
-    "PURE": ["MUST"] * 5,
-    "LAYOUT": ["MUST"] * 2,
-    "REL": ["MUST"] * 8,
-}
-_STATEMENTS = {
-    "SHAPE-6": "N=0 or any d=0: `none` gives an empty array of target's shape, `sum` 0, `mean` NaN",
-    "VALUE-3": "`mean`: -S/W; without weights W is the count of kept positions",
-    "VALUE-6": "entries of other classes than the target have no influence, NaN and inf included ",
-    "IGN-4": "a sentinel outside [0, C) is accepted: -1, -100, C, C+1, 255, +-2^31, the int64 extremes",
-    "IGN-8": "an ignore_index that the target's dtype cannot hold ignores nothing: uint8 156 is not -100",
-    "ACC-3": "halves: within the any-order bound of a float32 accumulator plus one final rounding",
-    "ACC-4": "float32/float64: within the logarithmic-depth bound (class E5): not a running sum",
-    "ERR-1": "target >= C and not ignored: index error, at the first, a middle and the last position",
-    "ERR-10": "exception type and message, side by side",
-}
-CLAUSES = tuple(
-    ClauseInfo(
-        f"{family}-{n}",
-        family,
-        level,
-        _STATEMENTS.get(f"{family}-{n}", f"what clause {n} of {family} asks"),
-        "T, D",
-    )
-    for family, levels in _FAMILIES.items()
-    for n, level in enumerate(levels, 1)
-)
-
-
-def _known(name: str, title: str, subjects: str, clauses: str, cause: str, *references: str) -> DivergenceInfo:
-    return DivergenceInfo(
-        id=name,
-        title=title,
-        subjects=tuple(subjects.split()),
-        clauses=tuple(clauses.split()),
-        cause=cause,
-        explanation=f"Why {name} happens, in a sentence or two that a person can check, "
-        "long enough to be broken over two lines of a table and then some.",
-        references=references,
-        reproducer=f"import numpy as np\n\nx = np.full((4096, 2), -1.0)\nprint('{name}', x[0])\n",
-        selector="dtype in {float16, bfloat16} and reduction == 'mean' and n_active > 256",
-        vector=f"vector-of-{name}",
-    )
-
-
-_TF = "tensorflow tensorflow:function tensorflow:xla"
-DIVERGENCES = (
-    _known(
-        "torch-half-mean-saturates",
-        "`mean` of float16 and bfloat16 is divided after rounding",
-        "torch torch:compile",
-        "ACC-3 VALUE-3",
-        "bug",
-        "pytorch/pytorch#61523",
-        "https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",
-        "measured here",
-    ),
-    _known(
-        "tf-uint8-sentinel-wraps",
-        "uint8 156 is taken for -100",
-        _TF,
-        "IGN-8",
-        "adapter_gap",
-        "onnx/onnx#8433",
-    ),
-    _known("jax-x32-index-truncated", "2^32+1 becomes 1 without x64", "jax:x32", "ERR-1", "by_design"),
-    _known("xla-crash-on-empty", "an empty batch ends the process", "tensorflow:xla", "SHAPE-6", "bug"),
-    _known("torch-compile-long-gone", "fixed upstream, kept for old versions", "torch:compile", "GRAD-2", "bug"),
-)
-_SHOWS = {
-    (clause, subject): divergence.id
-    for divergence in DIVERGENCES[:4]
-    for clause in divergence.clauses
-    for subject in divergence.subjects
-}
-_MISSES = {
-    ("ACC-4", "tensorflow:xla"),
-    ("ACC-4", "torch:compile"),
-    ("SPECIAL-3", "jax"),
-    ("SPECIAL-3", "tensorflow"),
-    ("WEIGHT-5", "numpy"),
-}
-
-_VARIANTS = {
-    "numpy": [""],
-    "torch": ["", ":compile"],
-    "jax": ["", ":x32", ":jit"],
-    "tensorflow": ["", ":function", ":xla"],
-}
-_VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "jax": "0.10.2", "tensorflow": "2.22.0"}
-
-
-def subjects(backends: Sequence[str] = tuple(_VARIANTS)) -> tuple[SubjectInfo, ...]:
-    """The subjects of these backends."""
-    return tuple(
-        SubjectInfo(
-            name=backend + variant,
-            backend=backend,
-            version=_VERSIONS[backend],
-            device="cpu",
-            binding="native" if backend == "torch" else "composed",
-            style={"": "eager", ":x32": "eager"}.get(variant, "compiled"),
-            dtypes=DTYPES[:3] if variant == ":x32" else DTYPES,
-            target_dtypes=("int32", "int64", "uint8"),
-            gradual_underflow=dict.fromkeys(DTYPES, backend in ("numpy", "torch")),
-            notes=("x64 is off, as users run it.",) if variant == ":x32" else (),
-        )
-        for backend in backends
-        for variant in _VARIANTS[backend]
-    )
 
 
 def sample(
     path: Path,
     *,
-    backends: Sequence[str] = tuple(_VARIANTS),
+    backends: Sequence[str] = tuple(VARIANTS),
     started: str = "2026-07-14T02:30:00+00:00",
     unexpected: bool = False,
     ended: str | None = "complete",
@@ -163,29 +43,7 @@ def sample(
     divergences: Sequence[DivergenceInfo] = DIVERGENCES,
 ) -> Run:
     """Write a sample run to `path` and read it back; `ended=None` leaves it cut off, without a footer."""
-    header = records.Header(
-        format=records.FORMAT,
-        lossparity="0.1.0",
-        started=started,
-        command=f"lossparity run {' '.join('-b ' + backend for backend in backends)} --profile quick",
-        profile="quick",
-        seed=seed,
-        strict=False,
-        machine={
-            "system": "Linux 6.8 x86_64",
-            "processor": "AMD EPYC 7R13, 2 cores",
-            "python": "3.12.11",
-            "threads": "2",
-        },
-        subjects=subjects(backends),
-        absent=tuple(
-            records.AbsentBackend(name, f"pip install 'lossparity[{name}]'")
-            for name in _VARIANTS
-            if name not in backends
-        ),
-        clauses=tuple(clauses),
-        divergences=tuple(d for d in divergences if any(s.split(":")[0] in backends for s in d.subjects)),
-    )
+    header = _header(backends, started, seed, clauses, divergences)
     writer = framed.Writer(path, header)
     written = [record for subject in header.subjects for record in _subject(subject, header, unexpected, seed)]
     for record in written:
@@ -204,6 +62,38 @@ def sample(
             )
         )
     return records.read(path)
+
+
+def _header(
+    backends: Sequence[str],
+    started: str,
+    seed: int,
+    clauses: Sequence[ClauseInfo],
+    divergences: Sequence[DivergenceInfo],
+) -> records.Header:
+    return records.Header(
+        format=records.FORMAT,
+        lossparity="0.1.0",
+        started=started,
+        command=f"lossparity run {' '.join('-b ' + backend for backend in backends)} --profile quick",
+        profile="quick",
+        seed=seed,
+        strict=False,
+        machine={
+            "system": "Linux 6.8 x86_64",
+            "processor": "AMD EPYC 7R13, 2 cores",
+            "python": "3.12.11",
+            "threads": "2",
+        },
+        subjects=subjects(backends),
+        absent=tuple(
+            records.AbsentBackend(name, f"pip install 'lossparity[{name}]'")
+            for name in VARIANTS
+            if name not in backends
+        ),
+        clauses=tuple(clauses),
+        divergences=tuple(d for d in divergences if any(s.split(":")[0] in backends for s in d.subjects)),
+    )
 
 
 def _subject(subject: SubjectInfo, header: records.Header, unexpected: bool, seed: int) -> list[records.Record]:
@@ -229,7 +119,13 @@ def _clauses(
     for clause in (clause for clause in header.clauses if clause.family == family):
         for kind, count in _kinds(subject, clause, dtype, unexpected, rng).items():
             status, expected, divergence = kind
-            key = {"subject": subject.name, "family": family.lower(), "dtype": dtype, "clause": clause.id}
+            key = {
+                "subject": subject.name,
+                "device": subject.device,
+                "family": family.lower(),
+                "dtype": dtype,
+                "clause": clause.id,
+            }
             outcome = {"status": status, "expected": expected, "divergence": divergence, "count": count}
             tallies.append(Tally(**key, **outcome))
             if status not in ("pass", "unsupported", "not_run") or not expected:
@@ -251,9 +147,9 @@ def _kinds(
     if clause.id == "REL-3" and subject.name == "jax:jit":
         return {("uninformative", True, None): calls}
     kinds: dict[tuple[str, bool, str | None], int] = {("pass", True, None): calls}
-    if where in _SHOWS:
-        kinds["crash" if clause.id == "SHAPE-6" else "fail", True, _SHOWS[where]] = rng.randint(3, 900)
-    if where in _MISSES:
+    if where in SHOWS:
+        kinds["crash" if clause.id == "SHAPE-6" else "fail", True, SHOWS[where]] = rng.randint(3, 900)
+    if where in MISSES:
         kinds["fail", True, None] = rng.randint(1, 40)
     if clause.family in ("ACC", "REL"):
         kinds["uninformative", True, None] = rng.randint(0, 5) or 1
@@ -284,6 +180,7 @@ def _item(subject: SubjectInfo, family: str, dtype: str, tallies: list[Tally], r
     return Item(
         id=f"{family.lower()}[{subject.name}-{dtype}]",
         subject=subject.name,
+        device=subject.device,
         family=family.lower(),
         dtype=dtype,
         planned=planned,
@@ -325,6 +222,7 @@ def _finding(
     }.get(status, "the result is 11.2 times as far from the exact value as its error bound allows")
     return Finding(
         subject=subject.name,
+        device=subject.device,
         family=clause.family.lower(),
         dtype=dtype,
         clauses=(clause.id, "ACC-2") if clause.id == "VALUE-3" else (clause.id,),
@@ -358,7 +256,9 @@ def _observations(subject: SubjectInfo, rng: random.Random) -> list[records.Reco
         "GRAD-9": ["all-ignored mean: gradient 0" if subject.backend == "jax" else "all-ignored mean: gradient NaN"],
     }
     return [
-        Observation(subject=subject.name, dtype=dtype, clause=clause, what=what, count=rng.randint(1, 30))
+        Observation(
+            subject=subject.name, device=subject.device, dtype=dtype, clause=clause, what=what, count=rng.randint(1, 30)
+        )
         for clause, texts in seen.items()
         for what in texts
         for dtype in subject.dtypes
@@ -387,6 +287,7 @@ def _accurate(subject: SubjectInfo, dtype: str, reduction: str, decade: int, rng
     judged, made = sum(ulps.values()), call(rng, dtype)
     return Accuracy(
         subject=subject.name,
+        device=subject.device,
         dtype=dtype,
         reduction=reduction,
         decade=decade,
@@ -407,7 +308,7 @@ def _accurate(subject: SubjectInfo, dtype: str, reduction: str, decade: int, rng
 
 def _deep(subject: SubjectInfo, dtype: str, reduction: str, decade: int) -> Excess | None:
     """A running sum's error, where the sample misses ACC-4."""
-    if ("ACC-4", subject.name) not in _MISSES or reduction == "none" or decade < 3:
+    if ("ACC-4", subject.name) not in MISSES or reduction == "none" or decade < 3:
         return None
     terms = 7 * 10**decade
     return {"float32": Excess(2.0**-24 * terms, 98 * 2.0**-24, terms)}.get(dtype)

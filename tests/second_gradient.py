@@ -15,22 +15,18 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from second_flushing import limit_word
+from second_formats import LAYOUTS, decode, infinity_code, smallest_normal, spacing
 from second_oracle import (
     ACCUMULATOR,
-    LAYOUTS,
     NAN,
     Opinion,
     class_count,
-    decode,
-    infinity_code,
     largest,
-    limit_word,
     multiply,
     negated,
     opinion,
     order_free,
-    smallest_normal,
-    spacing,
     sum_of,
 )
 

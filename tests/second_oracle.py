@@ -14,66 +14,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-# Name -> (stored bits, explicit fraction bits, smallest normal exponent).
-LAYOUTS = {
-    "float16": (16, 10, -14),
-    "bfloat16": (16, 7, -126),
-    "float32": (32, 23, -126),
-    "float64": (64, 52, -1022),
-}
+from second_formats import LAYOUTS, decode, infinity_code, round_signed, smallest_normal, spacing
+
 INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 ACCUMULATOR = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 NAN = "nan"
-
-
-def spacing(name: str) -> Fraction:
-    """Distance between subnormal numbers."""
-    _, fraction_bits, lowest = LAYOUTS[name]
-    return Fraction(1, 1 << (fraction_bits - lowest))
-
-
-def smallest_normal(name: str) -> Fraction:
-    """The smallest positive normal number."""
-    return spacing(name) * (1 << LAYOUTS[name][1])
-
-
-def infinity_code(name: str) -> int:
-    """The bits of +inf: all ones in the exponent, zeros in the fraction."""
-    width, fraction_bits, _ = LAYOUTS[name]
-    return (1 << (width - 1)) - (1 << fraction_bits)
-
-
-def decode(code: int, name: str) -> Fraction:
-    """The value of the positive finite number with these bits."""
-    _, fraction_bits, _ = LAYOUTS[name]
-    exponent, fraction = code >> fraction_bits, code & ((1 << fraction_bits) - 1)
-    if exponent == 0:
-        return fraction * spacing(name)
-    return ((1 << fraction_bits) + fraction) * spacing(name) * (1 << (exponent - 1))
-
-
-def nearest_code(value: Fraction, name: str) -> int:
-    """The bits of the number nearest to `value` >= 0: the codes are in order, so it is found by bisection.
-
-    A tie goes to the even code. Infinity takes part in its place in the order, as if the exponents went on:
-    that is how IEEE 754 rounds before it calls a result an overflow.
-    """
-    if value >= 2 * decode(infinity_code(name) - 1, name):
-        return infinity_code(name)
-    low, high = 0, infinity_code(name)  # decode(low) <= value < decode(high)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if decode(middle, name) <= value else (low, middle)
-    below, above = value - decode(low, name), decode(high, name) - value
-    if below < 0 or above < below or (above == below and low % 2):
-        return high
-    return low
-
-
-def round_signed(value: Fraction, name: str) -> int:
-    """The bits of the number nearest to `value`, sign included; zero is +0."""
-    code = nearest_code(abs(value), name)
-    return code | (1 << (LAYOUTS[name][0] - 1)) if value < 0 and code else code
 
 
 @dataclass
@@ -352,88 +297,3 @@ def order_free(values: list[Fraction], accumulator: str) -> bool:
     if quantum < spacing(accumulator) or magnitude > largest(accumulator):
         return False
     return magnitude <= 2**significant * quantum
-
-
-# --- flush to zero, by brute force -----------------------------------------------------------------------
-
-
-def flushed_limits(call: Any) -> set[str]:
-    """DENORM for a reduction over at most three kept positions: each limit some order and flushing reaches.
-
-    Each small operand, product and partial sum is kept or replaced by zero, in every order. A zero W may have
-    either sign, unless it is exact: then it is +0. Rounding is not modelled, so use few-bit data without -0.
-    A finite result is reported as "finite".
-    """
-    name = call["input"].dtype.name
-    pairs = [chosen for _, chosen in walk(call) if chosen is not None]
-    assert 0 < len(pairs) <= 3
-    tiny = smallest_normal(name)
-    terms = [products_reached(weight, x, tiny) for weight, x in pairs]
-    tops = {value for choice in itertools.product(*terms) for value in sums_reached(choice, tiny)}
-    if call["reduction"] == "sum":
-        return {limit_word(negated(top)) for top in tops}
-    readable = [readings(1.0 if weight is None else weight, tiny) for weight, _ in pairs]
-    bottoms = {value for choice in itertools.product(*readable) for value in sums_reached(map(wrap, choice), tiny)}
-    unflushed = [wrap(1.0 if weight is None else weight) for weight, _ in pairs]
-    certain = sums_reached(unflushed, Fraction(0)) == {0}
-    return {word for top in tops for bottom in bottoms for word in quotients(negated(top), bottom, certain)}
-
-
-def wrap(value: float) -> Fraction | float:
-    """A finite float as a Fraction, others as they are (one NaN object, so that sets work)."""
-    return Fraction(value) if math.isfinite(value) else (math.nan if math.isnan(value) else value)
-
-
-def products_reached(weight: float | None, x: float, tiny: Fraction) -> set[Fraction | float]:
-    """Every value one product can take on a flushing subject."""
-    reached: set[Fraction | float] = set()
-    for w in readings(1.0 if weight is None else weight, tiny):
-        for y in readings(x, tiny):
-            product = multiply(w, y)
-            reached |= with_zero(product, tiny)
-    return reached
-
-
-def with_zero(value: Fraction | float, tiny: Fraction) -> set[Fraction | float]:
-    """What a flushing subject may make of a result: itself, or 0 where it is small."""
-    return {value, Fraction(0)} if isinstance(value, Fraction) and abs(value) < tiny else {value}
-
-
-def sums_reached(values: Any, tiny: Fraction) -> set[Fraction | float]:
-    """Every value a sum of at most three terms can take on a flushing subject, in every order."""
-    values = list(values)
-    if len(values) == 1:
-        return {values[0]}
-    reached: set[Fraction | float] = set()
-    for index, last in enumerate(values):
-        for rest in sums_reached(values[:index] + values[index + 1 :], tiny):
-            reached |= with_zero(add(rest, last), tiny)
-    return reached
-
-
-def add(a: Fraction | float, b: Fraction | float) -> Fraction | float:
-    """a + b over extended reals."""
-    if isinstance(a, Fraction) and isinstance(b, Fraction):
-        return a + b
-    if isinstance(a, Fraction):
-        return b
-    return a if isinstance(b, Fraction) else wrap(a + b)
-
-
-def quotients(top: Fraction | float, bottom: Fraction | float, plus_zero: bool) -> set[str]:
-    """top/bottom over extended reals; a zero below has either sign, or is +0."""
-    if limit_word(top) == NAN or limit_word(bottom) == NAN:
-        return {NAN}
-    if not isinstance(bottom, Fraction):
-        return {"finite"} if isinstance(top, Fraction) else {NAN}
-    if bottom == 0:
-        signs = {"inf"} if top > 0 else {"-inf"}
-        return {NAN} if top == 0 else signs if plus_zero else {"inf", "-inf"}
-    if isinstance(top, Fraction):
-        return {"finite"}
-    return {"inf"} if (top > 0) == (bottom > 0) else {"-inf"}
-
-
-def limit_word(value: Fraction | float) -> str:
-    """The name of an extended real."""
-    return "finite" if isinstance(value, Fraction) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,18 +16,25 @@ from lossparity.adapters import registry
 from lossparity.adapters.base import WORK, loop
 from lossparity.adapters.execution import execute
 from lossparity.conformance import cli
-from lossparity.conformance.bench import accelerator, roofs, sweep, worker
+from lossparity.conformance.bench import accelerator, measure, roofs, samples, sweep
 from lossparity.conformance.bench import run as harness
 from lossparity.conformance.bench.run import Options, Watch, run
 from lossparity.reports import bench, ratios
-from lossparity.reports.bench import Point
-from lossparity.specs.call import Crashed, Returned, dtype_of
+from lossparity.specs.call import Call, Crashed, Returned, dtype_of
 from lossparity.specs.errors import UsageError
 from lossparity.specs.nll_loss.generate import case_of_call
-from lossparity.specs.nll_loss.traffic import SECTOR, selected_offsets, traffic
+from lossparity.specs.nll_loss.loss import LOSS
+from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.nll_loss.speed import CLASSES, DTYPES, SIZES, point, selected_offsets, traffic
+from lossparity.specs.speed import LINE, SECTOR, Point
 
-SMALL = (Point(n=64, classes=8), Point(n=16, classes=300, work="both"))
+SMALL = (point(n=64, classes=8), point(n=16, classes=300, work="both"))
 BAD = Path(__file__).parent / "bad_losses.py"
+
+
+def a_call(**fields: Any) -> Call:
+    """The call of a point of nll_loss."""
+    return sweep.call_of(LOSS, point(**fields), 0)
 
 
 def timed(out: Path, *names: str, **options: Any) -> bench.Bench:
@@ -39,40 +47,43 @@ def timed(out: Path, *names: str, **options: Any) -> bench.Bench:
 
 
 def test_the_most_telling_point_comes_first_and_none_twice() -> None:
-    points = sweep.points(1 << 60)
-    assert points[0] == Point(n=65536, classes=256)
+    points = sweep.points(LOSS, 1 << 60)
+    assert points[0] == point(n=65536, classes=256)
     assert len(set(points)) == len({one.name for one in points}) == len(points)
-    for field, values in {
-        "n": sweep.SIZES, "classes": sweep.CLASSES, "dtype": sweep.DTYPES, "work": WORK,
+    assert {one.dtype for one in points} == set(DTYPES)
+    assert {one.work for one in points} == set(WORK)
+    for choice, values in {
         "reduction": ("none", "sum", "mean"), "weighted": (False, True), "ignored": (0.0, 0.1, 1.0),
         "order": ("random", "sorted", "constant"), "layout": ("c", "transposed"),
-        "spatial": ((), (7, 7), (56, 56), (224, 224)),
     }.items():  # fmt: skip
-        assert {getattr(one, field) for one in points} == set(values), field
+        assert {one.choices[choice] for one in points} == set(values), choice
+    assert {one.sizes["N"] for one in points} == set(SIZES)
+    assert {one.sizes["C"] for one in points} == set(CLASSES)
+    assert {tuple(one.sizes.values())[2:] for one in points} == {(), (7, 7), (56, 56), (224, 224)}
 
 
 def test_what_does_not_fit_into_memory_is_left_out() -> None:
     cap = 1 << 28
-    points = sweep.points(cap)
-    assert 0 < len(points) < len(sweep.points(1 << 60))
-    assert all(np.prod(one.shape) * dtype_of(one.dtype).itemsize <= cap / 6 for one in points)
+    points = sweep.points(LOSS, cap)
+    assert 0 < len(points) < len(sweep.points(LOSS, 1 << 60))
+    assert all(np.prod(list(one.sizes.values())) * dtype_of(one.dtype).itemsize <= cap / 6 for one in points)
     assert sweep.memory_cap() > 1 << 28
 
 
 @pytest.mark.parametrize(
-    "point", [one for one in sweep.points(1 << 23) if one.positions <= 4096][::3], ids=lambda p: p.name
+    "place", [one for one in sweep.points(LOSS, 1 << 23) if one.sizes["N"] <= 4096][::3], ids=lambda p: p.name
 )
-def test_a_point_is_a_legal_call_of_log_probabilities(point: Point) -> None:
-    call = sweep.call_of(point, 0)
-    assert call["input"].shape == point.shape
-    assert call.dtype == point.dtype
+def test_a_point_is_a_legal_call_of_log_probabilities(place: Point) -> None:
+    call = sweep.call_of(LOSS, place, 0)
+    assert call["input"].shape == tuple(place.sizes.values())
+    assert call.dtype == place.dtype
     assert np.allclose(np.exp(call["input"].astype(np.float64)).sum(1), 1, atol=0.05)
     share = np.mean(call["target"] == -100)
-    assert share == pytest.approx(point.ignored, abs=0.2)
-    if point.order == "sorted":
+    assert share == pytest.approx(place.choices["ignored"], abs=0.2)
+    if place.choices["order"] == "sorted":
         assert (np.diff(call["target"].reshape(-1)) >= 0).all()
     assert case_of_call(call, "bench", 3, "").clauses
-    again = sweep.call_of(point, 0)
+    again = sweep.call_of(LOSS, place, 0)
     assert all(a.tobytes() == b.tobytes() for (_, a), (_, b) in zip(call.arrays(), again.arrays(), strict=True))
 
 
@@ -81,7 +92,7 @@ def test_a_point_is_a_legal_call_of_log_probabilities(point: Point) -> None:
 
 CONTESTANTS = {
     "numpy": ("numpy", "numpy:one_hot", "numpy:python_loop", "numpy:take_along_axis", "numpy:boolean_mask"),
-    "torch": ("torch", "torch:compile", "torch:one_hot", "torch:gather", "torch:cross_entropy"),
+    "torch": ("torch", "torch:compile", "torch:module", "torch:one_hot", "torch:gather", "torch:cross_entropy"),
     "jax": ("jax", "jax:x32", "jax:jit", "jax:one_hot", "jax:take_along_axis", "jax:indexing", "jax:masked",
             "jax:optax"),
     "tensorflow": ("tensorflow", "tensorflow:function", "tensorflow:xla", "tensorflow:one_hot", "tensorflow:gather",
@@ -95,7 +106,8 @@ def subjects(name: str) -> dict[str, Any]:
     backend = registry.backend(name)
     registry.start(backend)
     assert backend.baselines is not None
-    return {one.name: one for one in (*backend.subjects("cpu"), *(one.subject for one in backend.baselines("cpu")))}
+    baselines = (one.subject for one in backend.baselines(NLL_LOSS, "cpu"))
+    return {one.name: one for one in (*backend.subjects(NLL_LOSS, "cpu"), *baselines)}
 
 
 @pytest.mark.parametrize("backend", CONTESTANTS)
@@ -115,7 +127,7 @@ LOOPS = [
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_a_loop_computes_what_a_call_does(backend: str, name: str, work: str, reduction: str) -> None:
     subject = subjects(backend)[name]
-    call = sweep.call_of(Point(n=12, classes=5, work=work, reduction=reduction), 0)
+    call = a_call(n=12, classes=5, work=work, reduction=reduction)
     outcome, _ = execute(subject, call)
     assert isinstance(outcome, Returned)
     with loop(subject, call, work) as many:
@@ -131,7 +143,7 @@ def test_a_loop_computes_what_a_call_does(backend: str, name: str, work: str, re
 @pytest.mark.parametrize("name", ["jax", "tensorflow"])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_what_is_masked_is_ignored_as_a_subject_ignores_it(name: str, reduction: str) -> None:
-    call = sweep.call_of(Point(n=40, classes=5, ignored=0.5, reduction=reduction, dtype="float64"), 0)
+    call = a_call(n=40, classes=5, ignored=0.5, reduction=reduction, dtype="float64")
     found, expected = (execute(subjects(name)[one], call)[0] for one in (f"{name}:masked", name))
     assert isinstance(found, Returned)
     assert isinstance(expected, Returned)
@@ -148,14 +160,14 @@ def test_roofs_read_what_the_call_reads(
     """With one thread; with two where one seems faster, and where both do."""
     pretended = itertools.cycle(seconds)
     monkeypatch.setattr(roofs, "_seconds", lambda step: next(pretended))
-    call = sweep.call_of(Point(n=100, classes=7, ignored=0.1, layout=layout), 0)
-    source, places = roofs._flat(call)
+    call = a_call(n=100, classes=7, ignored=0.1, layout=layout)
+    source, places = roofs._flat(call, selected_offsets(call))
     kept = np.flatnonzero(call["target"] != -100)
     wanted = call["input"][kept, call["target"][kept]]
     assert source[places].view(wanted.dtype).tolist() == wanted.tolist()
     assert places.size == selected_offsets(call).size == kept.size
     for work in WORK:
-        with roofs.references(call, traffic(call, work), work, threads) as steps:
+        with roofs.references(call, selected_offsets(call), traffic(call, work, LINE), work, threads) as steps:
             for step in steps.values():
                 step()
 
@@ -164,8 +176,8 @@ def test_roofs_read_what_the_call_reads(
 def test_what_an_accelerator_would_be_asked_for_works_on_a_cpu(name: str) -> None:
     """Not torch's events, which need CUDA."""
     subject = subjects(name)[name]
-    call = sweep.call_of(SMALL[0], 0)
-    for stream in accelerator.roofs([subject], traffic(call, "both", SECTOR)).values():
+    call = sweep.call_of(LOSS, SMALL[0], 0)
+    for stream in accelerator.roofs([subject], traffic(call, "both", SECTOR), True).values():
         stream(3)
     with loop(subject, call, "forward") as many:
         timed_one = Without(subject, "event_seconds") if name == "torch" else subject
@@ -246,6 +258,12 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
         timed(tmp_path, "numpy", resume=True, seed=1)
 
 
+def test_a_run_of_an_earlier_format_does_not_go_on(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parent / "bench_format_1.jsonl", tmp_path / bench.FILE)
+    with pytest.raises(UsageError, match="leave --resume out"):
+        timed(tmp_path, "numpy", resume=True)
+
+
 def test_cold_starts_alone_may_be_left_of_a_run(tmp_path: Path) -> None:
     timed(tmp_path, "numpy", points=SMALL[:1])
     whole = timed(tmp_path, "numpy", points=SMALL[:1], cold=True, resume=True)
@@ -256,14 +274,14 @@ def test_cold_starts_alone_may_be_left_of_a_run(tmp_path: Path) -> None:
 
 def test_subjects_that_compile_for_seconds_are_left_out_of_the_same_points_when_a_run_goes_on() -> None:
     runner: Any = SimpleNamespace(subject=SimpleNamespace(capabilities=SimpleNamespace(tier=1)), lacks=None)
-    job: Any = SimpleNamespace(telling=SMALL[:1])
-    assert worker._declined(runner, SMALL[0], job) == ""
-    assert "1 most telling points" in worker._declined(runner, SMALL[1], job)
+    job: Any = SimpleNamespace(telling=SMALL[:1], loss="nll_loss")
+    assert measure.declined(runner, SMALL[0], job) == ""
+    assert "1 most telling points" in measure.declined(runner, SMALL[1], job)
 
 
 def test_before_each_sample_comes_a_call_that_is_not_timed() -> None:
     asked: list[int] = []
-    found = worker.rounds({"one": asked.append}, {"one": 3}, 2, 0.0, np.random.default_rng(0))
+    found = samples.rounds({"one": asked.append}, {"one": 3}, 2, 0.0, np.random.default_rng(0))
     assert asked == [1, 3, 1, 3]
     assert len(found["one"]) == 2
 

@@ -13,7 +13,7 @@ import pytest
 from lossparity.adapters import execution, handover, registry
 from lossparity.adapters.base import Subject
 from lossparity.adapters.execution import execute
-from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.ports.nll_loss import nll_loss
 from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.conformance.judging.judge import Traits
 from lossparity.conformance.planning import plan
@@ -278,7 +278,7 @@ def test_targets_beyond_32_bits_can_be_declared_missing() -> None:
 def test_our_own_bridges_hand_over_every_dtype_and_layout(name: str) -> None:
     backend = registry.backend(name)
     pytest.importorskip(backend.module)
-    for subject in plan.start(backend, "cpu"):
+    for subject in plan.start(backend, NLL_LOSS, "cpu"):
         for dtype in (*FLOAT_DTYPES, "int8", "bool", "complex64"):
             given = call(np.dtype(BRAIN) if dtype == "bfloat16" else dtype, weight=np.ones(3, np.float32))
             given = given.replace(transform=Transform("gradient", np.ones((), np.float32)))
@@ -290,5 +290,5 @@ def test_our_own_bridges_hand_over_every_dtype_and_layout(name: str) -> None:
 
 def test_the_template_says_what_echo_is() -> None:
     template = importlib.import_module("lossparity.adapters.template.adapter")
-    (subject,) = template.BACKEND.subjects("cpu")
+    (subject,) = template.BACKEND.subjects(NLL_LOSS, "cpu")
     assert subject.echo(call())["target"].tolist() == [1, 0]

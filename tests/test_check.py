@@ -66,7 +66,7 @@ def test_a_failure_can_be_mended_from_its_message_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert footer(read).ended == "complete"
     for words in (
-        "unexpected: numpy:my_losses.mean_over_all, family value, float32: A number outside the bound",
+        "unexpected: numpy:my_losses.mean_over_all/nll_loss, family value, float32: A number outside the bound",
         "  VALUE-3   MUST: mean gives -S/W, W being the sum of w[t] over kept positions",
         "  call      input=float32",
         "  input     [[",
@@ -97,7 +97,7 @@ def test_x_stops_at_the_first_unexpected_result_and_counts_the_rest(tmp_path: Pa
     assert footer(read).seconds < 60
     assert 1 <= footer(read).unexpected <= 10
     assert footer(read).statuses["not_run"] > 0.8 * footer(read).planned
-    complete = {spec.id for spec in plan.items(["numpy:my_losses.mean_over_all"], Request())}
+    complete = {spec.id for spec in plan.items({"nll_loss": ["numpy:my_losses.mean_over_all"]}, Request())}
     assert {item.id for item in read.of(Item)} == complete
     assert "stopped" in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "unexpected: numpy:my_losses.mean_over_all" in done.stdout

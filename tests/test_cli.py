@@ -120,9 +120,9 @@ def test_a_crash_costs_one_item(tmp_path: Path) -> None:
     done, read = run(tmp_path, "-b", "tests.bad_adapters:SEGFAULT", "--family", "shape", "--family", "error")
     assert done.returncode == 1, done.stdout + done.stderr
     statuses = {item.id: item.statuses for item in read.of(Item)}
-    assert statuses["shape[segfault-float16]"]["crash"] == 1
-    assert statuses["shape[segfault-float16]"]["not_run"] > 100
-    assert "crash" not in statuses["shape[segfault-float32]"]
+    assert statuses["shape[segfault/nll_loss-float16]"]["crash"] == 1
+    assert statuses["shape[segfault/nll_loss-float16]"]["not_run"] > 100
+    assert "crash" not in statuses["shape[segfault/nll_loss-float32]"]
     assert len(statuses) == 8
     (finding,) = (f for f in read.of(Finding) if f.status == "crash")
     assert finding.call["reduction"] == "mean"
@@ -132,7 +132,7 @@ def test_a_hang_is_a_timeout(tmp_path: Path) -> None:
     done, read = run(tmp_path, "-b", "tests.bad_adapters:HANG", "--family", "shape", "--timeout", "5")
     assert done.returncode == 1, done.stdout + done.stderr
     statuses = {item.id: item.statuses for item in read.of(Item)}
-    assert statuses["shape[hang-float16]"]["timeout"] == 1
+    assert statuses["shape[hang/nll_loss-float16]"]["timeout"] == 1
     assert len(statuses) == 4
 
 

@@ -58,8 +58,8 @@ def test_a_known_crash_is_expected_of_every_case_that_its_row_selects(tmp_path: 
     done, read = run(tmp_path, "-b", "tests.bad_adapters:ABORTS_ON_CUBES", "--ledger", rows, *families)
     ended(done, read, 0)
     statuses = {item.id: item.statuses for item in read.of(Item)}
-    assert statuses["shape[aborts_on_cubes-float16]"]["crash"] > 10
-    assert statuses["relation[aborts_on_cubes-float16]"]["crash"] > 10  # experiments, in whole
+    assert statuses["shape[aborts_on_cubes/nll_loss-float16]"]["crash"] > 10
+    assert statuses["relation[aborts_on_cubes/nll_loss-float16]"]["crash"] > 10  # experiments, in whole
     assert all("not_run" not in one for one in statuses.values())
     assert {tally.divergence for tally in read.of(Tally) if tally.status == "crash"} == {"cubes"}
     finding = next(one for one in read.of(Finding) if one.status == "crash")

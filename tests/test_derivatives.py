@@ -14,19 +14,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import second_formats
 import second_gradient
 import second_oracle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lossparity.specs.accuracy import Reduction
 from lossparity.specs.call import FLOAT_DTYPES, VALUES, Array, Call, Transform, dtype_of
-from lossparity.specs.case import Elementwise, Expectation, Gradient, Returns, Stack, Unjudgeable, Unspecified, Within
-from lossparity.specs.nll_loss.corpus import MODES, corpus
+from lossparity.specs.case import Exactly, Expectation, Returns, Sparse, Stack, Unjudgeable, Unspecified, Within
+from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import transformed
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.nll_loss.varied import MODES
+from lossparity.specs.reductions import Reduction
 from second_gradient import Extended, Slopes
 
-from .test_oracle import difference
+from .oracle_comparison import difference
 
 NAN, INF = math.nan, math.inf
 
@@ -66,16 +68,17 @@ def _slopes(call: Call, ours: Expectation, theirs: Slopes) -> str:
         return "" if theirs.recorded and isinstance(ours, Unspecified) else f"{ours}, against {theirs}"
     if (ours.shape, ours.dtype) != (call["input"].shape, call.dtype):
         return f"{ours.dtype}{ours.shape}"
-    if theirs.order_dependent or not isinstance(ours.value, Gradient):
+    if theirs.order_dependent or not isinstance(ours.value, Sparse):
         return "" if theirs.order_dependent and isinstance(ours.value, Unjudgeable) else f"{ours}, against {theirs}"
-    flat, kept, entries = ours.value.flat, ours.value.kept, ours.value.entries
+    flat, ignored, entries = ours.value.flat, ours.value.ignored, ours.value.entries
     if flat.tolist() != theirs.flat:
         return f"entries at {flat}, not at {theirs.flat}"
     if call.transform is not None and call.transform.kind == "second":
-        return "" if isinstance(entries, Elementwise) and entries.value.size == 0 else f"entries {entries}"
+        return "" if isinstance(entries, Exactly) and entries.value.size == 0 else f"entries {entries}"
+    kept = ~ignored.squeeze(1 if call["input"].ndim > 1 else 0)
     if kept.shape != call["target"].shape or kept.reshape(-1).tolist() != theirs.kept:
-        return f"kept {kept}, not {theirs.kept}"
-    wrong = _wrong_products if isinstance(entries, Elementwise) else _wrong_quotients
+        return f"ignored {ignored}, kept are {theirs.kept}"
+    wrong = _wrong_products if isinstance(entries, Exactly) else _wrong_quotients
     return next((f"{found} for w, g = {pair}" for pair, found in wrong(call.dtype, entries, theirs) if found), "")
 
 
@@ -86,7 +89,7 @@ def _rows(arrays: tuple[Any, ...], dtype: str, *more: list[Any]) -> set[tuple[An
     return set(zip(*lists, *more, strict=True))
 
 
-def _wrong_products(dtype: str, entries: Elementwise, theirs: Slopes) -> Iterator[tuple[Any, str]]:
+def _wrong_products(dtype: str, entries: Exactly, theirs: Slopes) -> Iterator[tuple[Any, str]]:
     """`none` and `sum`: each slope is one product, correctly rounded."""
     arrays = entries.value, entries.loose, entries.flushable, entries.flushable_nan
     for value, loose, flushable, flushable_nan, exact, pair in _rows(arrays, dtype, theirs.exact, theirs.pairs):
@@ -95,7 +98,7 @@ def _wrong_products(dtype: str, entries: Elementwise, theirs: Slopes) -> Iterato
         if str(exact) != second_oracle.NAN:
             yield pair, "" if flushable_nan == ("nan" in outcomes) else f"flushable_nan is {flushable_nan}"
         if isinstance(exact, Fraction) and exact:
-            small = pair[0] is not None and abs(exact) < second_oracle.smallest_normal(dtype)
+            small = pair[0] is not None and abs(exact) < second_formats.smallest_normal(dtype)
             yield pair, "" if loose == small else f"loose is {loose}"
             yield pair, "" if flushable == ("zero" in outcomes) else f"flushable is {flushable}"
 
@@ -139,7 +142,7 @@ def test_both_oracles_agree_on_the_corpus(dtype: str) -> None:
     for case in corpus("gradient", dtype, "quick", 0):
         assert disagreement(case.call, case.expectation) == "", case.origin
         kinds.add((case.call.kind, type(getattr(case.expectation, "value", None))))
-    assert {("gradient", Gradient), ("second", Gradient), ("vmap", Stack), ("vmap_gradient", Stack)} <= kinds
+    assert {("gradient", Sparse), ("second", Sparse), ("vmap", Stack), ("vmap_gradient", Stack)} <= kinds
     assert {"jvp", "second_upstream"} | set(MODES[:-1]) <= {kind for kind, _ in kinds}
 
 
@@ -242,10 +245,10 @@ def gradient(call: Call) -> list[Any]:
     """The prescribed gradient, correctly rounded, as nested lists."""
     ours = expectation(call)
     assert isinstance(ours, Returns)
-    assert isinstance(ours.value, Gradient)
+    assert isinstance(ours.value, Sparse)
     entries = ours.value.entries
     dense = np.zeros(ours.shape)
-    dense.reshape(-1)[ours.value.flat] = entries.value if isinstance(entries, Elementwise) else entries.rounded
+    dense.reshape(-1)[ours.value.flat] = entries.value if isinstance(entries, Exactly) else entries.rounded
     return dense.tolist()
 
 
@@ -298,7 +301,7 @@ def test_the_loss_of_the_direction(kind: str, reduction: str) -> None:
     ours = expectation(asked(kind, UP if reduction == "none" else 1.0, v, reduction=reduction, weight=W))
     assert isinstance(ours, Returns)
     if reduction == "none":
-        assert isinstance(ours.value, Elementwise)
+        assert isinstance(ours.value, Exactly)
         assert ours.value.value.tolist() == [-1, -12, -18]
     else:
         assert isinstance(ours.value, Reduction)
@@ -308,7 +311,7 @@ def test_the_loss_of_the_direction(kind: str, reduction: str) -> None:
 def test_the_hessian_is_zero() -> None:
     ours = expectation(asked("second", 1.0, np.ones((3, 2)), weight=W))
     assert isinstance(ours, Returns)
-    assert isinstance(ours.value, Gradient)
+    assert isinstance(ours.value, Sparse)
     assert (ours.shape, ours.value.flat.size) == ((3, 2), 0)
 
 
@@ -318,7 +321,7 @@ def test_a_batch_is_its_calls() -> None:
     ours = expectation(asked("vmap_gradient", 6.0, target=targets, batched=("target",)))
     assert isinstance(ours, Returns)
     assert isinstance(ours.value, Stack)
-    gradients = [part.entries for part in ours.value.parts if isinstance(part, Gradient)]
+    gradients = [part.entries for part in ours.value.parts if isinstance(part, Sparse)]
     parts = [entries.rounded.tolist() for entries in gradients if isinstance(entries, Within)]
     assert (ours.shape, parts) == ((2, 3, 2), [[-2, -2, -2], [-3, -3]])
 

@@ -129,12 +129,13 @@ def calls() -> list[Call]:
 _EVERYWHERE = """
 import sys
 from lossparity.adapters import registry
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.conformance.planning import plan
 from lossparity.specs.errors import BridgeError
 from tests.test_devices import calls
 
 backend = registry.backend(sys.argv[1])
-first, second = (plan.start(backend, device) for device in ("cpu", "cpu:1"))
+first, second = (plan.start(backend, NLL_LOSS, device) for device in ("cpu", "cpu:1"))
 assert backend.devices() == ["cpu", "cpu:1"], backend.devices()
 for here, there in zip(first, second, strict=True):
     assert (here.device, there.device) == ("cpu", "cpu:1")
@@ -217,7 +218,7 @@ def test_torch_promises_no_shared_memory_on_accelerators() -> None:
     from lossparity.adapters.torch.adapter import BACKEND
 
     subjects = BACKEND.subjects
-    for here, there in zip(subjects("cpu"), subjects("cuda:1"), strict=True):
+    for here, there in zip(subjects(NLL_LOSS, "cpu"), subjects(NLL_LOSS, "cuda:1"), strict=True):
         assert "mutable arrays" not in here.capabilities.without
         assert "mutable arrays" in there.capabilities.without
         assert there.device == "cuda:1"
@@ -265,7 +266,7 @@ def test_an_assertion_on_the_device_is_a_crash_of_its_call_alone(tmp_path: Path)
 def test_each_assertion_ends_its_child_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-    (subject,) = pretend_devices.ASSERTING.subjects("cuda:0")
+    (subject,) = pretend_devices.ASSERTING.subjects(NLL_LOSS, "cuda:0")
     bad, good = (NLL_LOSS.call(np.ones((2, 3), np.float32), np.array([0, last])) for last in (3, 2))
     isolation = Isolation("tests.pretend_devices:ASSERTING", "cuda:0", 60)
     try:
@@ -279,14 +280,14 @@ def test_a_legal_call_that_spoils_the_device_costs_one_item(tmp_path: Path) -> N
     done, read = run(tmp_path, "-b", "tests.pretend_devices:SPOILING", "--family", "shape", "--device", "cuda:0")
     assert done.returncode == 1, done.stdout + done.stderr
     statuses = {item.id: item.statuses for item in read.of(Item)}
-    assert statuses["shape[spoiling-float16]"]["crash"] == 1
+    assert statuses["shape[spoiling/nll_loss-float16]"]["crash"] == 1
     assert len(statuses) == 4
     assert all("error" not in counts for counts in statuses.values())
-    assert "crash" not in statuses["shape[spoiling-float32]"]
+    assert "crash" not in statuses["shape[spoiling/nll_loss-float32]"]
 
 
 def test_floors_ask_nothing_of_accelerators_that_cannot_be_seen_there() -> None:
-    blind = {on_cpu: " ".join(floors.blind_spots(["torch"], {}, on_cpu=on_cpu)) for on_cpu in (True, False)}
+    blind = {on_cpu: " ".join(floors.blind_spots("nll_loss", ["torch"], {}, on_cpu=on_cpu)) for on_cpu in (True, False)}
     assert "PURE-1 " in blind[True]
     assert "PURE-1 " not in blind[False]
     assert "PURE-3 " in blind[False]
@@ -302,6 +303,7 @@ def test_tf32_is_off_and_memory_is_shared(framework: str) -> None:
 _SETTINGS = """
 import os, sys
 from lossparity.adapters import registry
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 backend = registry.backend(sys.argv[1])
 registry.start(backend)
 assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
@@ -310,7 +312,7 @@ assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
 if backend.name == "torch":
     import torch
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    backend.subjects("cuda:0")
+    backend.subjects(NLL_LOSS, "cuda:0")
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
 elif backend.name == "jax":
     import jax
@@ -321,7 +323,7 @@ elif backend.name == "jax":
     assert jax.config.jax_default_matmul_precision == "highest"
 else:
     import tensorflow as tf
-    backend.subjects("cuda:0")
+    backend.subjects(NLL_LOSS, "cuda:0")
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 """
 

@@ -22,11 +22,12 @@ from lossparity.conformance.items.runner import Executor, Work  # noqa: E402
 from lossparity.conformance.items.spec import VECTORS, ItemSpec, planned_cases  # noqa: E402
 from lossparity.conformance.judging import ledger, rows  # noqa: E402
 from lossparity.conformance.judging.judge import Judgement, Traits  # noqa: E402
-from lossparity.conformance.judging.ledger import Divergence, Ledger, Resolved  # noqa: E402
+from lossparity.conformance.judging.ledger import Divergence, Resolved  # noqa: E402
 from lossparity.conformance.lint import SUBJECTS  # noqa: E402
 from lossparity.specs.call import FLOAT_DTYPES  # noqa: E402
 from lossparity.specs.case import Case, Status  # noqa: E402
 from lossparity.specs.errors import LedgerError  # noqa: E402
+from lossparity.specs.nll_loss.loss import LOSS  # noqa: E402
 from lossparity.specs.nll_loss.signature import NLL_LOSS  # noqa: E402
 from lossparity.specs.vectors import vectors  # noqa: E402
 
@@ -36,7 +37,7 @@ ROWS = rows.brought_along("torch", SUBJECTS["torch"])
 OTHERS = tuple(
     row for backend in ("numpy", "jax", "tensorflow") for row in rows.brought_along(backend, SUBJECTS[backend])
 )
-SUBJECT_OF = {subject.name: subject for subject in BACKEND.subjects("cpu")}
+SUBJECT_OF = {subject.name: subject for subject in BACKEND.subjects(NLL_LOSS, "cpu")}
 
 
 @functools.cache
@@ -49,7 +50,7 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
         traits = Traits(traced=SUBJECT_OF[subject].capabilities.traced)
         siblings = [other for name, other in SUBJECT_OF.items() if name != subject]
         executor = Executor(SUBJECT_OF[subject], traits, isolation, trail, siblings)
-        work = Work(spec, engine.REQUEST, executor, Ledger(()), trail)
+        work = Work(spec, engine.REQUEST, executor)
         try:
             tried = [(case, work.try_out(case)) for case in planned_cases(spec, engine.REQUEST, SUBJECT_OF[subject])[0]]
         finally:
@@ -61,7 +62,7 @@ def judged(subject: str, dtype: str) -> list[tuple[Case, Judgement]]:
 
 def surprises(subject: str, dtype: str, known: Iterable[Divergence]) -> dict[str, list[Resolved]]:
     """Unexpected verdicts by vector, given these rows."""
-    found = ledger.for_subject(known, subject, torch.__version__)
+    found = ledger.for_subject(known, subject, torch.__version__, "cpu")
     resolved = {case.origin: found.resolve(case, judgement, strict=False) for case, judgement in judged(subject, dtype)}
     return {origin: bad for origin, all_ in resolved.items() if (bad := [one for one in all_ if not one.expected])}
 
@@ -144,7 +145,7 @@ vector = "torch-unbatched-1d-target"
 
 
 def test_the_sample_row_is_good() -> None:
-    assert len(rows.load(GOOD, "x.toml", ["torch"])) == 1
+    assert len(rows.load(GOOD, "x.toml", LOSS, ["torch"])) == 1
 
 
 @pytest.mark.parametrize(
@@ -170,20 +171,20 @@ def test_the_sample_row_is_good() -> None:
 def test_broken_rows_are_refused(old: str, new: str, words: str) -> None:
     assert old in GOOD
     with pytest.raises(LedgerError) as caught:
-        rows.load(GOOD.replace(old, new), "x.toml", ["torch"])
+        rows.load(GOOD.replace(old, new), "x.toml", LOSS, ["torch"])
     assert "x.toml" in str(caught.value)
     assert words in str(caught.value)
 
 
 def test_duplicate_ids_are_refused() -> None:
     with pytest.raises(LedgerError, match="stands twice"):
-        rows.load(GOOD + GOOD, "x.toml", ["torch"])
+        rows.load(GOOD + GOOD, "x.toml", LOSS, ["torch"])
 
 
 def test_versions_limit_a_row() -> None:
-    (row,) = rows.load(GOOD.replace('id = "a"', 'id = "a"\nversions = ">=2.0,<2.5"'), "x", ["torch"])
+    (row,) = rows.load(GOOD.replace('id = "a"', 'id = "a"\nversions = ">=2.0,<2.5"'), "x", LOSS, ["torch"])
     for version, applies in (("2.4.1", True), ("2.13.0+cpu", False), ("1.13", False), ("2.4.0.dev20250101", True)):
-        assert bool(ledger.for_subject([row], "torch", version).rows) is applies
+        assert bool(ledger.for_subject([row], "torch", version, "cpu").rows) is applies
 
 
 def test_unsupported_is_what_capabilities_declare() -> None:

@@ -16,15 +16,16 @@ import hypothesis
 import ml_dtypes
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.port import nll_loss, nll_loss_gradient
+from lossparity.adapters.numpy.ports.nll_loss import nll_loss, nll_loss_gradient
 from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.conformance.items import explore
 from lossparity.conformance.items.probe import probe
 from lossparity.specs.call import FLOAT_DTYPES
 from lossparity.specs.nll_loss.corpus import SIZES
+from lossparity.specs.nll_loss.loss import LOSS
 from lossparity.specs.stopwatch import PARTS, STOPWATCH, booked
 
-from . import engine
+from . import engine, laboratory
 
 
 def _always_raises(*args: Any, **kwargs: Any) -> Any:
@@ -104,7 +105,7 @@ def _negates_beyond_a_threshold(input: Any, target: Any, weight: Any = None, **o
 def test_flushing_is_told_from_what_is_wrong(dtype: str, tmp_path: Path) -> None:
     """Only who keeps the smallest normal numbers, and loses the subnormal ones, flushes."""
     found = {
-        function: probe(NumpySubject(function, "mine"), dtype).arithmetic.flush
+        function: probe(NumpySubject(function, "mine"), dtype, LOSS.probes).arithmetic.flush
         for function in (nll_loss, _flushes, _computes_float64_in_float32, _negates_beyond_a_threshold)
     }
     assert [function for function, flush in found.items() if flush] == [_flushes]
@@ -203,7 +204,7 @@ def test_what_a_night_found_is_tried_again_in_the_next(tmp_path: Path, monkeypat
 
     request = dataclasses.replace(_NIGHT, explored=200)
     assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, request=request)[0].unexpected
-    assert {folder.name for folder in (tmp_path / explore.FINDS).iterdir()} == {"dtype_wrong-float32_"}
+    assert {folder.name for folder in (tmp_path / explore.FINDS).iterdir()} == {"dtype_wrong_nll_loss-float32_"}
     again = dataclasses.replace(_NIGHT, seed=2, explored=1)
     assert not engine.run(NumpySubject(nll_loss, "right"), "dtype", "float32", tmp_path, request=again)[0].unexpected
     assert engine.run(NumpySubject(wrong, "wrong"), "dtype", "float32", tmp_path, request=again)[0].unexpected
@@ -231,7 +232,7 @@ def test_every_family_has_a_heartbeat(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["gradient", "layout", "purity", "relation"])
 def test_families_beyond_the_value_have_a_heartbeat(family: str, dtype: str, tmp_path: Path) -> None:
     """The port offers its gradient, too; it has no siblings, no second order, and no graph."""
-    subject = NumpySubject(nll_loss, "numpy", gradient=nll_loss_gradient)
+    subject = NumpySubject(nll_loss, "numpy", gradient=nll_loss_gradient, without=laboratory.MAIN_ONLY)
     item, _, message = engine.run(subject, family, dtype, tmp_path)
     assert (item.unexpected, item.problem, message) == (0, "", "")
     assert item.heartbeats >= 4

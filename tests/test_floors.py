@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = ("specs", "adapters", "reports", "conformance")  # from the ground up
 # The rooms of a floor, from the ground up; "" are the modules that lie in the floor itself.
 ROOMS = {
-    "specs": ("", "nll_loss"),
+    "specs": ("", "common", "nll_loss"),
     "adapters": ("", "template", "numpy", "torch", "jax", "tensorflow"),
     "reports": ("", "site"),
     "conformance": ("judging", "items", "planning", "findings", "running", "bench", "mutants", "console", ""),
@@ -21,7 +21,8 @@ ROOMS = {
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "keras"}
 MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
 BRIDGES = [path for path in MODULES if path.name in ("adapter.py", "subject.py")]
-PORTS = sorted((ROOT / "adapters").glob("*/port.py"))
+LOSSES = {path.parent.name for path in (ROOT / "specs").glob("*/loss.py")}
+PORTS = sorted((ROOT / "adapters").glob("*/ports/[!_]*.py"))
 
 
 def name_of(path: Path) -> str:
@@ -175,12 +176,32 @@ def test_an_adapter_can_be_looked_at_without_its_framework(path: Path) -> None:
 @pytest.mark.parametrize("path", PORTS, ids=name_of)
 def test_a_port_imports_its_framework_numpy_and_the_standard_library(path: Path) -> None:
     found = {name.split(".")[0] for name in imports(path.read_text(encoding="utf-8"), absolute(path))}
-    assert found - set(sys.stdlib_module_names) <= {path.parent.name, "numpy"}
+    assert found - set(sys.stdlib_module_names) <= {path.parent.parent.name, "numpy"}
+
+
+def losses_of(source: str, module: tuple[str, ...]) -> set[str]:
+    """Losses from whose folders a module imports."""
+    names = (name.split(".") for name in modules_of(imports(source, module)))
+    return {parts[1] for parts in names if parts[0] == "specs" and len(parts) > 1} & LOSSES
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path.is_relative_to(ROOT / "reports") or path.parent.name == "bench"],
+    ids=name_of,
+)
+def test_reports_and_the_bench_take_losses_by_name(path: Path) -> None:
+    assert not losses_of(path.read_text(encoding="utf-8"), absolute(path))
+
+
+def test_a_loss_that_is_imported_is_seen() -> None:
+    assert losses_of("from ...specs.nll_loss.speed import point", ("lossparity", "conformance", "bench", "sweep"))
+    assert not losses_of("from ...specs import losses", ("lossparity", "conformance", "bench", "sweep"))
 
 
 def test_there_is_something_to_look_at() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(FLOORS)
-    assert {path.parent.name for path in PORTS} >= {"numpy", "jax", "tensorflow"}
+    assert {path.parent.parent.name for path in PORTS} >= {"numpy", "jax", "tensorflow"}
 
 
 @pytest.mark.parametrize(

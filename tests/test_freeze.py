@@ -12,7 +12,7 @@ import jsonschema
 import msgspec
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.ports.nll_loss import nll_loss
 from lossparity.conformance.findings import freeze, shrink
 from lossparity.conformance.findings.locate import Located, locate, of_vector
 from lossparity.conformance.findings.replay import Session
@@ -93,8 +93,8 @@ def test_what_passes_is_not_frozen() -> None:
 def test_a_vector_that_does_not_fail_again_is_refused() -> None:
     """As where a function is right every other time: here the answer to the second question is another one's."""
     with (
-        Session(f"numpy@{EXAMPLES}:mean_over_all", Request(seconds=30)) as wrong,
-        Session(f"numpy@{EXAMPLES}:correct", Request(seconds=30)) as right,
+        Session(f"numpy@{EXAMPLES}:mean_over_all", "nll_loss", Request(seconds=30)) as wrong,
+        Session(f"numpy@{EXAMPLES}:correct", "nll_loss", Request(seconds=30)) as right,
     ):
         found = wrong.run(large(), "numpy:my_losses.mean_over_all")
         assert freeze.freeze(wrong, found, "", "").clauses == found.failed
@@ -231,7 +231,7 @@ def test_layouts_and_transforms_come_along() -> None:
 
 
 def test_the_same_clause_fails_with_the_same_symptom() -> None:
-    with Session(f"numpy@{EXAMPLES}:mean_over_all", Request(seconds=30)) as session:
+    with Session(f"numpy@{EXAMPLES}:mean_over_all", "nll_loss", Request(seconds=30)) as session:
         found = session.run(large(), "numpy:my_losses.mean_over_all")
         small = freeze.smaller(session, found)
     assert small.case.call["input"].size < found.case.call["input"].size / 20
@@ -242,7 +242,7 @@ def test_the_same_clause_fails_with_the_same_symptom() -> None:
 def test_a_known_divergence_shrinks_to_the_same_one() -> None:
     pytest.importorskip("torch")
     (located,) = locate("torch-half-count")
-    with Session("torch", Request(seconds=60)) as session:
+    with Session("torch", "nll_loss", Request(seconds=60)) as session:
         found = session.run(located, "torch")
         small = freeze.smaller(session, found)
         assert [row.id for row in small.rows] == [row.id for row in found.rows]

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from lossparity.conformance.judging.judge import Judgement, Traits, judge
-from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import FLOAT_DTYPES, Array, Returned, Transform, dtype_of
-from lossparity.specs.case import Case, Gradient, Returns, Status, Within
+from lossparity.specs.case import Case, Returns, Sparse, Status, Within
 from lossparity.specs.exact import FORMATS
 from lossparity.specs.nll_loss.generate import transformed
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.reductions import Arithmetic
 
 STRICT, FLUSHING = Traits(), Traits(Arithmetic(flush=True))
 HALVES = ("float16", "bfloat16")
@@ -157,7 +157,7 @@ def bands(case: Case) -> Within | None:
     """What is said about the slopes, None where nothing is."""
     assert isinstance(case.expectation, Returns)
     gradient = case.expectation.value
-    return gradient.entries if isinstance(gradient, Gradient) and isinstance(gradient.entries, Within) else None
+    return gradient.entries if isinstance(gradient, Sparse) and isinstance(gradient.entries, Within) else None
 
 
 def cases(dtype: str, repeats: int = 2) -> Iterator[Case]:

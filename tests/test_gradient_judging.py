@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.port import nll_loss
+from lossparity.adapters.numpy.ports.nll_loss import nll_loss
 from lossparity.adapters.numpy.subject import NumpySubject
 from lossparity.conformance.items import heartbeat
 from lossparity.conformance.items.experiments import Setup
 from lossparity.conformance.judging import explain
 from lossparity.conformance.judging.judge import Traits, judge
 from lossparity.conformance.judging.look import SYMPTOMS
-from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import FLOAT_DTYPES, Array, Outcome, Raised, Returned, Transform, dtype_of
-from lossparity.specs.case import Case, Elementwise, Gradient, Limit, Reduction, Returns, Stack, Status, Within
+from lossparity.specs.case import Case, Exactly, Limit, Reduction, Returns, Sparse, Stack, Status, Within
 from lossparity.specs.exact import neighbour, round_to
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import transformed
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.reductions import Arithmetic
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
 STRICT, FLUSHING = Traits(), Traits(Arithmetic(flush=True))
@@ -52,15 +52,15 @@ def answer(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     match value:
         case Stack(parts):
             return np.stack([answer(part, shape[1:], dtype) for part in parts])
-        case Elementwise():
+        case Exactly():
             return value.value.copy()
         case Reduction():
             return np.array(round_to(value.exact, value.fmt)).astype(dtype)
         case Limit(allowed):
             return np.array(min(allowed), dtype)
-        case Gradient(flat, entries):
+        case Sparse(flat, entries):
             dense = np.zeros(shape, dtype)
-            dense.reshape(-1)[flat] = entries.value if isinstance(entries, Elementwise) else entries.rounded
+            dense.reshape(-1)[flat] = entries.value if isinstance(entries, Exactly) else entries.rounded
             return dense
         case other:
             raise TypeError(other)
@@ -92,7 +92,7 @@ def test_the_right_answer_passes_wherever_something_is_due(dtype: str) -> None:
     statuses = [
         judge(case, Returned(right(case)), STRICT).status
         for case in corpus("gradient", dtype, "quick", 0)
-        if isinstance(case.expectation, Returns) and isinstance(case.expectation.value, Gradient | Stack)
+        if isinstance(case.expectation, Returns) and isinstance(case.expectation.value, Sparse | Stack)
     ]
     assert FAIL not in statuses
     assert statuses.count(OPEN) < 0.05 * len(statuses)
@@ -349,7 +349,7 @@ def test_the_heartbeat_of_a_mean_leaves_neighbours_out() -> None:
     """One representable number off is legal there, so it proves nothing; NaN, a wrong dtype and shape do."""
     case = asking(reduction="mean")
     assert isinstance(case.expectation, Returns)
-    assert isinstance(case.expectation.value, Gradient)
+    assert isinstance(case.expectation.value, Sparse)
     assert isinstance(case.expectation.value.entries, Within)
     outcome = Returned(right(case))
     setup = Setup(lambda call: outcome, NumpySubject(nll_loss), (), STRICT)

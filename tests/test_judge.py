@@ -12,12 +12,12 @@ from lossparity.conformance.items.experiments import Setup
 from lossparity.conformance.judging import explain
 from lossparity.conformance.judging.judge import Traits, judge
 from lossparity.conformance.judging.look import SYMPTOMS
-from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_of
-from lossparity.specs.case import Case, Elementwise, Raises, Returns, Stack, Status
+from lossparity.specs.case import Case, Exactly, Raises, Returns, Stack, Status
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import judged_calls
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.reductions import Arithmetic
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE
 
@@ -172,7 +172,7 @@ def test_what_is_due_elsewhere_is_not_told_as_a_missing_error() -> None:
     assert isinstance(case.expectation.poisoned, Returns)
     stack = case.expectation.poisoned.value
     assert isinstance(stack, Stack)
-    parts = [part for part in stack.parts if isinstance(part, Elementwise)]
+    parts = [part for part in stack.parts if isinstance(part, Exactly)]
     value = np.stack([part.value for part in parts])
     assert judge(case, Returned(value), Traits()).status is PASS
     where = tuple(np.argwhere(~np.isnan(value))[0].tolist())

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from lossparity.conformance import cli
 from lossparity.reports import bench, kills, landing
 from lossparity.reports.verdict import Outlook
+from sample_bench import everything, stored
 
-from .test_html import Page
-from .test_speed import everything, stored
+from .sample_pages import Page
 
 ZOO = kills.Zoo(
     format=kills.FORMAT, lossparity="0.1.0", command="lossparity mutants", started="2026-07-14T02:30:00+00:00",
@@ -68,6 +68,16 @@ def test_every_page_is_reached_from_the_landing_page_and_leads_back(night: Path)
         assert out / name in links(out / "pinned" / "index.html").values()
     assert "6 subjects" not in Page((out / "pinned" / "index.html").read_text()).text
     assert "4 subjects" in Page((out / "pinned" / "index.html").read_text()).text
+
+
+def test_the_speed_of_each_loss_has_a_page_whichever_part_it_comes_from(night: Path) -> None:
+    stored(night / "more" / bench.FILE, everything(), loss="squares")
+    done, out = site(night, f"more={night / 'more'}")
+    assert done.exit_code == 0, done.output
+    assert {"bench.html", "bench-squares.html"} <= set(links(out / "index.html"))
+    for name, other in (("bench.html", "bench-squares.html"), ("bench-squares.html", "bench.html")):
+        assert other in links(out / name)
+    assert "squares: who is fast" in Page((out / "index.html").read_text()).text
 
 
 @pytest.mark.parametrize(

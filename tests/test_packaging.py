@@ -255,9 +255,10 @@ def test_the_template_is_an_adapter_whose_divergences_load() -> None:
     from lossparity.adapters.base import Backend
     from lossparity.adapters.template.adapter import BACKEND
     from lossparity.conformance.judging import rows
+    from lossparity.specs.nll_loss.signature import NLL_LOSS
 
     assert isinstance(BACKEND, Backend)
-    subjects = [subject.name for subject in BACKEND.subjects("cpu")]
+    subjects = [subject.name for subject in BACKEND.subjects(NLL_LOSS, "cpu")]
     brought = rows.brought_along("lossparity.adapters.template.adapter:BACKEND", subjects)
     assert brought
     for row in brought:

@@ -18,12 +18,12 @@ pytest.importorskip("torch")  # first of all: its OpenMP does not like to come a
 pytest.importorskip("onnx.backend.test.case.node", reason="onnx is a test dependency: [test]")
 
 from lossparity.conformance.judging.judge import Traits, judge
-from lossparity.conformance.mutants.rivals import onnx_case, onnx_cases
-from lossparity.specs.accuracy import Arithmetic
+from lossparity.conformance.mutants.nll_loss.rivals import onnx_case, onnx_cases
 from lossparity.specs.call import Call, Returned
 from lossparity.specs.case import Status
 from lossparity.specs.nll_loss.generate import judged_calls
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.reductions import Arithmetic
 
 FRAMEWORKS = ("numpy", "jax", "tensorflow")
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lossparity.adapters.numpy.port import ACCUMULATOR, nll_loss
+from lossparity.adapters.numpy.ports.nll_loss import ACCUMULATOR, nll_loss
 from lossparity.conformance.items import experiments, heartbeat
 from lossparity.conformance.judging.judge import Traits
-from lossparity.specs.accuracy import Arithmetic
 from lossparity.specs.call import FLOAT_DTYPES, Array, dtype_of
-from lossparity.specs.case import Case, Elementwise, Limit, Reduction, Returns, Status
+from lossparity.specs.case import Case, Exactly, Limit, Reduction, Returns, Status
 from lossparity.specs.exact import round_to
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import judged_calls
 from lossparity.specs.nll_loss.oracle import expect_value, select
 from lossparity.specs.nll_loss.relations import RELATIONS
 from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.reductions import Arithmetic
 
 from .laboratory import judgements, setup_of, subject
 
@@ -59,7 +59,7 @@ def exact(x: Any, t: Any, w: Any, i: int, r: Any) -> Array:
     answer = expect_value(call, select(call))
     assert isinstance(answer, Returns)
     match answer.value:
-        case Elementwise() as elements:
+        case Exactly() as elements:
             return elements.value
         case Reduction() as reduction:
             return np.array(round_to(reduction.exact, reduction.fmt)).astype(x.dtype)

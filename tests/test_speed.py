@@ -3,68 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import math
-import warnings
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-import sample_run
 from click.testing import CliRunner
 from lossparity.conformance import cli
-from lossparity.reports import bench, framed, guard, html, limits, ratios
-from lossparity.reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
+from lossparity.reports import bench, limits, ratios
 from lossparity.reports.ratios import Board
 from lossparity.reports.speed import duration, size, speed_sentence, switches
-from lossparity.specs.errors import RecordsError
 from lossparity.specs.nll_loss.signature import NLL_LOSS
-from lossparity.specs.nll_loss.traffic import LINE, selected_offsets, traffic
-
-CORE = Point(n=65536, classes=256)
-NOISE = 0.003  # of a sample, as a share: what a quiet machine does
-
-
-def measured(
-    rng: np.random.Generator,
-    true: dict[str, float],
-    *,
-    noise: float = NOISE,
-    processes: int = 2,
-    rounds: int = 20,
-    point: Point = CORE,
-    threads: str = "1",
-) -> list[Measured]:
-    """Samples of contestants whose times are known; each round shifts all of them together."""  # fmt: skip
-    base = next(iter(true))
-    true = true | {bench.TWIN: true[base], bench.EMPTY: 2e-8, bench.STREAM: 1e-4, bench.GATHER: 3e-4}
-    found = []
-    for process in range(processes):
-        common = np.exp(rng.normal(0, 0.1, rounds))
-        samples = {name: (t * common * np.exp(rng.normal(0, noise, rounds))).tolist() for name, t in true.items()}
-        found.append(
-            Measured(
-                threads=threads, process=process, point=point, baseline=base, seconds=samples,
-                loops=dict.fromkeys(true, 1), read=5 << 20, written=4, lines=65536, switches=3, stolen=0.0,
-            )
-        )  # fmt: skip
-    return found
-
-
-def a_bench(records: list[Any], *, footer: bool = True, names: tuple[str, ...] = ("base", "other")) -> Bench:
-    header = Header(
-        format=bench.FORMAT, lossparity="0", started="2026-01-01T00:00:00+00:00", command="lossparity bench",
-        budget=300, processes=2, rounds=20, seed=0, device="cpu", baseline="base", machine={"cache L3": "8M"},
-        environment={}, absent={},
-        contestants=tuple(
-            Contestant(name=name, backend="numpy", version="2", kind="composed" if name == "base" else "baseline",
-                       style="eager", says="another </script> way", differs="nothing")
-            for name in names
-        ),
-    )  # fmt: skip
-    end = Footer(finished="2026-01-01T00:05:00+00:00", seconds=290.0, complete=False, left=7)
-    return Bench("bench.jsonl", header, tuple(records), end if footer else None)
+from lossparity.specs.nll_loss.speed import point, selected_offsets, traffic
+from lossparity.specs.speed import LINE
+from sample_bench import CORE, a_bench, everything, measured, stored
 
 
 def claims(true: dict[str, float], seed: int = 0, **options: Any) -> dict[str, str]:
@@ -169,7 +122,7 @@ def test_many_comparisons_are_corrected_for() -> None:
     crowd = [
         one
         for n in range(200)
-        for one in measured(rng, {"base": 1e-3, "y": 1e-3}, noise=0.045, point=Point(n=n + 1, classes=2))
+        for one in measured(rng, {"base": 1e-3, "y": 1e-3}, noise=0.045, point=point(n=n + 1, classes=2))
     ]
     found = {(b.point, row.contestant): row.claim for b in ratios.boards(a_bench(alone + crowd)) for row in b.rows}
     assert found[CORE, "x"] == "tie"
@@ -239,12 +192,12 @@ def test_lines_are_counted_one_by_one(shape: tuple[int, ...], dtype: str) -> Non
         if label != -100
     ]
     assert sorted(selected_offsets(call).tolist()) == sorted(address - start for address in addresses)
-    moved = traffic(call, "forward")
+    moved = traffic(call, "forward", LINE)
     assert moved.lines == len({address // LINE for address in addresses})
     assert moved.read == moved.lines * LINE + t.nbytes
     assert moved.written == x.itemsize
-    assert traffic(call, "backward").written == x.nbytes
-    both = traffic(call, "both")
+    assert traffic(call, "backward", LINE).written == x.nbytes
+    both = traffic(call, "both", LINE)
     assert (both.read, both.written) == (moved.read + x.itemsize, moved.written + x.nbytes)
 
 
@@ -266,10 +219,10 @@ def boards_of(seconds: Any) -> list[Board]:
     """Boards whose one contestant takes seconds(N, C)."""
     rng, records = np.random.default_rng(0), []
     for n, classes in [(1, 256), (256, 256), (4096, 256), (65536, 16), (65536, 64), (65536, 256), (65536, 1024)]:
-        point = Point(n=n, classes=classes)
+        place = point(n=n, classes=classes)
         records += [
             msgspec.structs.replace(one, lines=n)
-            for one in measured(rng, {"base": seconds(n, classes)}, noise=1e-3, point=point)
+            for one in measured(rng, {"base": seconds(n, classes)}, noise=1e-3, point=place)
         ]
     return ratios.boards(a_bench(records))
 
@@ -307,151 +260,12 @@ def test_sizes() -> None:
 
 
 def test_points_have_names_of_their_own() -> None:
-    points = [Point(n=2, classes=3), Point(n=2, classes=3, spatial=(4, 5), weighted=True, ignored=0.1, order="sorted")]
+    points = [point(n=2, classes=3), point(n=2, classes=3, spatial=(4, 5), weighted=True, ignored=0.1, order="sorted")]
     assert [one.name for one in points] == [
         "forward N=2 C=3 float32 mean",
         "forward N=2 C=3 float32 mean D=4x5 weights 10% ignored sorted targets",
     ]
-    assert points[1].positions == 40
-
-
-def stored(path: Path, records: list[Any], footer: bool = True) -> Bench:
-    whole = a_bench(records, footer=footer)
-    writer = framed.Writer(path, whole.header)
-    for one in (*records, *[whole.footer] * footer):
-        writer.write(one)
-    return whole
-
-
-def everything() -> list[Any]:
-    rng = np.random.default_rng(0)
-    records: list[Any] = measured(rng, {"base": 1e-3, "other": 2e-3})
-    records += measured(rng, {"base": 1e-3, "other": 0.9e-4}, threads="all")
-    records.append(Cold(process=0, backend="numpy", import_seconds=0.1, first={"base": 0.2, "other": 0.1},
-                        second={"base": 0.1, "other": 0.1}, compilations={"base": 0, "other": 1}))  # fmt: skip
-    records.append(Excluded(threads="1", point=CORE.name, contestant="third", reason="wrong by 3", kind="wrong"))
-    return records
-
-
-def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    whole = stored(tmp_path / bench.FILE, everything())
-    found = bench.read(tmp_path)
-    assert (found.header, found.records, found.footer) == (whole.header, whole.records, whole.footer)
-
-
-def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
-    stored(tmp_path / bench.FILE, everything(), footer=False)
-    text = (tmp_path / bench.FILE).read_bytes()
-    (tmp_path / bench.FILE).write_bytes(text[:-40])
-    found = bench.read(tmp_path)
-    assert found.footer is None
-    assert len(found.records) == len(everything()) - 1
-
-
-@pytest.mark.parametrize(
-    ("spoil", "told"),
-    [
-        (lambda text: b"", "not a header"),
-        (lambda text: b"{}\n" + text, "not a header"),
-        (lambda text: text.replace(b'"format":1', b'"format":99', 1), "upgrade"),
-        (lambda text: text.replace(b'"type":"cold"', b'"type":"gold"', 1), "damaged"),
-    ],
-)
-def test_bad_files_are_named_with_what_to_do(spoil: Any, told: str, tmp_path: Path) -> None:
-    stored(tmp_path / bench.FILE, everything())
-    file = tmp_path / bench.FILE
-    file.write_bytes(spoil(file.read_bytes()))
-    with pytest.raises(RecordsError, match=told) as error:
-        bench.read(file)
-    assert str(file) in str(error.value)
-
-
-def test_no_file_says_which_command_writes_one(tmp_path: Path) -> None:
-    with pytest.raises(RecordsError, match="lossparity bench"):
-        bench.read(tmp_path / "nothing")
-
-
-def test_the_page_shows_everything(tmp_path: Path, open_page: Any) -> None:
-    path, boards = html.write_bench(a_bench(everything()), tmp_path)
-    assert {one.threads for one in boards} == {"1", "all"}
-    page = open_page(path)
-    text = page.inner_text("main")
-    for words in ("slower", "INVALID", "wrong by 3", "twin of base", "7 more points would have needed"):
-        assert words in text
-    assert page.locator("svg").count() >= 2  # ratios and cold costs
-    data = page.evaluate("JSON.parse(document.getElementById('data').textContent)")
-    assert len(data) == 1 + len(everything())
-    assert data[0]["contestants"][0]["says"] == "another </script> way"
-
-
-@pytest.mark.parametrize("in_folders", [True, False])
-def test_a_merged_site_has_the_speed_report(in_folders: bool, tmp_path: Path) -> None:
-    """Folders that hold a run, another one below, nothing but a bench file; or the files themselves."""
-    folders = tmp_path / "run", tmp_path / "speed"
-    files = folders[0] / "numpy" / "records.jsonl", folders[1] / bench.FILE
-    for folder in (files[0].parent, folders[1]):
-        folder.mkdir(parents=True)
-    sample_run.sample(files[0], backends=["numpy"])
-    stored(files[1], everything())
-    site = tmp_path / "site"
-    done = CliRunner().invoke(cli.main, ["report", *map(str, folders if in_folders else files), "--out", str(site)])
-    assert done.exit_code == 0, done.output
-    assert 'href="bench.html"' in (site / "index.html").read_text(encoding="utf-8")
-    assert 'href="index.html"' in (site / "bench.html").read_text(encoding="utf-8")
-
-
-def test_a_speed_report_alone_is_no_run(tmp_path: Path) -> None:
-    stored(tmp_path / bench.FILE, everything())
-    done = CliRunner().invoke(cli.main, ["report", str(tmp_path), "--out", str(tmp_path / "site")])
-    assert done.exit_code == 4
-    assert "lossparity run" in done.output
-
-
-def test_an_accelerators_own_times_have_columns(tmp_path: Path) -> None:
-    records = [
-        msgspec.structs.replace(one, device_seconds={"other": [4e-5] * 3}, flushed={"base": [7e-4] * 3})
-        for one in measured(np.random.default_rng(0), {"base": 1e-3, "other": 2e-3})
-    ]
-    text = html.write_bench(a_bench(records), tmp_path)[0].read_text(encoding="utf-8")
-    assert "cache emptied" in text
-    assert "40.0 µs" in text
-    assert "700 µs" in text
-    assert "cache emptied" not in html.write_bench(a_bench(everything()), tmp_path)[0].read_text(encoding="utf-8")
-
-
-def test_the_page_of_an_empty_run_says_so(tmp_path: Path) -> None:
-    path, boards = html.write_bench(a_bench([], footer=False), tmp_path)
-    assert not boards
-    assert "Nothing was timed" in path.read_text(encoding="utf-8")
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "default::lossparity.reports.guard.NotDrawn")
-@pytest.mark.parametrize("seconds", [0.0, -0.0, 5e-324, 1.7e308, math.inf, math.nan, -1.0], ids=repr)
-@pytest.mark.parametrize("who", ["base", "other", bench.STREAM, bench.TWIN])
-def test_no_odd_time_costs_the_page(seconds: float, who: str, tmp_path: Path) -> None:
-    """What cannot be computed with is named where it would be; all else is there."""
-    records = [
-        msgspec.structs.replace(one, seconds=one.seconds | {who: [seconds] * len(one.seconds[who])})
-        if isinstance(one, Measured)
-        else one
-        for one in everything()
-    ]
-    with warnings.catch_warnings(record=True) as noted:
-        text = html.write_bench(a_bench(records), tmp_path)[0].read_text(encoding="utf-8")
-    failed = [str(one.message) for one in noted if issubclass(one.category, guard.NotDrawn)]
-    assert text.count("could not be drawn") == len(failed)
-    assert "How it was measured" in text
-
-
-def test_a_speed_chart_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: Any) -> None:
-        raise ValueError("no ink")
-
-    monkeypatch.setattr(html.speed_charts, "forest", failing)
-    with pytest.warns(guard.NotDrawn):
-        text = html.write_bench(a_bench(everything()), tmp_path)[0].read_text(encoding="utf-8")
-    assert "The chart of ratios could not be drawn: ValueError: no ink." in text
-    assert "The chart of times" not in text
+    assert list(points[1].sizes.values()) == [2, 3, 4, 5]
 
 
 def test_switching_is_answered_by_framework() -> None:

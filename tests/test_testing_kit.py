@@ -1,83 +1,21 @@
-"""`lossparity.conformance.testing` in pytest suites of users, the example project, and what `--json` prints."""
+"""`lossparity.conformance.testing`: which tests it makes, and what each of them comes to."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
-import json
-import os
-import shutil
-import subprocess
-import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-import hypothesis.configuration
 import numpy as np
 import pytest
 from lossparity.adapters.numpy import nll_loss
 from lossparity.conformance.items import heartbeat, runner
 from lossparity.conformance.judging.judge import Traits
 from lossparity.conformance.testing import conformance_tests
-from lossparity.reports import records
-from lossparity.reports.records import Finding
 from lossparity.specs.errors import BridgeError, LedgerError, UsageError
 
 from . import bad_losses
-from .test_cli import ROOT, lossparity
-
-PROJECT = ROOT / "examples" / "my_project"
-
-
-def _examples() -> Any:
-    spec = importlib.util.spec_from_file_location("my_losses", ROOT / "examples" / "my_losses.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-my_losses = _examples()
-on_numpy = functools.partial(conformance_tests, framework="numpy", dtypes="float32")
-
-
-def mark(test: Any, name: str) -> Any:
-    return next(mark for mark in test.pytestmark if mark.name == name)
-
-
-def ids(test: Any) -> list[str]:
-    return mark(test, "parametrize").kwargs["ids"]
-
-
-def run(test: Callable[..., None], id: str) -> None:
-    """Call one test of the parametrized ones."""
-    test(mark(test, "parametrize").args[1][ids(test).index(id)])
-
-
-def failure(test: Callable[..., None], id: str) -> str:
-    """The message with which a test fails."""
-    with pytest.raises(pytest.fail.Exception) as caught:
-        run(test, id)
-    assert not caught.value.pytrace
-    return str(caught.value)
-
-
-def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Another pytest, as a user would start it."""
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-    )
-
+from .kit import failure, ids, my_losses, on_numpy, run
 
 # --- what is collected -----------------------------------------------------------------------------------
 
@@ -151,7 +89,7 @@ def test_a_failure_can_be_mended_from_its_message_alone() -> None:
     assert " calls unexpected" in first
     assert "profile quick, seed 0" in second
     for words in (
-        "numpy:my_losses.mean_over_all, family value, float32: A number outside the bound",
+        "numpy:my_losses.mean_over_all/nll_loss, family value, float32: A number outside the bound",
         "  VALUE-3   MUST: mean gives -S/W, W being the sum of w[t] over kept positions",
         "  call      input=float32",
         "  input     [[",
@@ -246,160 +184,3 @@ def test_a_bridge_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_flushed_subnormals_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "keeps_subnormals", lambda: False)
     assert "EngineError" in failure(on_numpy(nll_loss, families="shape"), "shape-float32")
-
-
-# --- a process that is not ours ----------------------------------------------------------------------------
-
-
-def test_importing_the_kit_imports_no_framework() -> None:
-    program = (
-        "import sys, lossparity.conformance.testing as kit\n"
-        "kit.conformance_tests(lambda input, target, **options: 0, framework='torch')\n"
-        "print({'torch', 'jax', 'tensorflow'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
-def test_warnings_and_the_folder_of_hypothesis_are_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
-) -> None:
-    def warns(*arguments: Any, **options: Any) -> Any:
-        warnings.warn("deprecated", FutureWarning, stacklevel=2)
-        return nll_loss(*arguments, **options)
-
-    hypothesis.configuration.set_hypothesis_home_dir(tmp_path / "home")
-    try:
-        monkeypatch.setenv("TMPDIR", str(tmp_path))
-        warnings.simplefilter("error")  # as `filterwarnings = error` would
-        run(on_numpy(warns, families="shape"), "shape-float32")
-        assert hypothesis.configuration.storage_directory().path == tmp_path / "home"
-    finally:
-        hypothesis.configuration.set_hypothesis_home_dir(None)
-    assert not list(recwarn)
-    assert not list(tmp_path.iterdir())
-
-
-USERS = """
-import sys
-from lossparity.adapters.numpy import nll_loss
-from lossparity.conformance.judging.judge import Traits
-from lossparity.conformance.testing import conformance_tests
-
-
-def faulty(input, target, weight=None, ignore_index=-100, reduction="mean"):
-    return nll_loss(input, target, weight, ignore_index, reduction) * input.dtype.type(2)
-
-
-sys.modules["jax"] = None  # as if it were not installed
-test_right = conformance_tests(nll_loss, framework="numpy", dtypes="float32", families=("shape", "gradient"))
-test_faulty = conformance_tests(faulty, framework="numpy", dtypes="float32", families="shape")
-test_absent = conformance_tests(nll_loss, framework="jax", dtypes="float32", families=("shape", "value"))
-"""
-
-
-def test_a_suite_of_a_user_with_xdist(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(USERS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    done = pytest_in(tmp_path, "-n", "2", "-ra", "-v", "--junit-xml=results.xml")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 failed, 1 passed, 5 skipped" in done.stdout
-    assert "<-" not in done.stdout  # every test stands in the user's file
-    assert "testing.py" not in done.stdout  # no traceback into ours
-    found = {case.attrib["name"]: case for case in ElementTree.parse(tmp_path / "results.xml").iter("testcase")}
-    assert set(found) == {
-        *("test_right[shape-float32]", "test_right[gradient-float32]", "test_faulty[shape-float32]"),
-        *(f"test_absent[{family}-float32{mode}]" for family in ("shape", "value") for mode in ("", "-x32")),
-    }
-    message = "".join(found["test_faulty[shape-float32]"].itertext())
-    assert "numpy:test_mine.faulty, family shape, float32" in message
-    assert "MUST: " in message
-    assert "jax is not installed; install it with: pip install 'lossparity[jax]'" in done.stdout
-    assert {path.name for path in tmp_path.iterdir()} == {"test_mine.py", "pytest.ini", "results.xml"}
-
-
-def test_wrong_arguments_are_errors_of_collection(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(USERS.replace('framework="jax"', 'framework="jacks"'))
-    done = pytest_in(tmp_path, "-k", "right")
-    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
-    assert "UsageError: no backend 'jacks'; did you mean jax?" in done.stdout
-
-
-# --- the example project -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    pytest.importorskip("torch")
-    return shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__", ".*"))
-
-
-def test_the_example_project_passes(project: Path) -> None:
-    assert "pytest makes 52 tests of it" in (project / "README.md").read_text(encoding="utf-8")
-    before = set(project.rglob("*"))
-    done = pytest_in(project, "-k", "bfloat16 or vectors")  # one dtype, on account of time
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "16 passed, 36 deselected" in done.stdout
-    assert set(project.rglob("*")) == before
-
-
-def test_the_readme_of_the_example_project_shows_what_a_fault_looks_like(project: Path) -> None:
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    losses = project / "src" / "my_project" / "losses.py"
-    right, faulty = "wide = torch.promote_types(input.dtype, torch.float32)", "wide = input.dtype"
-    assert f"write `{faulty}` in place of\n`{right}`" in readme
-    source = losses.read_text(encoding="utf-8")
-    assert source.count(right) == 1
-    losses.write_text(source.replace(right, faulty), encoding="utf-8")
-    done = pytest_in(project, "-k", "vectors-float16")
-    assert done.returncode == 1, done.stdout + done.stderr
-    shown = readme[readme.index("    torch:my_project") : readme.index("    ...")].rstrip()
-    assert "origin" in shown
-    assert "\n".join(line.removeprefix("    ") for line in shown.splitlines()) in done.stdout
-
-
-# --- --json ------------------------------------------------------------------------------------------------
-
-
-def test_check_speaks_json(tmp_path: Path) -> None:
-    arguments = ("examples/my_losses.py:mean_over_all", "--framework", "numpy", "--dtypes", "float32")
-    done = lossparity("check", *arguments, "--family", "value", "--out", str(tmp_path), "--json")
-    content = json.loads(done.stdout)
-    assert done.returncode == content["exit_code"] == 1
-    assert content["ended"] == "complete"
-    assert content["planned"] == sum(content["statuses"].values())
-    assert content["unexpected"] > 0
-    assert content["problems"] == []
-    assert [subject["name"] for subject in content["subjects"]] == ["numpy:my_losses.mean_over_all"]
-    assert Path(content["report"]).exists()
-    read = records.read(Path(content["records"]))
-    kept = {finding.digest for finding in read.of(Finding) if not finding.expected}
-    for finding in content["findings"]:
-        assert finding["digest"] in kept
-        for words in (finding["because"], finding["observed"], finding["exact"], finding["summary"]):
-            assert words in finding["text"]
-    assert content["findings"][0]["text"] in done.stderr  # where a person may still read along
-    assert "exit code 1" in done.stderr
-
-
-def test_run_speaks_json_and_users_prints_do_not(tmp_path: Path) -> None:
-    done = lossparity("run", "-b", "numpy", "--family", "vectors", "--out", str(tmp_path / "run"), "--json")
-    content = json.loads(done.stdout)
-    assert (done.returncode, content["exit_code"], content["unexpected"], content["findings"]) == (0, 0, 0, [])
-    arguments = ("tests/bad_losses.py:prints", "--framework", "numpy", "--dtypes", "float32", "--family", "vectors")
-    done = lossparity("check", *arguments, "--out", str(tmp_path / "check"), "--json")
-    assert json.loads(done.stdout)["statuses"]["pass"] > 0
-
-
-def test_an_engine_error_speaks_json(tmp_path: Path) -> None:
-    arguments = ("run", "-b", "numpy", "--family", "shape", "--out", str(tmp_path), "--json")
-    done = lossparity(*arguments, LOSSPARITY_WITHOUT_HEARTBEAT="1")
-    content = json.loads(done.stdout)
-    assert done.returncode == content["exit_code"] == 3
-    assert any("no heartbeat" in problem for problem in content["problems"])
-
-
-def test_a_run_that_cannot_start_prints_no_json(tmp_path: Path) -> None:
-    done = lossparity("check", "examples/my_losses.py:corect", "--framework", "numpy", "--out", str(tmp_path), "--json")
-    assert (done.returncode, done.stdout) == (4, "")
-    assert "did you mean correct?" in done.stderr

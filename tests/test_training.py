@@ -17,8 +17,11 @@ from lossparity.conformance.judging.judge import judge
 from lossparity.specs.call import FLOAT_DTYPES, GRADIENTS, VALUES, Unsupported
 from lossparity.specs.case import Case, Status
 from lossparity.specs.nll_loss import drawn, values
-from lossparity.specs.nll_loss.corpus import MODES, SIZES, corpus
+from lossparity.specs.nll_loss.corpus import SIZES, corpus
 from lossparity.specs.nll_loss.generate import Structure, cases
+from lossparity.specs.nll_loss.loss import LOSS
+from lossparity.specs.nll_loss.signature import NLL_LOSS
+from lossparity.specs.nll_loss.varied import MODES
 from lossparity.specs.stream import Stream
 
 from . import in_training
@@ -67,14 +70,16 @@ def subject(framework: str, how: str) -> Subject:
     backend = registry.backend(framework)
     registry.start(backend)
     function = MAKE[framework](how)
-    target = user.target_of(function, framework, ["float32"], spared=["second order", "jvp", "vmap"])
-    return user.subjects(function, target, backend, "cpu")[0]
+    target = user.target_of(
+        function, framework, ["float32"], spared=["second order", "jvp", "vmap"], signature=NLL_LOSS
+    )
+    return user.subjects(NLL_LOSS, function, target, backend, "cpu")[0]
 
 
 def failing(framework: str, how: str, calls: Iterable[Case]) -> set[str]:
     """The clauses that fail on any of the calls; among these are some for each clause that is not declined."""
     one = subject(framework, how)
-    traits, failed, judged = probe(one, "float32"), set[str](), set[str]()
+    traits, failed, judged = probe(one, "float32", LOSS.probes), set[str](), set[str]()
     for case in calls:
         outcome, _ = execute(one, case.call)
         verdicts = judge(case, outcome, traits).verdicts
@@ -137,7 +142,7 @@ def test_blocks_of_few_classes_are_classes() -> None:
 
 
 def test_exploration_draws_what_the_subject_has() -> None:
-    (numpy,) = registry.backend("numpy").subjects("cpu")
+    (numpy,) = registry.backend("numpy").subjects(NLL_LOSS, "cpu")
     assert drawn._asks(numpy.capabilities.lacks, "float32", 3) == ()
     one = subject("torch", "the native one").capabilities
     assert drawn._asks(one.lacks, "float32", 3) == MODES
@@ -156,7 +161,7 @@ def test_exploration_draws_what_the_subject_has() -> None:
 )
 def test_numpy_declines_with_a_reason(kind: str, feature: str) -> None:
     """It has a gradient, but no graph."""
-    (one,) = registry.backend("numpy").subjects("cpu")
+    (one,) = registry.backend("numpy").subjects(NLL_LOSS, "cpu")
     (case, *_) = (case for case in asked() if case.call.kind == kind)
     assert feature in FEATURES
     assert (one.capabilities.refuses(case.call) or "").startswith(f"{feature}: ")
@@ -182,7 +187,7 @@ def test_the_second_pass_is_returned_and_the_first_had_another_upstream() -> Non
         return Watching.apply(input)
 
     backend = registry.backend("torch")
-    (one,) = user.subjects(watched, user.target_of(watched, "torch"), backend, "cpu")
+    (one,) = user.subjects(NLL_LOSS, watched, user.target_of(watched, "torch", signature=NLL_LOSS), backend, "cpu")
     (case,) = cases(Structure((2, 3), "float32", asks="gradient_again", upstream="random", reductions=("sum",)), "test")
     assert case.call.transform is not None
     g = case.call.transform.upstream

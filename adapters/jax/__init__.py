@@ -1,17 +1,16 @@
-"""JAX: `nll_loss` with PyTorch's signature and meaning; see port.py."""
+"""JAX: losses with PyTorch's signatures and meaning; see ports/."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .port import nll_loss
+    from .ports.nll_loss import nll_loss
 
 __all__ = ["nll_loss"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the port, and with it JAX, only when it is asked for: the adapter beside it must not."""
-    if name == "nll_loss":
-        from .port import nll_loss
-
-        return nll_loss
+    """Import a port, and with it JAX, only when it is asked for: the adapter beside it must not."""
+    if name in __all__:
+        return getattr(importlib.import_module(f".ports.{name}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Bridge to JAX: our port, eager with and without 64-bit types, and under `jax.jit`."""
+"""Bridge to JAX: our ports, eager with and without 64-bit types, and under `jax.jit`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from ..base import Backend, Baseline, Capabilities, Subject, on_cpu
+from ...specs.call import Signature
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, on_cpu
 from ..user import returning
-from .compiling import COMPILER
+from .compiling import COMPILER, chosen
 from .script import spell
 from .subject import JaxSubject, count_compilations
+
+_PORTS = f"{__package__}.ports"
+X32, JIT = "jax:x32", "jax:jit"
+
+# Which ports are subjects of which loss.
+FORMS: Forms = {
+    "nll_loss": tuple(Form(f"{_PORTS}.nll_loss:nll_loss", name, "composed") for name in ("jax", X32, JIT)),
+}
 
 _X32 = {"float64": "jax_enable_x64 is off, as it is unless a user switches it on"}
 _NARROW = {
@@ -37,24 +46,25 @@ def _start(device: str) -> None:
         jax.config.update("jax_default_matmul_precision", "highest")
 
 
-def _subjects(device: str) -> list[Subject]:
+def _subjects(signature: Signature, device: str) -> list[Subject]:
+    _start(device)
+    return [_subject(form, signature, device) for form in FORMS.get(signature.loss, ())]
+
+
+def _subject(form: Form, signature: Signature, device: str) -> JaxSubject:
     import jax
 
-    from .port import nll_loss
-
-    _start(device)
-    eager = Capabilities(binding="composed", style="eager", tier=2, without=_WITHOUT)
-    x32 = Capabilities(binding="composed", style="eager, 64-bit types off", tier=2, without=_X32 | _WITHOUT)
-    traced = Capabilities(binding="composed", style="jit", tier=2, traced=True, without=_WITHOUT)
-    jitted = jax.jit(nll_loss, static_argnames=("reduction",))
-    return [
-        JaxSubject("jax", nll_loss, device, eager),
-        JaxSubject("jax:x32", nll_loss, device, x32, x64=False),
-        JaxSubject("jax:jit", jitted, device, traced),
-    ]
+    function, name = form.load(), form.subject
+    can = Capabilities(binding=form.binding, style="eager", tier=2, without={**form.without, **_WITHOUT})
+    if name == X32:
+        can = dataclasses.replace(can, style="eager, 64-bit types off", without={**form.without, **_X32, **_WITHOUT})
+    elif name == JIT:
+        can = dataclasses.replace(can, style="jit", traced=True)
+        function = jax.jit(function, static_argnames=chosen(signature))
+    return JaxSubject(name, function, device, can, x64=name != X32)
 
 
-def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]:
+def _wrap(signature: Signature, function: Callable[..., Any], name: str, device: str) -> list[Subject]:
     """A user's own function, with 64-bit types on, and off as they are unless a user switches them on."""
     import jax
 
@@ -85,12 +95,6 @@ def _version() -> str:
     return str(jax.__version__)
 
 
-def _baselines(device: str) -> list[Baseline]:
-    from .baselines import baselines
-
-    return baselines(device)
-
-
 BACKEND = Backend(
     name="jax",
     module="jax",
@@ -103,5 +107,5 @@ BACKEND = Backend(
     targets=("int64", "int32"),
     compiler=COMPILER,
     spell=spell,
-    baselines=_baselines,
+    baselines=baselines_in(f"{__package__}.baselines"),
 )

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...specs.call import Signature
 from ...specs.errors import BridgeError
 from ..base import Compiler, unwrapped
 
-FIXED = ("ignore_index", "reduction")  # part of the program
+
+def chosen(signature: Signature) -> tuple[str, ...]:
+    """The options of which each choice is a program of its own, where others are traced."""
+    return tuple(one.name for one in signature.options if one.choices)
 
 
 def require_jit(name: str) -> None:
@@ -30,10 +34,11 @@ def _made(function: Any) -> str:
     return "jax.jit" if isinstance(unwrapped(function), type(jax.jit(_made))) else ""
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(signature: Signature, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with all its options as part of the program."""
     import jax
 
-    return jax.jit(function, static_argnames=FIXED)
+    return jax.jit(function, static_argnames=tuple(signature.defaults))
 
 
 def _refuses(error: BaseException) -> str:
@@ -48,5 +53,5 @@ COMPILER = Compiler(
     made=_made,
     compile=_compile,
     refuses=_refuses,
-    line='{name} = jax.jit({name}, static_argnames=("ignore_index", "reduction"))',
+    line="{name} = jax.jit({name}, static_argnames={options})",
 )

@@ -6,6 +6,7 @@ import json
 
 from ...specs.call import Array, Call
 from ..spelling import Spelling, names, words
+from .compiling import chosen
 
 _VJP = "jax.vjp(lambda {by}: {loss}, {by})[1](g)[0]"
 # kind -> the body of a function of all arrays, its last line an expression
@@ -45,8 +46,8 @@ def spell(subject: str, call: Call) -> Spelling:
         prepare = ("@jax.jit",) * jitted + (f"def asked({everything}):", *body)
         result = f"asked({everything})"
     mode = ('jax.config.update("jax_enable_x64", True)',) * x64
-    fixed = [one.name for one in call.signature.options if one.choices]
-    compiled = (f"{name} = jax.jit({name}, static_argnames={json.dumps(fixed)})",)
+    fixed = json.dumps(chosen(call.signature))
+    compiled = (f"{name} = jax.jit({name}, static_argnames={fixed})",)
     return Spelling(
         imports=("import jax", *mode),
         function=(f"from lossparity.adapters.jax import {name}", *compiled * (jitted and call.transform is None)),

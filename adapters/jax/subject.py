@@ -13,7 +13,7 @@ from ...specs.call import Array, Call, Signature
 from ...specs.errors import BridgeError
 from ..arguments import Applied, arguments
 from ..base import Capabilities, repeated, require_device, require_type
-from .compiling import require_jit
+from .compiling import chosen, require_jit
 
 _COMPILATIONS = [0]  # counted by JAX's own monitoring, which knows no way to unsubscribe
 
@@ -82,7 +82,7 @@ class JaxSubject:
         compiled = jax.jit if self.capabilities.traced else lambda function: function
         with self._mode(), self._home():
             arrays, options = arguments(call, self._put)
-            fixed = {one.name: options.pop(one.name) for one in call.signature.options if one.choices}  # not traced
+            fixed = {name: options.pop(name) for name in chosen(call.signature)}  # not traced
             by, function = call.wrt, functools.partial(self.function, **fixed)
             jax.block_until_ready((arrays, options))
 
@@ -154,7 +154,7 @@ class JaxSubject:
 
     def _fixed(self, signature: Signature) -> frozenset[str]:
         """The options that are part of the program where a derivative is compiled."""
-        return frozenset(one.name for one in signature.options if one.choices or self._fixes_all)
+        return frozenset(signature.defaults if self._fixes_all else chosen(signature))
 
     def _put(self, name: str, array: Array) -> Any:
         import jax
@@ -196,6 +196,9 @@ def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
     return not array.size or bool(info.min <= array.min() and array.max() <= info.max)
 
 
+# --- what JAX makes of a loss of arrays by name, by one of them: g is the upstream gradient, v a direction ----------
+
+
 def derive(
     function: Callable[..., Any],
     arrays: dict[str, Any],
@@ -212,47 +215,87 @@ def derive(
 
     `asked` has upstream and direction, `fixed` options that are part of the program.
     """
+    loss = Applied(function, required, {**options, **dict(fixed)})
+    return _DERIVE[kind](loss, arrays, by, asked.get("upstream"), asked.get("direction"), batched)
+
+
+def _pull_back(loss: Any, arrays: Any, by: str) -> tuple[Any, Callable[[Any], Any]]:
+    """The loss, and what makes a gradient of an upstream one."""
     import jax
 
-    loss = Applied(function, required, {**options, **dict(fixed)})
-    g: Any = asked.get("upstream")
-    v: Any = asked.get("direction")
+    return jax.vjp(lambda array: loss(arrays | {by: array}), arrays[by])
 
-    def pull_back(arrays: dict[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
-        return jax.vjp(lambda array: loss(arrays | {by: array}), arrays[by])
 
-    def gradient(arrays: dict[str, Any], g: Any = g) -> Any:
-        return pull_back(arrays)[1](g)[0]
+def _gradient(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _pull_back(loss, arrays, by)[1](g)[0]
 
-    def along(array: Any, g: Any) -> Any:
-        return (gradient(arrays | {by: array}, g) * v).sum()
 
-    match kind:
-        case "gradient":
-            return gradient(arrays)
-        case "gradient_again":
-            _, pull = pull_back(arrays)
-            pull(g + g)
-            return pull(g)[0]
-        case "gradient_between":
-            _, pull = pull_back(arrays)
-            pull_back(arrays | {name: arrays[name][::-1] for name in required if arrays[name].ndim})
-            return pull(g)[0]
-        case "value_in_training":
-            return pull_back(arrays)[0]
-        case "second":
-            return jax.grad(along, 0)(arrays[by], g)
-        case "second_upstream":
-            return jax.vjp(lambda g: along(arrays[by], g), g)[1](jax.numpy.ones((), arrays[by].dtype))[0]
-        case "jvp":
-            return jax.jvp(lambda array: loss(arrays | {by: array}), (arrays[by],), (v,))[1]
-        case _:
-            axes = tuple(0 if name in batched else None for name in arrays)
+def _gradient_again(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    _, pull = _pull_back(loss, arrays, by)
+    pull(g + g)
+    return pull(g)[0]
 
-            def one(*slices: Any) -> Any:
-                return (loss if kind == "vmap" else gradient)(dict(zip(arrays, slices, strict=True)))
 
-            return jax.vmap(one, axes)(*arrays.values())
+def _gradient_between(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    _, pull = _pull_back(loss, arrays, by)
+    _pull_back(loss, arrays | {name: arrays[name][::-1] for name in loss.required if arrays[name].ndim}, by)
+    return pull(g)[0]
+
+
+def _value_in_training(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _pull_back(loss, arrays, by)[0]
+
+
+def _along(loss: Any, arrays: Any, by: str, v: Any) -> Callable[[Any, Any], Any]:
+    """<gradient, v>, as a function of the array and of the upstream gradient."""
+    return lambda array, g: (_gradient(loss, arrays | {by: array}, by, g, v, ()) * v).sum()
+
+
+def _second(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    import jax
+
+    return jax.grad(_along(loss, arrays, by, v), 0)(arrays[by], g)
+
+
+def _second_upstream(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    import jax
+
+    along, x = _along(loss, arrays, by, v), arrays[by]
+    return jax.vjp(lambda g: along(x, g), g)[1](jax.numpy.ones((), x.dtype))[0]
+
+
+def _jvp(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    import jax
+
+    return jax.jvp(lambda array: loss(arrays | {by: array}), (arrays[by],), (v,))[1]
+
+
+def _vmap(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _mapped(loss, arrays, batched)
+
+
+def _vmap_gradient(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _mapped(lambda one: _gradient(loss, one, by, g, v, ()), arrays, batched)
+
+
+def _mapped(function: Callable[[Any], Any], arrays: Any, batched: tuple[str, ...]) -> Any:
+    import jax
+
+    axes = tuple(0 if name in batched else None for name in arrays)
+    return jax.vmap(lambda *slices: function(dict(zip(arrays, slices, strict=True))), axes)(*arrays.values())
+
+
+_DERIVE: dict[str, Callable[..., Any]] = {
+    "gradient": _gradient,
+    "gradient_again": _gradient_again,
+    "gradient_between": _gradient_between,
+    "second": _second,
+    "second_upstream": _second_upstream,
+    "jvp": _jvp,
+    "vmap": _vmap,
+    "vmap_gradient": _vmap_gradient,
+    "value_in_training": _value_in_training,
+}
 
 
 def _count(event: str, duration_secs: float, **kwargs: Any) -> None:

@@ -1,17 +1,16 @@
-"""NumPy: `nll_loss` and its gradient, with PyTorch's signature and meaning; see port.py."""
+"""NumPy: losses and their gradients, with PyTorch's signatures and meaning; see ports/."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .port import nll_loss, nll_loss_gradient
+    from .ports.nll_loss import nll_loss, nll_loss_gradient
 
 __all__ = ["nll_loss", "nll_loss_gradient"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the port, and with it NumPy, only when it is asked for: the adapter beside it must not."""
+    """Import a port, and with it NumPy, only when it is asked for: the adapter beside it must not."""
     if name in __all__:
-        from . import port
-
-        return getattr(port, name)
+        return getattr(importlib.import_module(f".ports.{name.removesuffix('_gradient')}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ...specs.call import Array, Call
+from ...specs.errors import BridgeError
 from ..arguments import Applied, arguments
 from ..base import Capabilities, require_type
 
 _WITHOUT = {
-    "weight gradient": "the port offers the gradient with respect to input only",
     "training": "NumPy has no graph: the port's gradient is a function of its own",
     "second backward": "NumPy has no graph: the port's gradient is a function of its own",
     "autocast": "NumPy has no automatic mixed precision",
@@ -24,7 +25,7 @@ _WITHOUT = {
 
 
 class NumpySubject:
-    """A function on NumPy arrays; the port unless told otherwise."""
+    """A function on NumPy arrays, with its gradient by the main array if there is a function for that."""
 
     device = "cpu"
 
@@ -34,18 +35,22 @@ class NumpySubject:
         name: str = "numpy",
         binding: str = "composed",
         gradient: Callable[..., Any] | None = None,
+        without: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.function = function
         self.gradient = gradient
-        without = _WITHOUT if gradient is not None else _WITHOUT | {"gradient": "a NumPy function has none"}
-        self.capabilities = Capabilities(binding=binding, style="eager", without=without)
+        none = {} if gradient is not None else {"gradient": "a NumPy function has none"}
+        self.capabilities = Capabilities(binding=binding, style="eager", without={**without, **_WITHOUT, **none})
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Bind the arguments; they are passed as they are."""
         arrays, options = arguments(call, lambda name, array: array)
         function: Any = self.function
         if call.transform is not None:
+            if call.wrt != call.signature.main:
+                declare = f"declare in `without` that there is no '{call.wrt} gradient'"
+                raise BridgeError(f"{self.name}: its gradient is by {call.signature.main}; {declare}")
             function, options["upstream"] = self.gradient, call.transform.upstream
         invoke = Applied(function, call.signature.required, options)
         return lambda: invoke(arrays)

@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 from lossparity.adapters.arguments import Applied, arguments
-from lossparity.adapters.base import Backend, Capabilities, Subject, require_type
-from lossparity.specs.call import Array, Call
+from lossparity.adapters.base import Backend, Capabilities, Form, Subject, require_type
+from lossparity.specs.call import Array, Call, Signature
 
 
-# 1. The implementation under test. Yours is imported, and inside `_subjects`: this module must import without it.
+# 1. The implementation under test, and of which loss it is a subject. Yours is named by its place, "mylib.nn:nll_loss",
+#    and imported when it is needed: this module must import without your framework.
 def mylib_nll_loss(
     x: Array, t: Array, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Any:
-    """A small nll_loss with one fault, which divergences.toml records: it takes bool targets."""
+    """A small nll_loss with one fault, which divergences/nll_loss.toml records: it takes bool targets."""
     if reduction not in ("none", "sum", "mean"):
         raise ValueError(f"unknown reduction {reduction!r}")
     if x.dtype.name not in ("float32", "float64") or not np.can_cast(t.dtype, np.int64, "same_kind"):
@@ -47,8 +48,15 @@ def mylib_nll_loss(
         return losses.sum() if reduction == "sum" else losses.sum() / scale.sum()
 
 
+# Write Form(..., "mylib", "composed") if you wrote the loss out of the framework's operations, and behind that
+# without={"weight gradient": "why"} for what this function is without, where the framework (mark 4) is not.
+FORMS = {
+    "nll_loss": (Form(f"{__name__}:mylib_nll_loss", "mylib"),),
+}
+
+
 class MylibSubject:
-    """One way of executing the loss: eager, compiled, on another device. Make one class for all if you can."""
+    """One way of executing a loss: eager, compiled, on another device. Make one class for all losses if you can."""
 
     def __init__(self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities) -> None:
         self.name = name
@@ -99,7 +107,6 @@ _WITHOUT = {
     # Other dtypes that your framework does not have, so that calls with them, which must fail, are unsupported and no
     # errors of the bridge: "complex64": "mylib has no complex numbers",
     "gradient": _UNDIFFERENTIATED,
-    "weight gradient": _UNDIFFERENTIATED,
     "training": _UNDIFFERENTIATED,
     "second backward": _UNDIFFERENTIATED,
     "autocast": "mylib has no automatic mixed precision",
@@ -111,16 +118,20 @@ _WITHOUT = {
 }
 
 
-def _subjects(device: str) -> list[Subject]:
+def _subjects(signature: Signature, device: str) -> list[Subject]:
+    return [_subject(form, device) for form in FORMS.get(signature.loss, ())]
+
+
+def _subject(form: Form, device: str) -> MylibSubject:
     eager = Capabilities(
-        binding="native",  # "composed" if you wrote the loss out of the framework's operations
+        binding=form.binding,
         style="eager",
         tier=3,  # cost of a new shape: 3 nothing, 2 a tenth of a second, 1 a second of compilation
         traced=False,  # True if Python cannot see target values when it validates: then NaN may replace an error
         isolate=False,  # True if a bad target may end the process
-        without=_WITHOUT,
+        without={**form.without, **_WITHOUT},
     )
-    return [MylibSubject("mylib", mylib_nll_loss, device, eager)]
+    return MylibSubject(form.subject, form.load(), device, eager)
 
 
 # 5. How the backend is found, named and installed. Register it as an entry point in the group

@@ -1,18 +1,28 @@
-"""Bridge to TensorFlow: our port eager, in `tf.function`, and compiled by XLA."""
+"""Bridge to TensorFlow: our ports eager, in `tf.function`, and compiled by XLA."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable
 from typing import Any
 
+from ...specs.call import Signature
 from ...specs.errors import UsageError
-from ..base import Backend, Baseline, Capabilities, Subject, unwrapped
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, unwrapped
 from ..user import returning
 from .compiling import COMPILER, OneByOne
 from .script import spell
 from .subject import TensorflowSubject
+
+_PORTS = f"{__package__}.ports"
+FUNCTION, XLA = "tensorflow:function", "tensorflow:xla"
+
+# Which ports are subjects of which loss.
+FORMS: Forms = {
+    "nll_loss": tuple(Form(f"{_PORTS}.nll_loss:nll_loss", name, "composed") for name in ("tensorflow", FUNCTION, XLA)),
+}
 
 _FLAT = "TensorFlow tensors have no strides: what is passed is copied into the usual order"
 _WITHOUT = {
@@ -37,24 +47,27 @@ def _divide_cpu() -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(text))
 
 
-def _subjects(device: str) -> list[Subject]:
+def _subjects(signature: Signature, device: str) -> list[Subject]:
     import tensorflow as tf
-
-    from .port import nll_loss
 
     _divide_cpu()
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    eager = Capabilities(binding="composed", style="eager", without=_WITHOUT)
-    function = Capabilities(binding="composed", style="tf.function", tier=2, traced=True, without=_WITHOUT)
-    xla = Capabilities(binding="composed", style="tf.function, XLA", tier=2, traced=True, without=_WITHOUT)
-    return [
-        TensorflowSubject("tensorflow", nll_loss, device, eager),
-        TensorflowSubject("tensorflow:function", tf.function(nll_loss), device, function),
-        TensorflowSubject("tensorflow:xla", tf.function(nll_loss, jit_compile=True), device, xla),
-    ]
+    return [_subject(form, device) for form in FORMS.get(signature.loss, ())]
 
 
-def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]:
+def _subject(form: Form, device: str) -> TensorflowSubject:
+    import tensorflow as tf
+
+    function, without = form.load(), {**form.without, **_WITHOUT}
+    can = Capabilities(binding=form.binding, style="eager", without=without)
+    if form.subject in (FUNCTION, XLA):
+        style = "tf.function" + ", XLA" * (form.subject == XLA)
+        can = dataclasses.replace(can, style=style, tier=2, traced=True)
+        function = tf.function(function, jit_compile=True if form.subject == XLA else None)
+    return TensorflowSubject(form.subject, function, device, can)
+
+
+def _wrap(signature: Signature, function: Callable[..., Any], name: str, device: str) -> list[Subject]:
     """A user's own function."""
     import tensorflow as tf
 
@@ -83,12 +96,6 @@ def _version() -> str:
     return str(tf.__version__)
 
 
-def _baselines(device: str) -> list[Baseline]:
-    from .baselines import baselines
-
-    return baselines(device)
-
-
 BACKEND = Backend(
     name="tensorflow",
     module="tensorflow",
@@ -100,5 +107,5 @@ BACKEND = Backend(
     targets=("int64", "int32"),
     compiler=COMPILER,
     spell=spell,
-    baselines=_baselines,
+    baselines=baselines_in(f"{__package__}.baselines"),
 )

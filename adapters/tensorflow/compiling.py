@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...specs.call import Signature
 from ...specs.errors import BridgeError
 from ..base import Compiler, unwrapped
 
@@ -56,7 +57,7 @@ def _made(function: Any) -> str:
     return "tf.function, XLA" if getattr(graph, "_jit_compile", False) else "tf.function"
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(signature: Signature, function: Callable[..., Any]) -> Callable[..., Any]:
     import tensorflow as tf
 
     return tf.function(function)

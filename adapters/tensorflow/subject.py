@@ -184,6 +184,9 @@ class TensorflowSubject:
         return result
 
 
+# --- what tapes make of a loss of arrays by name, by one of them: g is the upstream gradient, v a direction ---------
+
+
 def derive(
     function: Callable[..., Any],
     arrays: dict[str, Any],
@@ -199,53 +202,92 @@ def derive(
 
     `asked` has upstream and direction. What is unconnected is zero.
     """
+    loss = Applied(function, required, options)
+    return _DERIVE[kind](loss, arrays, by, asked.get("upstream"), asked.get("direction"), batched)
+
+
+def _taped(loss: Any, arrays: Any, by: str, *, persistent: bool = False) -> tuple[Any, Callable[[Any], Any]]:
+    """The loss, and what makes a gradient of an upstream one."""
     import tensorflow as tf
 
-    zero = tf.UnconnectedGradients.ZERO
-    loss, x = Applied(function, required, options), arrays[by]
-    g: Any = asked.get("upstream")
-    v: Any = asked.get("direction")
+    with tf.GradientTape(persistent) as tape:
+        tape.watch(arrays[by])
+        value = loss(arrays)
+    return value, lambda g: tape.gradient(value, arrays[by], g, tf.UnconnectedGradients.ZERO)
 
-    def taped(arrays: dict[str, Any], persistent: bool = False) -> tuple[Any, Any]:
-        with tf.GradientTape(persistent) as tape:
-            tape.watch(arrays[by])
-            return loss(arrays), tape
 
-    def gradient(arrays: dict[str, Any]) -> Any:
-        value, tape = taped(arrays)
-        return tf.convert_to_tensor(tape.gradient(value, arrays[by], g, zero))  # may be IndexedSlices
+def _gradient(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    import tensorflow as tf
 
-    def second(of: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(of)
-            along = tf.reduce_sum(gradient(arrays) * v)
-        return tape.gradient(along, of, unconnected_gradients=zero)
+    return tf.convert_to_tensor(_taped(loss, arrays, by)[1](g))  # may be IndexedSlices
 
-    match kind:
-        case "gradient":
-            return gradient(arrays)
-        case "gradient_again":
-            value, tape = taped(arrays, persistent=True)
-            tape.gradient(value, x, g + g, zero)
-            return tape.gradient(value, x, g, zero)
-        case "gradient_between":
-            value, tape = taped(arrays)
-            taped(arrays | {name: arrays[name][::-1] for name in required if arrays[name].shape.rank})
-            return tape.gradient(value, x, g, zero)
-        case "value_in_training":
-            return taped(arrays)[0]
-        case "second":
-            return second(x)
-        case "second_upstream":
-            return second(g)
-        case "jvp":
-            with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
-                value = loss(arrays)
-            return accumulator.jvp(value, zero)
-        case _:
-            mapped = loss if kind == "vmap" else gradient
-            moving = {name: arrays[name] for name in batched}
-            return tf.vectorized_map(lambda slices: mapped(arrays | slices), moving)
+
+def _gradient_again(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    _, pull = _taped(loss, arrays, by, persistent=True)
+    pull(g + g)
+    return pull(g)
+
+
+def _gradient_between(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    _, pull = _taped(loss, arrays, by)
+    _taped(loss, arrays | {name: arrays[name][::-1] for name in loss.required if arrays[name].shape.rank}, by)
+    return pull(g)
+
+
+def _value_in_training(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _taped(loss, arrays, by)[0]
+
+
+def _second(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _second_by(arrays[by], loss, arrays, by, g, v)
+
+
+def _second_upstream(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _second_by(g, loss, arrays, by, g, v)
+
+
+def _second_by(of: Any, loss: Any, arrays: Any, by: str, g: Any, v: Any) -> Any:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(of)
+        along = tf.reduce_sum(_gradient(loss, arrays, by, g, v, ()) * v)
+    return tape.gradient(along, of, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _jvp(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    import tensorflow as tf
+
+    with tf.autodiff.ForwardAccumulator(arrays[by], v) as accumulator:
+        value = loss(arrays)
+    return accumulator.jvp(value, tf.UnconnectedGradients.ZERO)
+
+
+def _vmap(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _mapped(loss, arrays, batched)
+
+
+def _vmap_gradient(loss: Any, arrays: Any, by: str, g: Any, v: Any, batched: Any) -> Any:
+    return _mapped(lambda one: _gradient(loss, one, by, g, v, ()), arrays, batched)
+
+
+def _mapped(function: Callable[[Any], Any], arrays: Any, batched: tuple[str, ...]) -> Any:
+    import tensorflow as tf
+
+    return tf.vectorized_map(lambda slices: function(arrays | slices), {name: arrays[name] for name in batched})
+
+
+_DERIVE: dict[str, Callable[..., Any]] = {
+    "gradient": _gradient,
+    "gradient_again": _gradient_again,
+    "gradient_between": _gradient_between,
+    "second": _second,
+    "second_upstream": _second_upstream,
+    "jvp": _jvp,
+    "vmap": _vmap,
+    "vmap_gradient": _vmap_gradient,
+    "value_in_training": _value_in_training,
+}
 
 
 def device_of(name: str) -> str:

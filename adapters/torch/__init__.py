@@ -1,1 +1,1 @@
-"""PyTorch: the loss under test is `torch.nn.functional.nll_loss` itself, so there is no port."""
+"""PyTorch: the losses under test are its own functions and modules, so there are no ports."""

@@ -1,4 +1,4 @@
-"""Bridge to PyTorch's own `torch.nn.functional.nll_loss`, untouched, eager and compiled."""
+"""Bridge to PyTorch's own losses, untouched: functions and modules, eager and compiled."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ...specs.call import TARGET_DTYPES
-from ..base import Backend, Baseline, Capabilities, Subject
+from ...specs.call import TARGET_DTYPES, Call, Signature
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in
+from ..spelling import Spelling
 from ..user import returning
-from .compiling import COMPILE, COMPILER, SCRIPT, never_eager
+from .compiling import COMPILE, COMPILER, SCRIPT, compiled_whole, never_eager
 from .script import spell
-from .subject import TorchSubject
+from .subject import TorchSubject, built
 
+COMPILED = "torch:compile"
+
+# --- which functions are subjects of which loss: torch:module is the class that users build it with -----------------
+
+_SLOPELESS = {"weight gradient": "the native op has no derivative with respect to weight"}
 _NOT_LONG = "the native op takes int64 and, up to two axes of input, uint8 targets only"
-_EAGER_WITHOUT = dict.fromkeys(
-    (f"target {t}" for t in ("int8", "int16", "int32", "uint16", "uint32", "uint64")), _NOT_LONG
-)
 _NOT_GATHERED = "the compiled gather takes int64 and int32 targets only"
-_COMPILED_WITHOUT = dict.fromkeys((f"target {t}" for t in TARGET_DTYPES if t not in ("int64", "int32")), _NOT_GATHERED)
+_EAGER = {f"target {name}": _NOT_LONG for name in TARGET_DTYPES if name not in ("int64", "uint8")} | _SLOPELESS
+_GATHERED = {f"target {name}": _NOT_GATHERED for name in TARGET_DTYPES if name not in ("int64", "int32")} | _SLOPELESS
 
-_STRIDES = {
-    "negative strides": "torch tensors have none",
-    "read-only arrays": "torch tensors are always writable",
-    "weight gradient": "the native op has no derivative with respect to weight",
+FORMS: Forms = {
+    "nll_loss": (
+        Form("torch.nn.functional:nll_loss", "torch", without=_EAGER),
+        Form("torch.nn.functional:nll_loss", COMPILED, without=_GATHERED),
+        Form("torch.nn:NLLLoss", "torch:module", without=_EAGER),
+    ),
 }
-_EAGER_WITHOUT |= _STRIDES
+
+# --- how they are executed ------------------------------------------------------------------------------------------
+
+_STRIDES = {"negative strides": "torch tensors have none", "read-only arrays": "torch tensors are always writable"}
 _AROUND = "torch.func's transforms go around what torch.compile captures, not through it"
 _AROUND_COMPILED = {
     "second backward": "a compiled backward pass reuses the memory of what forward saved, and refuses retain_graph",
@@ -33,18 +42,17 @@ _AROUND_COMPILED = {
     "jvp": _AROUND,
     "vmap": _AROUND,
 }
-_COMPILED_WITHOUT |= _STRIDES | _AROUND_COMPILED
 
 
 @functools.cache
-def _compiled() -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], subject: str) -> Callable[..., Any]:
     """The native op under torch.compile: one whole graph, no dynamic shapes, no fall back to eager."""
-    import torch
 
-    def nll_loss(input: Any, target: Any, **options: Any) -> Any:
-        return torch.nn.functional.nll_loss(input, target, **options)
+    def loss(*arrays: Any, **options: Any) -> Any:
+        return function(*arrays, **options)
 
-    return never_eager(COMPILER.compile(nll_loss), "torch:compile")
+    loss.__code__ = loss.__code__.replace(co_name=function.__name__)  # dynamo keeps graphs by code, so each has its own
+    return never_eager(compiled_whole(loss), subject)
 
 
 def _without_tf32() -> None:
@@ -54,27 +62,35 @@ def _without_tf32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def _subjects(device: str) -> list[Subject]:
-    import torch
-
+def _subjects(signature: Signature, device: str) -> list[Subject]:
     _without_tf32()
-    eager = Capabilities(binding="native", style="eager", without=_EAGER_WITHOUT)
-    compiled = Capabilities(
-        binding="native", style="compiled", tier=1, isolate=True, traced=True, without=_COMPILED_WITHOUT
-    )
-    return [
-        TorchSubject("torch", torch.nn.functional.nll_loss, device, eager),
-        TorchSubject("torch:compile", _compiled(), device, compiled, compiled=True),
-    ]
+    return [_subject(form, device) for form in FORMS.get(signature.loss, ())]
 
 
-def _wrap(function: Callable[..., Any], name: str, device: str) -> list[Subject]:
+def _subject(form: Form, device: str) -> TorchSubject:
+    function = built(form.load())
+    if form.subject == COMPILED:
+        without = {**form.without, **_STRIDES, **_AROUND_COMPILED}
+        can = Capabilities(binding=form.binding, style="compiled", tier=1, isolate=True, traced=True, without=without)
+        return TorchSubject(form.subject, _compiled(function, form.subject), device, can, compiled=True)
+    can = Capabilities(binding=form.binding, style="eager", without={**form.without, **_STRIDES})
+    return TorchSubject(form.subject, function, device, can)
+
+
+def _spell(subject: str, call: Call) -> Spelling:
+    """A call of a subject's own function, which a user's takes the place of."""
+    forms = FORMS.get(call.signature.loss, ())
+    places = {form.subject: form.function for form in forms}
+    return spell(places.get(subject, f"torch.nn.functional:{call.signature.loss}"), call, subject == COMPILED)
+
+
+def _wrap(signature: Signature, function: Callable[..., Any], name: str, device: str) -> list[Subject]:
     """A user's own function."""
     import torch
 
     _without_tf32()
     by = COMPILER.made(function)
-    without = {name: _STRIDES[name] for name in ("negative strides", "read-only arrays")}
+    without = dict(_STRIDES)
     if by == COMPILE:
         function, without = never_eager(function, name), without | _AROUND_COMPILED
     can = Capabilities(
@@ -100,12 +116,6 @@ def _devices() -> list[str]:
     return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
 
 
-def _baselines(device: str) -> list[Baseline]:
-    from .baselines import baselines
-
-    return baselines(device)
-
-
 BACKEND = Backend(
     name="torch",
     module="torch",
@@ -115,6 +125,6 @@ BACKEND = Backend(
     devices=_devices,
     wrap=_wrap,
     compiler=COMPILER,
-    spell=spell,
-    baselines=_baselines,
+    spell=_spell,
+    baselines=baselines_in(f"{__package__}.baselines"),
 )

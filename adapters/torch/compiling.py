@@ -101,7 +101,7 @@ def _made(function: Any) -> str:
     return COMPILE if is_module or is_compiled else ""
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled_whole(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one graph; raises CannotCompile where torch.compile is switched off."""
     import torch
 
@@ -123,7 +123,7 @@ def _refuses(error: BaseException) -> str:
 
 COMPILER = Compiler(
     made=_made,
-    compile=_compile,
+    compile=lambda signature, function: compiled_whole(function),
     refuses=_refuses,
     line="{name} = torch.compile({name}, fullgraph=True, dynamic=False)",
 )

@@ -7,11 +7,6 @@ import numpy as np
 from ...specs.call import BFLOAT16, Array, Call
 from ..spelling import Spelling, words
 
-_EAGER = ("from torch.nn.functional import {name}",)
-_COMPILED = (
-    "import torch.nn.functional as F",
-    "{name} = torch.compile(F.{name}, fullgraph=True, dynamic=False)",
-)
 _GRADIENT = "torch.autograd.grad({loss}, {by}, g, create_graph=True)[0]"
 _ALONG = "torch.autograd.grad(({gradient} * v).sum(), {by}, materialize_grads=True)[0]"
 # kind -> lines before the call, and the call
@@ -56,17 +51,21 @@ _ASKED = {
 }
 
 
-def spell(subject: str, call: Call) -> Spelling:
-    """The native function's call, compiled if the subject is."""
-    lines = _COMPILED if subject == "torch:compile" else _EAGER
+def spell(place: str, call: Call, compiled: bool) -> Spelling:
+    """The call of a native function, or of a module of a class, which lies at `package.module:name`."""
+    module, _, name = place.partition(":")
+    loss, is_class = call.signature.loss, name[0].isupper()
+    lines = (f"from {module} import {name}" + f" as {loss}" * (not is_class and name != loss),)
+    if compiled:
+        lines += (f"{loss} = torch.compile({loss}, fullgraph=True, dynamic=False)",)
     prepare, asked = _ASKED["value" if call.transform is None else call.transform.kind]
-    said = words(call, reverse="{}.flip(0)")
+    said = words(call, reverse="{}.flip(0)", built=name if is_class else "")
     leaf = f"{said['by']}.detach().flip(0).requires_grad_()"
     said["reversed"] = said["reversed"].replace(f"{said['by']}.flip(0)", leaf)
     wide = any(array.dtype == BFLOAT16 for array in call.given.values())  # NumPy alone has no bfloat16
     return Spelling(
         imports=("import torch",),
-        function=tuple(line.format(name=call.signature.loss) for line in lines),
+        function=lines,
         put=_put,
         prepare=tuple(line.format(**said) for line in prepare),
         result=asked.format(**said),

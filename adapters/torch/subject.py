@@ -161,6 +161,13 @@ class TorchSubject:
         return result
 
 
+def built(function: Any) -> Callable[..., Any]:
+    """A function; of a module's class one that builds it anew with all but the arrays that it is then called with."""
+    if not isinstance(function, type):
+        return function
+    return lambda *arrays, **rest: function(**rest)(*arrays)
+
+
 def to_tensor(array: Array) -> Any:
     """An array as a tensor of the same bits, in the same memory."""
     import torch

@@ -16,13 +16,13 @@ import numpy as np
 from ...adapters.base import Subject, on_cpu
 from ...reports.bench import GATHER, STREAM
 from ...specs.errors import EngineError
-from ...specs.nll_loss.traffic import Traffic
+from ...specs.speed import Traffic
 
 _ASKED = ("name", "driver_version", "clocks.sm", "clocks.mem", "clocks_throttle_reasons.active", "power.draw")
 _FLUSH = 256 << 20  # bytes written to push everything else out of the cache: twice any that is known
 
 
-def roofs(subjects: Sequence[Subject], moved: Traffic) -> dict[str, Callable[[int], Any]]:
+def roofs(subjects: Sequence[Subject], moved: Traffic, gathers: bool) -> dict[str, Callable[[int], Any]]:
     """The limit of the device's own memory, by the first subject that can tell it; a gather has none of its own.
 
     Raises EngineError where no subject can.
@@ -31,7 +31,7 @@ def roofs(subjects: Sequence[Subject], moved: Traffic) -> dict[str, Callable[[in
         stream: Callable[[int, int], Callable[[int], Any]] | None = getattr(subject, "stream", None)
         if stream is not None:
             run = stream(moved.read, moved.written)
-            return {STREAM: run, GATHER: run}
+            return {STREAM: run, GATHER: run} if gathers else {STREAM: run}
     raise EngineError("bench: no subject here can measure the device's memory; name one of torch, jax, tensorflow too")
 
 

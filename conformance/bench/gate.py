@@ -11,11 +11,11 @@ import numpy as np
 from ...adapters import registry
 from ...adapters.base import Subject
 from ...adapters.execution import execute
-from ...reports.bench import Point
 from ...specs import losses
 from ...specs.call import Array, Call, Outcome, Raised, Returned, Unsupported
 from ...specs.case import Status, Verdict
 from ...specs.rules import Rules
+from ...specs.speed import Point
 from ..items.probe import probe
 from ..judging import explain
 from ..judging.judge import Traits, judge
@@ -54,7 +54,7 @@ class Gate:
                     return str(other), "crash", answer
             if is_baseline:
                 continue
-            judgement = judge(case, outcome, _traits(subject, self.dtype))
+            judgement = judge(case, outcome, _traits(subject, self.dtype, case.call.signature.loss))
             if judgement.status is Status.FAIL and _breaks_a_must(case.rules, judgement.verdicts):
                 return f"fails its verdict: {explain.because(judgement, outcome)}", "wrong", answer
         return "", "", answer
@@ -69,8 +69,10 @@ class Gate:
     def _far(self, subject: Subject) -> str:
         """Why a baseline is not the same loss, or nothing. Its gradient may be another one: that of log_softmax too."""
         if self._reference is None:
-            (port,) = registry.backend("numpy").subjects("cpu")
-            self._reference = execute(port, self._value)[0]
+            ports = registry.backend("numpy").subjects(self._value.signature, "cpu")
+            if not ports:
+                return "nothing to compare it with: there is no NumPy port of this loss"
+            self._reference = execute(ports[0], self._value)[0]
         found, reference = execute(subject, self._value)[0], self._reference
         assert isinstance(reference, Returned)
         if not isinstance(found, Returned) or self._close(found.value, reference.value):
@@ -89,5 +91,5 @@ def _breaks_a_must(rules: Rules, verdicts: Sequence[Verdict]) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _traits(subject: Subject, dtype: str) -> Traits:
-    return probe(subject, dtype)
+def _traits(subject: Subject, dtype: str, loss: str) -> Traits:
+    return probe(subject, dtype, losses.find(loss).probes)

@@ -14,13 +14,15 @@ from typing import Any
 
 from ...adapters import registry, user
 from ...reports import bench, framed
-from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Point
+from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured
+from ...specs import losses
 from ...specs.call import Crashed, TimedOut
 from ...specs.errors import AdapterUnavailable, EngineError, UsageError
+from ...specs.speed import Point
 from ..items.child import Child, environment
 from ..planning import machine, plan
 from . import accelerator, sweep, worker
-from .worker import Job
+from .contest import Job
 
 LEAST_PROCESSES, MOST_PROCESSES = 2, 5
 LEAST_ROUNDS = 10
@@ -37,6 +39,7 @@ _THREADS += ("TF_NUM_INTEROP_THREADS",)
 class Options:
     """What a bench run is asked for."""
 
+    loss: str = losses.DEFAULT  # a name, or where a loss is found
     names: tuple[str, ...] = ()  # backends and subjects; all that are installed without any
     budget: float = 300.0
     device: str = "cpu"
@@ -71,8 +74,9 @@ class Watch:
 def run(options: Options, out: Path, watch: Watch) -> Bench:
     """Time what the options say and write OUT/bench.jsonl; returns it, read.
 
-    Raises UsageError for names that do not exist and for a budget that one point does not fit into, AdapterUnavailable
-    for a backend that does not start, EngineError when the harness itself fails.
+    Raises UsageError for names that do not exist, for a loss that does not say how it is timed and for a budget that
+    one point does not fit into, AdapterUnavailable for a backend that does not start, EngineError when the harness
+    itself fails.
     """
     return _Run(options, out, watch).all()
 
@@ -83,10 +87,11 @@ class _Run:
     def __init__(self, options: Options, out: Path, watch: Watch) -> None:
         self.options, self.watch = options, watch
         self.began = time.monotonic()
+        self.loss = losses.find(options.loss)
         self.file = out / bench.FILE
         self.names, self.keys = _choose(options.names)
         self.old = bench.read(self.file) if options.resume and self.file.exists() else None
-        self.points = options.points or tuple(sweep.points(sweep.memory_cap()))
+        self.points = options.points or tuple(sweep.points(self.loss, sweep.memory_cap()))
         self.writer: framed.Writer | None = None
         self.contestants: tuple[Contestant, ...] = ()
         self.excluded: dict[str, set[tuple[str, str]]] = {}
@@ -193,7 +198,7 @@ class _Run:
     def _job(self, threads: str, process: int, points: tuple[Point, ...], until: float) -> Job:
         options = self.options
         return Job(
-            self.keys, self.names, options.device, threads, process, LEAST_ROUNDS, options.rounds_for,
+            options.loss, self.keys, self.names, options.device, threads, process, LEAST_ROUNDS, options.rounds_for,
             options.seed, options.baseline, points, self.points[:_TELLING], self.began + until,
             min(0.5, options.budget / 2000), frozenset(self.excluded.setdefault(threads, set())), options.slowed,
         )  # fmt: skip
@@ -254,7 +259,7 @@ class _Run:
     def _settings(self) -> tuple[object, ...]:
         """What has to be equal for a run to be resumed, and is known before anything has started."""
         options = self.options
-        return metadata.version("lossparity"), options.seed, options.device
+        return bench.FORMAT, metadata.version("lossparity"), self.loss.name, options.seed, options.device
 
     def _require_same(self, before: object, now: object) -> None:
         if before != now:
@@ -268,6 +273,7 @@ class _Run:
         names = [one.name for one in self.contestants]
         return Header(
             format=bench.FORMAT,
+            loss=self.loss.name,
             lossparity=metadata.version("lossparity"),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             command=options.command,

@@ -1,79 +1,44 @@
-"""What is timed: points, the most telling ones first, and the arrays that a point stands for."""
+"""What is timed of a loss: its points, as far as memory goes, and the arrays that a point stands for."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
-from collections.abc import Iterator
-from typing import Any
 
-import msgspec
 import numpy as np
 
-from ...reports.bench import Point
-from ...specs.call import Array, Call, Transform, dtype_of
-from ...specs.layouts import lay
-from ...specs.nll_loss.generate import DEFAULT
-from ...specs.nll_loss.signature import NLL_LOSS
-
-SIZES = (1, 16, 256, 4096, 65536, 1 << 20)
-CLASSES = (2, 16, 64, 256, 1024, 32000)
-PIXELS = (7, 56, 224)
-DTYPES = ("float32", "bfloat16", "float16", "float64")
-# Copies of input that live at once: one per framework, and what a dense baseline makes of it.
-_COPIES = 6
-_ROWS = 1024  # rows of log-probabilities that are drawn; further ones repeat them, which costs no time to draw
+from ...specs.call import Call, Transform, dtype_of
+from ...specs.errors import SpecError, UsageError
+from ...specs.loss import Loss
+from ...specs.speed import Point, Speed
 
 
-def points(memory: int) -> list[Point]:
-    """The whole sweep, in the order in which it is worth its time, without what does not fit into memory (bytes)."""
-    return [one for one in dict.fromkeys(_points()) if _COPIES * _bytes(one) <= memory]
+def speed_of(loss: Loss) -> Speed:
+    """How the loss is timed; raises UsageError where it does not say."""
+    if loss.speed is None:
+        raise UsageError(
+            f"{loss.name} does not say how it is timed; give its Loss a `speed`, a lossparity.specs.speed.Speed"
+        )
+    return loss.speed
 
 
-def _points() -> Iterator[Point]:
-    core = Point(n=65536, classes=256)
+def points(loss: Loss, memory: int) -> list[Point]:
+    """The whole sweep, the most telling points first, without what does not fit into memory (bytes).
 
-    def but(**fields: Any) -> Point:
-        return msgspec.structs.replace(core, **fields)
-
-    yield core
-    yield but(n=16)
-    yield but(n=256, work="both")
-    yield but(classes=16)
-    yield but(n=4096)
-    yield but(n=256, classes=32000)
-    yield but(weighted=True, ignored=0.1)
-    yield but(n=16, classes=64, spatial=(56, 56))
-    yield but(work="both")  # a gradient of 64 MB: several times as dear as the points before
-    yield but(classes=1024)
-    yield but(dtype="bfloat16")
-    yield but(n=4096, work="backward")
-    yield but(work="backward")
-    yield but(reduction="none")
-    yield but(order="sorted")
-    yield but(n=16, work="both")
-    yield but(classes=64)
-    yield but(classes=2)
-    yield but(n=1)
-    yield but(n=256)
-    yield but(dtype="float16")
-    yield but(dtype="float64")
-    yield but(n=1 << 20, classes=16)
-    yield but(ignored=1.0)
-    yield but(order="constant")
-    yield but(reduction="sum")
-    yield but(layout="transposed")
-    for side, work in itertools.product(PIXELS, ("forward", "both")):
-        yield but(n=16, classes=64, spatial=(side, side), work=work)
-        yield but(n=16, classes=64, spatial=(side, side), work=work, weighted=True, ignored=0.1)
-    for work, dtype in itertools.product(("forward", "both", "backward"), DTYPES):
-        for n, classes in itertools.product(SIZES, CLASSES):
-            yield but(n=n, classes=classes, work=work, dtype=dtype)
+    Raises SpecError when two points have one name.
+    """
+    speed = speed_of(loss)
+    found: dict[str, Point] = {}
+    for point in speed.points():
+        if found.setdefault(point.name, point) != point:
+            raise SpecError(
+                f"{loss.name}: two points of its sweep are called {point.name!r}; give them names of their own"
+            )
+    return [point for point in found.values() if speed.copies * _bytes(point) <= memory]
 
 
 def _bytes(point: Point) -> int:
-    return math.prod(point.shape) * dtype_of(point.dtype).itemsize
+    return math.prod(point.sizes.values()) * dtype_of(point.dtype).itemsize
 
 
 def memory_cap() -> int:
@@ -81,35 +46,10 @@ def memory_cap() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
 
 
-def call_of(point: Point, seed: int) -> Call:
-    """The call that a point stands for: log-probabilities, and the upstream gradient 1 unless only the loss counts."""
-    rng = np.random.default_rng([seed, point.n, point.classes])
-    dtype = dtype_of(point.dtype)
-    rows = min(point.n, _ROWS)
-    drawn = rng.standard_normal((rows, *point.shape[1:]), np.float32)
-    drawn -= np.log(np.exp(drawn).sum(1, keepdims=True))
-    x = np.resize(drawn.astype(dtype), point.shape) if rows < point.n else drawn.astype(dtype)
-    shape = (point.n, *point.spatial)
-    target = _targets(point, rng, shape)
-    weight = rng.uniform(0.5, 2, point.classes).astype(dtype) if point.weighted else None
-    omitted = ("ignore_index",) if weight is not None else ("weight", "ignore_index")
-    call = NLL_LOSS.call(x, target, weight, DEFAULT, point.reduction, omitted=omitted)
-    if point.layout != "c":
-        call = call.replace(input=lay(x, point.layout))
+def call_of(loss: Loss, point: Point, seed: int) -> Call:
+    """The call that a point stands for, with the upstream gradient 1 unless only the loss counts."""
+    call = speed_of(loss).call_of(point, seed)
     if point.work == "forward":
         return call
-    upstream = np.ones(shape if point.reduction == "none" else (), dtype)
+    upstream = np.ones(loss.shape(call), call[call.signature.main].dtype)
     return call.replace(transform=Transform("gradient", upstream))
-
-
-def _targets(point: Point, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    match point.order:
-        case "constant":
-            target = np.full(shape, point.classes // 2)
-        case "sorted":
-            target = np.sort(rng.integers(point.classes, size=shape), axis=None).reshape(shape)
-        case _:
-            target = rng.integers(point.classes, size=shape)
-    if point.ignored:
-        target[rng.random(shape) < point.ignored] = DEFAULT
-    return target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -14,14 +14,15 @@ from rich.console import Console
 from ...specs import losses
 from ...specs.case import Status
 from ...specs.errors import NotReproduced
-from ..findings import freeze, issue
-from ..findings.locate import locate
-from ..findings.replay import Replayed, Session, replay
-from ..findings.reproducer import Reproducer
 from ..items.spec import Request
 from ..judging import explain
 from ..judging.ledger import BESIDE
 from ..planning import plan
+from .options import adding
+
+if TYPE_CHECKING:  # what they need takes a while to import, and --help needs none of it
+    from ..findings.replay import Replayed
+    from ..findings.reproducer import Reproducer
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -39,6 +40,8 @@ def _options(*, shrink: bool) -> Callable[[Callable[..., None]], Callable[..., N
                      "a finding is about; for a vector every installed subject."),
         click.option("--shrink/--no-shrink", default=shrink, show_default=True,
                      help="Make the call smaller first, as long as it fails in the same way."),
+        click.option("--loss", "places", multiple=True, metavar="MODULE:OBJECT", help="Where the case's loss is, if it "
+                     "does not come with the suite; path/to/file.py:OBJECT works too."),
         click.option("--device", default="cpu", show_default=True, help="Where to compute, e.g. cuda or cuda:1."),
         click.option("--timeout", type=click.FloatRange(min=1), default=60.0, show_default=True,
                      help="Seconds that a call may take."),
@@ -51,9 +54,7 @@ def _options(*, shrink: bool) -> Callable[[Callable[..., None]], Callable[..., N
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         command.__doc__ = f"{command.__doc__ or ''}\n\n    {_CASE}"
-        for option in reversed(options):
-            command = option(command)
-        return command
+        return adding(*options)(command)
 
     return decorate
 
@@ -113,11 +114,14 @@ def freeze_command(
 
     Of several that fail, the first unexpected one is taken.
     """
+    from ..findings import freeze
+    from ..findings.replay import Session
+
     found, request = _replayed(case, names, False, options)
     failed = sorted((one for one in found if one.failed), key=lambda one: one.is_expected)
     if not failed:
         raise NotReproduced(f"{case} does not fail on {', '.join(one.subject for one in found)}: nothing to freeze")
-    with Session(failed[0].key, request) as session:
+    with Session(failed[0].key, failed[0].located.loss, request) as session:
         one = freeze.smaller(session, failed[0]) if shrink else failed[0]
         vector = freeze.freeze(session, one, id, comment)
     where, more = "standard output", ""
@@ -136,6 +140,11 @@ def freeze_command(
 
 
 def _replayed(case: str, names: Sequence[str], shrink: bool, options: dict[str, Any]) -> tuple[list[Replayed], Request]:
+    from ..findings.locate import locate
+    from ..findings.replay import replay
+
+    for place in options["places"]:
+        losses.find(place)  # known by its name from now on
     request = Request(
         device=plan.check_device(options["device"]),
         seconds=options["timeout"],
@@ -148,9 +157,12 @@ def _replayed(case: str, names: Sequence[str], shrink: bool, options: dict[str, 
 
 
 def _smaller(one: Replayed, request: Request) -> Replayed:
+    from ..findings import freeze
+    from ..findings.replay import Session
+
     if not one.failed:
         return one
-    with Session(one.key, request) as session:
+    with Session(one.key, one.located.loss, request) as session:
         return freeze.smaller(session, one)
 
 
@@ -159,7 +171,7 @@ def _show(one: Replayed, reproducer: Reproducer, *, with_script: bool) -> None:
     style = "" if one.is_expected else "red"
     state = "as expected" if one.is_expected else "unexpected"
     console.print(
-        f"{state}: {explain.finding(one.finding, losses.find(losses.DEFAULT).rules.clauses)}",
+        f"{state}: {explain.finding(one.finding, one.case.rules.clauses)}",
         style=style,
         markup=False,
         soft_wrap=True,
@@ -231,5 +243,7 @@ def _write(pairs: list[tuple[Replayed, Reproducer]], script: Path | None, report
         script.write_text(reproducer.text, encoding="utf-8")
         errors.print(f"Reproducer: {script}", markup=False, soft_wrap=True)
     if report is not None:
+        from ..findings import issue
+
         report.write_text(issue.issue(one, reproducer), encoding="utf-8")
         errors.print(f"Report: {report}", markup=False, soft_wrap=True)

@@ -10,13 +10,12 @@ import click
 import msgspec
 from rich.console import Console
 
-from ...reports import bench, html, kills, landing, merge, records, sources
+from ...reports import bench, kills, overview, records, sources
 from ...specs.errors import UsageError
 from . import show
+from .options import JSON
 
 console = Console(highlight=False)
-
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 @click.command(name="report")
@@ -26,22 +25,35 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     """Merge runs into one HTML site and a Markdown summary.
 
-    Takes files records.jsonl, mutants.json and bench.jsonl, and folders that hold them: the kill matrix and the speed
-    report become pages of the site.
+    What several runs have is shown from the newest; parts of one run (`lossparity run --part`) are added up, and what
+    is missing is named. Takes files records.jsonl, mutants.json and bench.jsonl, and folders that hold them: the kill
+    matrix and the speed report of each loss become pages of the site.
     """
+    from ...reports import html, speed_page
+    from ..running import soundness
+
     found = sources.sources(paths)
     runs = [records.read(path) for path in found.runs]
     if found.zoo is not None:
         html.write_mutants(kills.read(found.zoo), out)
-    if found.bench is not None:
-        html.write_bench(bench.read(found.bench), out, beside_run=True)
-    index = html.write_site(runs, out)
+    speed_page.write_benches(bench.read_all(found.benches), out, beside_run=True)
+    index = html.write_site(runs, out, list(soundness.of_parts(runs)))
+    found = overview.Overview.of(runs)
+    missing = list(dict.fromkeys(one for matrix in found.matrices for one in matrix.merged.missing))
     if as_json:
-        summary = {"index": str(index), "summary": str(out / "summary.md"), "runs": [run.path for run in runs]}
+        summary = {
+            "index": str(index),
+            "summary": str(out / "summary.md"),
+            "runs": [run.path for run in runs],
+            "missing": missing,
+        }
         click.echo(msgspec.json.encode(summary).decode())
         return
-    show.family_table(console, runs)
-    show.deep_sums(console, merge.merge(runs).of(records.Accuracy))
+    show.family_tables(console, found)
+    for matrix in found.matrices:
+        show.deep_sums(console, matrix.merged.of(records.Accuracy))
+    for sentence in missing:
+        console.print(f"missing: {sentence}", style="bold red", soft_wrap=True, markup=False)
     console.print(f"Report: {index}", soft_wrap=True)
 
 
@@ -54,8 +66,11 @@ def site_command(parts: Sequence[str], failed: Sequence[str], out: Path, as_json
     """Lay several reports side by side, with a page that leads to them and names what is missing.
 
     What is given under the same PART is merged into PART/index.html, as `report` does; a kill matrix becomes
-    mutants.html, a bench file bench.html. Everything that is named should be there: exit code 1 if it is not.
+    mutants.html, a bench file bench.html, that of a second loss bench-LOSS.html. Everything that is named should be
+    there: exit code 1 if it is not.
     """
+    from ...reports import landing
+
     named: dict[str, list[Path]] = {}
     for one in parts:
         part, sign, path = one.partition("=")

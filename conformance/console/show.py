@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -20,6 +20,7 @@ from ...reports.bench import Bench
 from ...reports.effort import efforts
 from ...reports.guard import NotDrawn
 from ...reports.kills import Zoo
+from ...reports.overview import Overview
 from ...reports.ratios import NOISY, Board, Change, Timing
 from ...reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo
 from ...reports.speed import duration, size, speed_sentence
@@ -29,8 +30,10 @@ from ...specs.stopwatch import PARTS
 from ..judging import explain
 from ..planning.plan import RunSpec
 from ..planning.survey import NOT_PROBED, Survey
-from ..running.controller import Result
 from ..running.progress import Progress
+
+if TYPE_CHECKING:  # what it needs takes a while to import, and --help needs none of it
+    from ..running.controller import Result
 
 _SHOWN = 5  # kinds of unexpected results that are told in full
 
@@ -64,19 +67,19 @@ def drawing(console: Console) -> Iterator[None]:
 
 def opening(console: Console, run: RunSpec, found: Survey) -> None:
     """Say what will run, and what is missing."""
-    console.print(
-        f"nll_loss, profile {run.request.profile}, seed {run.request.seed}, device {run.request.device}: "
-        f"{', '.join(run.subjects)}",
-        soft_wrap=True,
-    )
-    for subject in found.subjects:
+    part = f", part {run.request.part}" if run.request.part else ""
+    asked = f"profile {run.request.profile}, seed {run.request.seed}, device {run.request.device}{part}"
+    for loss, names in run.subjects.items():
+        console.print(f"{loss}, {asked}: {', '.join(names)}", soft_wrap=True)
+    chosen = [one for one in found.subjects if one.name in run.subjects.get(one.loss, ())]
+    for subject in chosen:
         flushing = [dtype for dtype, keeps in subject.gradual_underflow.items() if not keeps]
-        if flushing and subject.name in run.subjects:
+        if flushing:
             console.print(f"  {subject.name} flushes subnormal numbers in {', '.join(flushing)}", style="dim")
         for note in subject.notes:
-            if note.startswith(NOT_PROBED) and subject.name in run.subjects:
+            if note.startswith(NOT_PROBED):
                 console.print(f"  {subject.name}: {note}", style="yellow", markup=False, soft_wrap=True)
-    for line in asked(subject for subject in found.subjects if subject.name in run.subjects):
+    for line in executed(chosen):
         console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
     for one in found.absent:
         console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
@@ -84,7 +87,7 @@ def opening(console: Console, run: RunSpec, found: Survey) -> None:
         console.print(f"  left out: {sentence}", style="yellow", markup=False, soft_wrap=True)
 
 
-def asked(subjects: Iterable[SubjectInfo]) -> list[str]:
+def executed(subjects: Iterable[SubjectInfo]) -> list[str]:
     """Of each user's function how it is executed, and which dtypes of input and target it is asked about."""
     return [
         f"{one.name}, {one.style}: asked about input of {', '.join(one.dtypes)}, "
@@ -120,14 +123,14 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
     """The summary: calls by subject, clause families by subject, what was unexpected, where the report is."""
     console.print(subject_table(run))
     console.print(split_table(run))
-    family_table(console, [run])
+    family_tables(console, Overview.of([run]))
     for message in result.problems:
         console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
     unexpected(console, run, len(result.unexpected))
     footer = result.footer
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
-    for line in asked(run.header.subjects):
+    for line in executed(run.header.subjects):
         console.print(line, markup=False, soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
@@ -141,7 +144,7 @@ def unexpected(console: Console, run: Run, items: int) -> None:
     kinds = explain.kinds(run.records)
     clauses = _clauses(run)
     for one in kinds[:_SHOWN]:
-        told = explain.finding(one, clauses, run.path)
+        told = explain.finding(one, clauses[one.loss], run.path)
         console.print(f"unexpected: {told}", style="red", markup=False, soft_wrap=True)
     if kinds:
         left = len(kinds) - _SHOWN
@@ -162,7 +165,7 @@ def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
     """
     clauses = _clauses(run)
     findings = [
-        {"text": explain.finding(one, clauses, run.path), **msgspec.structs.asdict(one)}
+        {"text": explain.finding(one, clauses[one.loss], run.path), **msgspec.structs.asdict(one)}
         for one in explain.kinds(run.records)
     ]
     return {
@@ -177,9 +180,12 @@ def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
     }
 
 
-def _clauses(run: Run) -> dict[str, ClauseInfo]:
-    """The clauses as the run knew them, by id."""
-    return {clause.id: clause for clause in run.header.clauses}
+def _clauses(run: Run) -> dict[str, dict[str, ClauseInfo]]:
+    """The clauses as the run knew them, by loss and id."""
+    found: dict[str, dict[str, ClauseInfo]] = {}
+    for clause in run.header.clauses:
+        found.setdefault(clause.loss, {})[clause.id] = clause
+    return found
 
 
 def subject_table(run: Run) -> Table:
@@ -214,14 +220,16 @@ def split_table(run: Run) -> Table:
     return table
 
 
-def family_table(console: Console, runs: Sequence[Run]) -> None:
-    """Subject by clause family, the worst state of each with its number of clauses."""
-    model = matrix.family_table(matrix.cells(runs))
-    families = list(next(iter(model.values()), {}))
-    table = Table("subject", *families, box=None, pad_edge=False)
-    for subject, row in model.items():
-        table.add_row(subject, *(row[family].text for family in families))
-    console.print(table)
+def family_tables(console: Console, found: Overview) -> None:
+    """For each loss subject by clause family, the worst state of each with its number of clauses."""
+    for name, of_loss in zip(found.names, found.matrices, strict=True):
+        model = matrix.family_table(of_loss)
+        families = list(next(iter(model.values()), {}))
+        table = Table("subject", *families, box=None, pad_edge=False, title=name if len(found.names) > 1 else None)
+        table.title_justify = "left"
+        for subject, row in model.items():
+            table.add_row(subject, *(row[family].text for family in families))
+        console.print(table)
     console.print("  ".join(f"{state.symbol} {state.label}" for state in matrix.State), style="dim", soft_wrap=True)
 
 
@@ -361,6 +369,7 @@ def changes(console: Console, found: Sequence[Change], runs: Sequence[Bench]) ->
 def bench_data(bench: Bench, found: Sequence[Board], page: Path) -> dict[str, Any]:
     """A bench run for --json: the boards, what is missing and why, and where everything is."""
     return {
+        "loss": bench.header.loss,
         "samples": bench.path,
         "report": str(page),
         "boards": list(found),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -10,23 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ...specs.accuracy import Reduction
+from ...specs.bands import Band
 from ...specs.call import Array, Returned, dtype_of
-from ...specs.case import (
-    Band,
-    Case,
-    Elementwise,
-    Expectation,
-    Gradient,
-    Limit,
-    Raises,
-    Returns,
-    Stack,
-    Status,
-    Unjudgeable,
-    Within,
-)
-from ...specs.exact import ordinal, round_to
+from ...specs.case import Case, Exactly, Expectation, Limit, Raises, Returns, Sparse, Stack, Status, Unjudgeable, Within
+from ...specs.exact import of_ordinal, ordinal, round_to
+from ...specs.reductions import Reduction
 from ...specs.rules import Aspect
 from ..judging.judge import Traits, judge
 
@@ -85,9 +74,11 @@ class _Question:
 
 def _accepted(value: Any, shape: tuple[int, ...], dtype: str, question: _Question) -> Accepted:
     match value:
-        case Elementwise():
+        case Exactly():
             return _of_elements(value, question.traits)
-        case Gradient():
+        case Within():
+            return _of_bands(value, question)
+        case Sparse():
             return _of_gradient(value, shape, dtype, question)
         case Stack(parts):
             found = [_accepted(part, shape[1:], dtype, question) for part in parts]
@@ -103,10 +94,10 @@ def _accepted(value: Any, shape: tuple[int, ...], dtype: str, question: _Questio
             raise TypeError(f"no numbers for {other}")
 
 
-def _of_elements(prescribed: Elementwise, traits: Traits) -> Accepted:
+def _of_elements(prescribed: Exactly, traits: Traits) -> Accepted:
     value = prescribed.value
     loose = prescribed.loose & np.isfinite(value)
-    low, high = (np.where(loose, _ranked(ordinal(value) + step, value.dtype), value) for step in (-1, 1))
+    low, high = (np.where(loose, of_ordinal(ordinal(value) + step, value.dtype), value) for step in (-1, 1))
     free = np.zeros(value.shape, bool)
     if traits.arithmetic.flush:
         low = np.where(prescribed.flushable, np.minimum(low, 0), low)
@@ -115,27 +106,28 @@ def _of_elements(prescribed: Elementwise, traits: Traits) -> Accepted:
     return Accepted(low.astype(value.dtype), high.astype(value.dtype), free)
 
 
-def _of_gradient(gradient: Gradient, shape: tuple[int, ...], dtype: str, question: _Question) -> Accepted:
+def _of_gradient(gradient: Sparse, shape: tuple[int, ...], dtype: str, question: _Question) -> Accepted:
     low, high = np.zeros(shape, dtype_of(dtype)), np.zeros(shape, dtype_of(dtype))
     free = np.zeros(shape, bool)
     match gradient.entries:
-        case Elementwise() as entries:
+        case Exactly() as entries:
             at = _of_elements(entries, question.traits)
-            parts = at.low, at.high, at.free
         case Within() as entries:
-            parts = _of_bands(entries, question)
-    for whole, part in zip((low, high, free), parts, strict=True):
+            at = _of_bands(entries, question)
+    for whole, part in zip((low, high, free), (at.low, at.high, at.free), strict=True):
         whole.reshape(-1)[gradient.flat] = part
     return Accepted(low, high, free)
 
 
-def _of_bands(due: Within, question: _Question) -> tuple[Array, Array, Array]:
+def _of_bands(due: Within, question: _Question) -> Accepted:
     """The required band, or what own precision does where no clause asks for more."""
     band = due.flushing if question.traits.arithmetic.flush else due.required
     if not any(Aspect.ACCURACY in question.case.rules.clauses[id].judges for id in question.ids):
         band = Band.of(np.minimum(band.low, due.own.low), np.maximum(band.high, due.own.high), band.free)
-    exact = ~np.isfinite(due.rounded)
-    return np.where(exact, due.rounded, band.low), np.where(exact, due.rounded, band.high), band.free
+    low, high = (np.where(np.isfinite(due.rounded), end, due.rounded) for end in (band.low, band.high))
+    for mask in due.zeros.values():
+        low, high = (np.where(mask, end.dtype.type(0), end) for end in (low, high))
+    return Accepted(low, high, band.free & ~functools.reduce(np.logical_or, due.zeros.values(), np.False_))
 
 
 def _of_limit(limit: Limit, dtype: str, traits: Traits) -> Accepted:
@@ -162,13 +154,5 @@ def _furthest(start: Array, sign: int, is_right: Callable[[Any], bool]) -> Array
     inside, outside = int(ordinal(start)), int(ordinal(end))
     while abs(outside - inside) > 1:
         middle = (inside + outside) // 2
-        inside, outside = (middle, outside) if is_right(_ranked(middle, start.dtype)) else (inside, middle)
-    return _ranked(inside, start.dtype)
-
-
-def _ranked(rank: Any, dtype: np.dtype[Any]) -> Array:
-    """The numbers with these ordinals."""
-    rank = np.asarray(rank, np.int64)
-    sign = np.where(rank < 0, np.uint64(1 << (8 * dtype.itemsize - 1)), np.uint64(0))
-    bits = sign + np.abs(rank).view(np.uint64)
-    return bits.astype(f"u{dtype.itemsize}").view(dtype)
+        inside, outside = (middle, outside) if is_right(of_ordinal(middle, start.dtype)) else (inside, middle)
+    return of_ordinal(inside, start.dtype)

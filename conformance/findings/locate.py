@@ -139,7 +139,7 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
     """One case for each subject and experiment that a call was found with, unexpected ones first."""
     cases: dict[tuple[str, str], Located] = {}
     for run, one in sorted(found, key=lambda pair: pair[1].expected):
-        clauses = losses.find(losses.DEFAULT).rules.clauses
+        clauses = losses.find(run.header.places.get(one.loss, one.loss)).rules.clauses
         known = tuple(id for id in one.clauses if id in clauses)
         several = next((id for id in known if clauses[id].family in _EXPERIMENTS), "")
         located = Located(
@@ -148,7 +148,7 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
             one.origin,
             known,
             several,
-            losses.DEFAULT,
+            one.loss,
             one.subject,
             _key(run, one.subject),
             _said(run, one),

@@ -124,14 +124,14 @@ class Replayed:
 
 
 class Session:
-    """A backend, by the name that -b gives it, in a child process, with its known divergences."""
+    """A backend, by the name that -b gives it, with a loss, in a child process, with its known divergences."""
 
-    def __init__(self, key: str, request: Request) -> None:
+    def __init__(self, key: str, loss: str, request: Request) -> None:
         self.key, self.request = key, request
-        self._child = Rerunner(key, request.device, request.seconds)
+        self._child = Rerunner(key, loss, request.device, request.seconds)
         self.hello = self._child.hello
         try:
-            self._rows = plan.divergences(_run_of(key, self.hello, request))
+            self._rows = plan.divergences(_run_of(key, loss, self.hello, request))
         except BaseException:
             self._child.close()
             raise
@@ -153,7 +153,7 @@ class Session:
         answer = self._child.run(subject, located, case)
         if located.before and subject == located.subject and not isinstance(answer.outcome, _Ended):
             answer = self._after(subject, located, case) or answer
-        rows = ledger.for_subject(self._rows, subject, self.hello.version)
+        rows = ledger.for_subject(self._rows, subject, self.hello.version, self.request.device)
         verdicts = tuple(rows.resolve(case, answer.judgement, self.request.strict))
         shown = {one.divergence for one in verdicts}
         return Replayed(
@@ -194,13 +194,14 @@ def replay(cases: Sequence[Located], names: Sequence[str], request: Request) -> 
 
     Raises UsageError, AdapterUnavailable, and BridgeError when our bridge could not carry a call.
     """
-    wanted: dict[str, list[tuple[Located, str]]] = {}  # key -> (case, name of the subject or of its backend)
+    # (key, loss) -> (case, name of the subject or of its backend)
+    wanted: dict[tuple[str, str], list[tuple[Located, str]]] = {}
     for located in cases:
         for key, name in _subjects(located, names):
-            wanted.setdefault(key, []).append((located, name))
+            wanted.setdefault((key, located.loss), []).append((located, name))
     replayed: dict[tuple[str, str, str], Replayed] = {}  # two names may stand for one subject
-    for key, pairs in wanted.items():
-        with Session(key, request) as session:
+    for (key, loss), pairs in wanted.items():
+        with Session(key, loss, request) as session:
             for located, name in pairs:
                 for subject in session.subjects(name):
                     if (key, subject, located.experiment) not in replayed:
@@ -264,7 +265,7 @@ def _subjects(located: Located, names: Sequence[str]) -> Iterable[tuple[str, str
     return chosen
 
 
-def _run_of(key: str, hello: Hello, request: Request) -> RunSpec:
+def _run_of(key: str, loss: str, hello: Hello, request: Request) -> RunSpec:
     """The run that this is a part of, for whom known divergences are looked up."""
     subjects = tuple(hello.subjects)
-    return RunSpec(request=request, backends=(key,), subjects=subjects, owners={hello.backend: subjects})
+    return RunSpec(request=request, backends=(key,), subjects={loss: subjects}, owners={hello.backend: subjects})

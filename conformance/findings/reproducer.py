@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -137,20 +138,22 @@ def _spelling(fault: Fault) -> Spelling:
     if user.SIGN not in fault.key:
         return backend.spell(fault.subject, call)
     spelling, target = backend.spell(fault.subject, call), user.parse(fault.key)
-    function = _users_function(target)
+    function = _users_function(target, call.signature.loss)
     if target.compiled and backend.compiler is not None:
-        function = (*function, backend.compiler.line.format(name=call.signature.loss))
+        options = json.dumps([*call.signature.defaults])
+        function = (*function, backend.compiler.line.format(name=call.signature.loss, options=options))
     return dataclasses.replace(spelling, function=function)
 
 
-def _users_function(target: user.Target) -> tuple[str, ...]:
+def _users_function(target: user.Target, loss: str) -> tuple[str, ...]:
+    """Lines that import a user's function under the name of the loss."""
     module = Path(target.module).stem if target.is_file else target.module
     first, *rest = target.function.split(".")
     if not all(part.isidentifier() for part in module.split(".")):
-        return ("import importlib", f'nll_loss = importlib.import_module("{module}").{target.function}')
+        return ("import importlib", f'{loss} = importlib.import_module("{module}").{target.function}')
     if rest:
-        return (f"from {module} import {first}", f"nll_loss = {target.function}")
-    return (f"from {module} import {first} as nll_loss",)
+        return (f"from {module} import {first}", f"{loss} = {target.function}")
+    return (f"from {module} import {first} as {loss}",)
 
 
 def _needs(key: str) -> list[str]:

@@ -16,16 +16,17 @@ from types import TracebackType
 from typing import Self
 
 from ...adapters import registry
-from ...adapters.base import Capabilities, Subject, on_cpu
+from ...adapters.base import Backend, Capabilities, Subject, on_cpu
 from ...adapters.execution import execute
 from ...reports.records import Before
 from ...specs import losses
-from ...specs.accuracy import Arithmetic
 from ...specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
 from ...specs.case import Case, Status
 from ...specs.encoding import decode_call
 from ...specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ...specs.exact import keeps_subnormals
+from ...specs.loss import Loss
+from ...specs.reductions import Arithmetic
 from ..items.breadcrumb import Trail
 from ..items.child import START_SECONDS, Child
 from ..items.isolation import Isolation
@@ -33,7 +34,6 @@ from ..items.probe import probe
 from ..items.runner import Executor, Work
 from ..items.spec import ItemSpec, Request
 from ..judging.judge import Judgement, Traits, judge
-from ..judging.ledger import NOTHING_KNOWN
 from ..planning import plan
 from .locate import Located
 
@@ -58,10 +58,13 @@ class Answer:
 
 
 class Rerunner:
-    """One backend, by the name that -b gives it, in a process of its own; a call may take so many seconds."""
+    """One backend, by the name that -b gives it, with a loss, in a process of its own.
 
-    def __init__(self, key: str, device: str, seconds: float) -> None:
-        self.key, self.device, self.seconds = key, device, seconds
+    A call may take so many seconds.
+    """
+
+    def __init__(self, key: str, loss: str, device: str, seconds: float) -> None:
+        self.key, self.loss, self.device, self.seconds = key, loss, device, seconds
         self._folder = tempfile.TemporaryDirectory(prefix="lossparity-")
         self._process: Child | None = None
         try:
@@ -115,7 +118,7 @@ class Rerunner:
     def _start(self) -> Hello:
         """Start the process; raises AdapterUnavailable when it does not get as far as to say hello."""
         # Not a daemon, which may not have children: calls that must fail on compiled subjects run in such.
-        arguments = (self.key, self.device, self.seconds, self._folder.name)
+        arguments = (self.key, self.loss, self.device, self.seconds, self._folder.name)
         self._process = Child(_serve, *arguments, daemon=False)
         hello = self._process.receive(START_SECONDS)
         match hello:
@@ -137,18 +140,26 @@ class Rerunner:
 # --- the other process -----------------------------------------------------------------------------------------
 
 
-def _serve(pipe: Connection, key: str, device: str, seconds: float, folder: str) -> None:
+def _serve(pipe: Connection, key: str, loss: str, device: str, seconds: float, folder: str) -> None:
     """Answer one case after another until the other end closes."""
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # what is called may print, and frameworks do
     try:
         backend = registry.backend(key)
-        subjects = {subject.name: subject for subject in plan.start(backend, device)}
+        signature = losses.find(loss).signature
+        subjects = {subject.name: subject for subject in plan.start(backend, signature, device)}
         pipe.send(Hello(backend.name, backend.version(), {name: one.capabilities for name, one in subjects.items()}))
     except Exception as error:
         pipe.send(error)
         return
-    server = _Server(subjects, Isolation(key, device, seconds), Trail(Path(folder), "replay", seconds), device)
+    server = _Server(
+        backend,
+        losses.find(loss),
+        subjects,
+        Isolation(key, device, seconds),
+        Trail(Path(folder), "replay", seconds),
+        device,
+    )
     while True:
         try:
             name, located, after = pipe.recv()
@@ -167,6 +178,8 @@ def _serve(pipe: Connection, key: str, device: str, seconds: float, folder: str)
 class _Server:
     """What the child works with."""
 
+    backend: Backend
+    loss: Loss
     subjects: Mapping[str, Subject]
     isolation: Isolation
     trail: Trail
@@ -178,8 +191,16 @@ class _Server:
     def prepare(self, before: Iterable[Before]) -> None:
         """Run calls, as far as they are recorded, for what they leave behind in this process."""
         for one in before:
-            if one.call is not None and one.subject in self.subjects:
-                execute(self.subjects[one.subject], decode_call(one.call, losses.find(losses.DEFAULT).signature))
+            subjects = self._subjects_of(one.loss)
+            if one.call is not None and one.subject in subjects:
+                execute(subjects[one.subject], decode_call(one.call, losses.find(one.loss).signature))
+
+    def _subjects_of(self, loss: str) -> Mapping[str, Subject]:
+        """The backend's subjects of a loss that may be another one: a worker runs several."""
+        if loss == self.loss.name:
+            return self.subjects
+        made = self.backend.subjects(losses.find(loss).signature, self.device)
+        return {subject.name: subject for subject in made}
 
     def answers(self, subject: Subject, located: Located) -> Iterator[Answer]:
         """One answer, or two: a result that fails is judged again once subnormal numbers are probed."""
@@ -195,14 +216,18 @@ class _Server:
             yield answer
             return
         yield dataclasses.replace(answer, is_last=False)
-        probed = self._probed[subject.name, dtype] = probe(subject, dtype)
+        probed = self._probed[subject.name, dtype] = probe(subject, dtype, self.loss.probes)
         yield answer if probed == traits else self._answer(subject, case, dtype, probed)
 
     def _answer(self, subject: Subject, case: Case, dtype: str, traits: Traits) -> Answer:
         siblings = [other for other in self.subjects.values() if other is not subject]
         executor = Executor(subject, traits, self.isolation, self.trail, siblings)
         asked = Request(device=self.device)
-        work = Work(ItemSpec(subject.name, case.family, dtype), asked, executor, NOTHING_KNOWN, self.trail)
+        work = Work(
+            ItemSpec(subject.name, case.family, dtype, self.loss.name, self.device),
+            asked,
+            executor,
+        )
         outcome, judgement = work.try_out(case)
         self.trail.pause()
         if outcome is None or isinstance(judgement, str):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
+from ...specs import losses
 from ...specs.call import Crashed, TimedOut
 
 START_SECONDS = 300.0  # for the import of a framework
@@ -29,7 +30,8 @@ class Child:
         context: Any = multiprocessing.get_context("forkserver" if preload else "spawn")
         if preload:
             context.set_forkserver_preload(list(preload))
-        self._process = context.Process(target=target, args=(theirs, *arguments), daemon=daemon)
+        work = (target, losses.places(), theirs, *arguments)
+        self._process = context.Process(target=_run, args=work, daemon=daemon)
         self._process.start()
         theirs.close()
 
@@ -68,6 +70,13 @@ class Child:
         self._process.kill()
         self._process.join()
         self._pipe.close()
+
+
+def _run(target: Callable[..., None], places: Sequence[str], *arguments: Any) -> None:
+    """The process: find the losses that its parent knows, since calls name them, and go to work."""
+    for place in places:
+        losses.find(place)
+    target(*arguments)
 
 
 def how_it_ended(code: int | None) -> str:

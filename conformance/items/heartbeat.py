@@ -1,8 +1,8 @@
 """Perturbs outcomes on purpose: a suite that cannot fail must not pass.
 
-Between adapter and judge one outcome of each kind in an item is replaced by one that is wrong: by one representable
-number, by NaN, by another dtype, by another shape, or by a value where an error is due. The judge must say FAIL each
-time.
+Between adapter and judge one outcome of each kind in an item is replaced by one that is wrong: by the representable
+number next to the only right one, or to the last one within a tolerance, by NaN, by another dtype, by another shape, or
+by a value where an error is due. The judge must say FAIL each time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...specs.accuracy import Reduction
+from ...specs import losses
 from ...specs.call import Array, Call, Outcome, Returned, dtype_of
-from ...specs.case import Case, Elementwise, Gradient, Raises, Returns, Stack, Status, Within
-from ...specs.exact import neighbour
+from ...specs.case import Case, Exactly, Raises, Returns, Sparse, Stack, Status, Within
+from ...specs.exact import neighbour, of_ordinal, ordinal
+from ...specs.reductions import Reduction
 from ..judging.judge import Judgement, Traits, judge
 from . import experiments
 
@@ -27,7 +28,8 @@ def suits(case: Case, outcome: Outcome, judgement: Judgement) -> str:
     """The kind of case if every perturbation of its outcome would be wrong, or "" if that is not certain.
 
     That is a passed `none` or gradient whose perturbed element is normal and not 0, a passed, exactness-certified
-    `sum` that is not 0, a gradient of a mean, a Hessian, a batch, and any passed experiment.
+    `sum` that is not 0, what lies within tolerances (such as a gradient of a mean), a Hessian, a batch, and any passed
+    experiment.
     """
     if judgement.status is not Status.PASS or not isinstance(outcome, Returned):
         return ""
@@ -39,16 +41,18 @@ def suits(case: Case, outcome: Outcome, judgement: Judgement) -> str:
     if not np.isfinite(first):
         return ""
     match case.expectation.value:
-        case (Elementwise() as prescribed) | Gradient(entries=Elementwise() as prescribed) if first != 0:
+        case (Exactly() as prescribed) | Sparse(entries=Exactly() as prescribed) if first != 0:
             free = (prescribed.loose | prescribed.flushable).reshape(-1)[0]
             return "" if free else "none" if case.call.transform is None else case.call.kind
         case Reduction(normaliser=None) if first != 0 and judgement.grade is not None and judgement.grade.certified:
             return "sum"
-        case Gradient(entries=Within(required=band)) if band.free.size and not band.free[0]:
+        case Sparse(entries=Within(required=band)) if band.free.size and not band.free[0]:
             return "gradient of mean"
-        case Gradient(flat) if not flat.size:
+        case Within(required=band) if not band.free.flat[0]:
+            return "within" if case.call.transform is None else case.call.kind
+        case Sparse(flat) if not flat.size:
             return "Hessian"
-        case Stack(parts) if isinstance(parts[0], Elementwise):
+        case Stack(parts) if isinstance(parts[0], Exactly):
             return "batch"
         case _:
             return ""
@@ -57,19 +61,10 @@ def suits(case: Case, outcome: Outcome, judgement: Judgement) -> str:
 def _place(case: Case) -> int:
     """The flat index of the element to perturb."""
     match case.expectation:
-        case Returns(value=Gradient(flat)) if flat.size:
+        case Returns(value=Sparse(flat)) if flat.size:
             return int(flat[0])
         case _:
             return 0
-
-
-def _is_banded(case: Case) -> bool:
-    """Whether the number next to the right one may be right too."""
-    match case.expectation:
-        case Returns(value=Gradient(entries=Within())) | Returns(value=Stack()):
-            return True
-        case _:
-            return False
 
 
 def survivors(case: Case, outcome: Outcome, setup: experiments.Setup) -> list[str]:
@@ -78,12 +73,22 @@ def survivors(case: Case, outcome: Outcome, setup: experiments.Setup) -> list[st
     if case.experiment:
         _, judgement = experiments.run(case, dataclasses.replace(setup, run=_Tampering(case, setup), calls=2))
         return [] if judgement.status is not Status.PASS else ["a spoilt experiment"]
-    banded = _is_banded(case)
-    return [
-        name
-        for name, wrong in _perturbed(outcome.value, _place(case))
-        if not (banded and name == "neighbour") and judge(case, Returned(wrong), setup.traits).status is not Status.FAIL
-    ]
+    wrongs = _perturbed(outcome.value, _place(case), _next_wrong(case, outcome.value, setup.traits))
+    return [name for name, wrong in wrongs if judge(case, Returned(wrong), setup.traits).status is not Status.FAIL]
+
+
+def _next_wrong(case: Case, value: Array, traits: Traits) -> Array | None:
+    """The number nearest to what the perturbed element may be; None where nobody can tell."""
+    match case.expectation:
+        case Returns(value=Sparse(entries=Within() as due)) | Returns(value=Within() as due):
+            band = due.flushing if traits.arithmetic.flush else due.required
+            low, high = band.low.reshape(-1)[:1], band.high.reshape(-1)[:1]
+            end, step = (high, 1) if np.isfinite(high).all() else (low, -1)
+            return of_ordinal(ordinal(end) + step, end.dtype) if np.isfinite(end).all() else None
+        case Returns(value=Stack()):
+            return None
+        case _:
+            return neighbour(value.reshape(-1)[_place(case)].reshape(1))
 
 
 class _Tampering:
@@ -98,7 +103,8 @@ class _Tampering:
         if not isinstance(outcome, Returned):
             return outcome
         if self._case.experiment == "PURE-1":
-            call["input"][(0,) * call["input"].ndim] = 7
+            argument = call[call.wrt]
+            argument[(0,) * argument.ndim] = 7
             return outcome
         if self._case.experiment == "PURE-2":
             self._result = outcome.value if self._result is None else self._result
@@ -112,18 +118,19 @@ class _Tampering:
 def survives_an_error_case(case: Case, dtype: str, traits: Traits) -> bool:
     """Whether a plausible number passes where an error is due."""
     assert isinstance(case.expectation, Raises)
-    shape = case.call["target"].shape if case.call["reduction"] == "none" else ()
-    plausible = np.ones(shape, dtype_of(dtype))
+    plausible = np.ones(losses.find(case.call.signature.loss).shape(case.call), dtype_of(dtype))
     return judge(case, Returned(plausible), traits).status is not Status.FAIL
 
 
-def _perturbed(value: Array, place: int) -> Iterator[tuple[str, Array]]:
+def _perturbed(value: Array, place: int, next_wrong: Array | None) -> Iterator[tuple[str, Array]]:
     for name in PERTURBATIONS:
         wrong = value.copy()
         element = wrong.reshape(-1)[place : place + 1]
         match name:
+            case "neighbour" if next_wrong is None:
+                continue
             case "neighbour":
-                element[...] = neighbour(element)
+                element[...] = next_wrong
             case "nan":
                 element[...] = np.nan
             case "dtype":

@@ -6,6 +6,7 @@ compiled bounds checks raise in serial code and end the process in parallel code
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 from ...adapters.base import Subject
 from ...adapters.execution import execute
-from ...specs.call import Call, Crashed, Earlier, Outcome, Raised, Returned, TimedOut
+from ...specs.call import Call, Crashed, Earlier, Outcome, Raised, Returned, Signature, TimedOut
 from ...specs.case import Case, Status
 from ...specs.errors import BridgeError
 from ..judging.judge import Judgement, Traits, judge
@@ -69,7 +70,7 @@ class Isolation:
         Where other calls ran before in a child that died, this one runs once more without them: one of them may have
         corrupted the memory that this one used.
         """
-        child = self._child(threads)
+        child = self._child(threads, _call(work).signature)
         ran, before = child.ran, tuple(child.last)
         answer = self._ask(subject, work, threads)
         if isinstance(answer, TimedOut):
@@ -84,7 +85,7 @@ class Isolation:
 
     def _ask(self, subject: str, work: _Work, threads: int) -> Any:
         """What the child answers, or how it ended: then it is gone."""
-        answer = self._child(threads).ask(subject, work, self._seconds)
+        answer = self._child(threads, _call(work).signature).ask(subject, work, self._seconds)
         if isinstance(answer, BridgeError):
             raise answer
         if isinstance(answer, Crashed):
@@ -93,10 +94,13 @@ class Isolation:
             self._end(threads)  # it is dead, or hangs, or its device is of no use any more
         return answer
 
-    def _child(self, threads: int) -> _Child:
-        """The child with so many threads; raises BridgeError when it does not get as far as to import its framework."""
+    def _child(self, threads: int, signature: Signature) -> _Child:
+        """The child with so many threads, which has made a loss's subjects by now if it is new.
+
+        Raises BridgeError when it does not get as far as to import its framework.
+        """
         if threads not in self._children:
-            child = _Child(Child(_serve, self._backend, self._device, threads, preload=_PRELOADED))
+            child = _Child(Child(_serve, self._backend, signature, self._device, threads, preload=_PRELOADED))
             answer = child.process.receive(START_SECONDS)
             if answer != _READY:
                 child.process.end()
@@ -122,9 +126,14 @@ class _Child:
         self.process.send((subject, work))
         answer = self.process.receive(seconds)
         self.ran += 1
-        call, experiment = (work, "") if isinstance(work, Call) else (work[0].call, work[0].experiment)
-        self.last.appendleft(Earlier(subject, call, experiment))
+        experiment = "" if isinstance(work, Call) else work[0].experiment
+        self.last.appendleft(Earlier(subject, _call(work), experiment))
         return answer
+
+
+def _call(work: _Work) -> Call:
+    """The call, or that with which an experiment begins."""
+    return work if isinstance(work, Call) else work[0].call
 
 
 class NoIsolation(Isolation):
@@ -158,7 +167,7 @@ def _in_short(answer: Any) -> str:
 # --- the other process -----------------------------------------------------------------------------------------
 
 
-def _serve(pipe: Connection, backend: str, device: str, threads: int) -> None:
+def _serve(pipe: Connection, backend: str, signature: Signature, device: str, threads: int) -> None:
     """Do what comes in until the other end closes."""
     from ...adapters import registry
 
@@ -167,7 +176,12 @@ def _serve(pipe: Connection, backend: str, device: str, threads: int) -> None:
     os.dup2(devnull, 2)  # a dying process prints its own account; the report has ours
     found = registry.backend(backend)
     registry.start(found)
-    subjects: dict[str, Subject] = {subject.name: subject for subject in found.subjects(device)}
+
+    @functools.cache
+    def subjects(signature: Signature) -> dict[str, Subject]:
+        return {subject.name: subject for subject in found.subjects(signature, device)}
+
+    subjects(signature)  # before the clock of a call runs
     pipe.send(_READY)
     while True:
         try:
@@ -175,7 +189,7 @@ def _serve(pipe: Connection, backend: str, device: str, threads: int) -> None:
         except EOFError:
             return
         try:
-            answer: Any = _done(subjects, name, work)
+            answer: Any = _done(subjects(_call(work).signature), name, work)
         except Exception as error:  # ours, and not to be taken for a crash
             answer = error if isinstance(error, BridgeError) else BridgeError(f"{name}: {error!r} in a child process")
         pipe.send(answer)

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from ...reports.records import Accuracy, Before, Finding, Observation, Record, Tally
-from ...specs.accuracy import Excess, Grade, Level, Reduction
+from ...specs import losses
 from ...specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut
-from ...specs.case import Case, Elementwise, Raises, Returns, Status, Unspecified, Verdict
+from ...specs.case import Case, Exactly, Raises, Returns, Status, Unspecified, Verdict, Within
 from ...specs.encoding import encode_call
 from ...specs.exact import round_to
+from ...specs.grades import Excess, Grade, Level
 from ...specs.loss import LARGE
+from ...specs.reductions import Reduction
 from ...specs.rules import Aspect
 from ..judging import explain
 from ..judging.judge import Judgement
@@ -89,7 +91,7 @@ class Notebook:
             for (clause, status, expected, row), count in sorted(counts.items(), key=repr)
         ]
         observations = [
-            Observation(subject=self.spec.subject, dtype=self.spec.dtype, clause=clause, what=what, count=count)
+            Observation(**self.spec.whose, clause=clause, what=what, count=count)
             for (clause, what), count in sorted(self._observations.items())
         ]
         accuracy = [self._accuracy_record(*key, entry) for key, entry in sorted(self._accuracy.items())]
@@ -161,14 +163,14 @@ class Notebook:
             return
         if case.call.transform is not None or case.family == LARGE:
             return
-        value, reduction = case.expectation.value, str(case.call["reduction"])
-        entry = self._accuracy[reduction, _decade(case.call["target"].size)]
+        value = case.expectation.value
+        entry = self._accuracy[_reduction(case.call), _decade(_positions(case.call))]
         match value:
             case Reduction() if judgement.grade is not None:
                 self._measure_reduction(entry, case, outcome, judgement.grade, value)
                 if (excess := judgement.grade.excess) and Verdict(DEPTH, Status.FAIL) in judgement.verdicts:
                     entry.deep = max(excess, entry.deep or excess, key=lambda one: one.error)
-            case Elementwise() if judgement.aspects:
+            case Exactly() | Within() if judgement.aspects:
                 entry.judged += 1
                 right = judgement.aspects.get(Aspect.ACCURACY) is Status.PASS
                 entry.rounded += right
@@ -196,8 +198,7 @@ class Notebook:
     def _accuracy_record(self, reduction: str, decade: int, entry: _Accuracy) -> Accuracy:
         worst_ulps, call, observed, exact = entry.worst or (0.0, None, "", "")
         return Accuracy(
-            subject=self.spec.subject,
-            dtype=self.spec.dtype,
+            **self.spec.whose,
             reduction=reduction,
             decade=decade,
             judged=entry.judged,
@@ -215,20 +216,23 @@ class Notebook:
         )
 
     def _observe(self, case: Case, outcome: Outcome) -> None:
-        """What happened under clauses that are recorded and never judged."""
+        """What happened under clauses that are recorded and never judged, as far as the loss has them."""
         match case.expectation, outcome:
             case Unspecified(clause), Returned(value):
-                what = f"{case.call['reduction']} returns {value.reshape(-1)[:4].tolist()} of shape {list(value.shape)}"
-                self._observations[clause, what] += 1
+                what = f"returns {value.reshape(-1)[:4].tolist()} of shape {list(value.shape)}"
+                self._see(case, clause, f"{_reduction(case.call)} {what}")
             case Unspecified(clause), Raised(kind):
-                self._observations[clause, f"{case.call['reduction']} raises {kind}"] += 1
+                self._see(case, clause, f"{_reduction(case.call)} raises {kind}")
             case Raises(categories), Raised(kind, message):
                 first = message.strip().splitlines()[0][:120] if message.strip() else ""
-                what = f"{'+'.join(sorted(categories))}: {kind}: {_without_numbers(first)}"
-                self._observations["ERR-10", what] += 1
+                self._see(case, "ERR-10", f"{'+'.join(sorted(categories))}: {kind}: {_without_numbers(first)}")
             case Returns(shape, _, _), Returned(value) if not shape and value.shape == () and value == 0:
                 sign = "-0" if np.signbit(value) else "+0"
-                self._observations["SPECIAL-4", f"{case.call['reduction']} gives {sign}"] += 1
+                self._see(case, "SPECIAL-4", f"{_reduction(case.call)} gives {sign}")
+
+    def _see(self, case: Case, clause: str, what: str) -> None:
+        if clause in case.rules.clauses:
+            self._observations[clause, what.strip()] += 1
 
 
 @functools.lru_cache(maxsize=1 << 12)
@@ -237,6 +241,17 @@ def _notable(resolved: tuple[Resolved, ...]) -> tuple[tuple[Resolved, ...], tupl
     surprising = tuple(one for one in resolved if not one.expected)
     departed = tuple(one for one in resolved if one.expected and one.verdict.status not in _UNREMARKABLE)
     return surprising, departed
+
+
+def _reduction(call: Call) -> str:
+    """The word for how a call's losses become one, "" where its loss does nothing of that kind."""
+    return str(call.options.get("reduction", ""))
+
+
+def _positions(call: Call) -> int:
+    """How many losses a call has before they become one."""
+    apart = call.replace(reduction="none") if "reduction" in call.options else call
+    return math.prod(losses.find(call.signature.loss).shape(apart))
 
 
 def _decade(size: int) -> int:

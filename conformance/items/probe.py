@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from ...adapters.base import Subject
 from ...adapters.execution import execute
-from ...specs import losses
-from ...specs.accuracy import Arithmetic, Reduction
 from ...specs.call import Returned
-from ...specs.case import Case, Elementwise, Returns, Status
+from ...specs.case import Case, Exactly, Returns, Status
 from ...specs.exact import round_to
 from ...specs.loss import Probes
+from ...specs.reductions import Arithmetic, Reduction
 from ..judging.judge import Traits, judge
 
 
-def probe(subject: Subject, dtype: str) -> Traits:
-    """Find out whether a subject keeps subnormal numbers in one dtype (DENORM): probed, never declared."""
-    per_term, probes = subject.capabilities.per_term, losses.find(losses.DEFAULT).probes
+def probe(subject: Subject, dtype: str, probes: Probes) -> Traits:
+    """Find out, by a loss's probes, whether a subject keeps subnormal numbers in one dtype: probed, never declared."""
+    per_term = subject.capabilities.per_term
     flush = any(_flushes(subject, case) for case in probes.subnormal(dtype))
     flush = flush and _keeps_small_normals(subject, dtype, probes)
     return Traits(Arithmetic(flush=flush, per_term=per_term), subject.capabilities.traced)
@@ -40,7 +39,7 @@ def _flushes(subject: Subject, case: Case) -> bool:
     if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned):
         return False
     match case.expectation.value:
-        case Elementwise(due):
+        case Exactly(due):
             pass
         case Reduction() as reduction:
             due = round_to(reduction.exact, reduction.fmt)

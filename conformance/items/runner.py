@@ -83,7 +83,7 @@ class Executor:
 
     def is_deadly(self, case: Case) -> bool:
         """Whether a known divergence says that this case takes its process down, or does not come back."""
-        return any(row.selects(case.facts) for row in self.ledger.deadly)
+        return any(row.selects(case) for row in self.ledger.deadly)
 
 
 def run_item(
@@ -107,7 +107,7 @@ def run_item(
             f"{spec.id}: subnormal numbers are flushed to zero in this thread, so no exact answer can be trusted; "
             "something in this process switched flush-to-zero on: run the backends in separate processes"
         )
-    work = Work(spec, request, Executor(subject, traits, isolation, trail, siblings, ledger), ledger, trail)
+    work = Work(spec, request, Executor(subject, traits, isolation, trail, siblings, ledger))
     start, compiled = time.perf_counter(), subject.compilations()
     STOPWATCH.start()
     cases, planned = planned_cases(spec, request, subject, ledger)
@@ -139,8 +139,8 @@ def run_item(
 class Work:
     """One item under way."""
 
-    def __init__(self, spec: ItemSpec, request: Request, executor: Executor, ledger: Ledger, trail: Trail) -> None:
-        self.spec, self.request, self.executor, self.ledger, self.trail = spec, request, executor, ledger, trail
+    def __init__(self, spec: ItemSpec, request: Request, executor: Executor) -> None:
+        self.spec, self.request, self.executor, self.trail = spec, request, executor, executor.trail
         self.notebook = Notebook(spec)
         self._second_looks = spec.loss.second_looks
         self.drawn = 0
@@ -201,7 +201,7 @@ class Work:
         return all(one.expected for one in self._resolve(case, judgement))
 
     def _resolve(self, case: Case, judgement: Judgement) -> tuple[Resolved, ...]:
-        return self.ledger.resolve(case, judgement, self.request.strict)
+        return self.executor.ledger.resolve(case, judgement, self.request.strict)
 
     def _look_again(
         self, case: Case, outcome: Outcome, judgement: Judgement, before: Any, run: Callable[[Call], Outcome]

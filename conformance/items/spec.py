@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...adapters.base import Subject
-from ...reports.records import Item
+from ...reports.records import Item, Part
 from ...specs import losses
 from ...specs.case import Case
 from ...specs.loss import Draw, Loss
@@ -34,16 +34,19 @@ class Request:
     stop: bool = False  # at the first unexpected result, here or in another worker
     heartbeat: bool = True
     explored: int | None = None  # None: what the profile says
+    part: Part | None = None  # None: all of it
+    losses: tuple[str, ...] = losses.BUILT_IN  # as `losses.find` takes them
 
 
 @dataclass(frozen=True, slots=True)
 class ItemSpec:
-    """Names one item: one family of cases on one subject in one dtype."""
+    """Names one item: one family of a loss's cases on one subject, on one device, in one dtype."""
 
     subject: str
     family: str
     dtype: str
     loss_name: str = losses.DEFAULT
+    device: str = "cpu"
 
     @property
     def loss(self) -> Loss:
@@ -53,12 +56,17 @@ class ItemSpec:
     @property
     def id(self) -> str:
         """The item's name, as pytest shows it."""
-        return f"{self.family}[{self.subject}-{self.dtype}]"
+        return f"{self.family}[{self.subject}/{self.loss_name}-{self.dtype}]"
+
+    @property
+    def whose(self) -> dict[str, str]:
+        """The fields by which records of any of its families name it."""
+        return {"loss": self.loss_name, "subject": self.subject, "device": self.device, "dtype": self.dtype}
 
     @property
     def who(self) -> dict[str, str]:
-        """The fields by which records name it."""
-        return {"subject": self.subject, "family": self.family, "dtype": self.dtype}
+        """The fields by which its own records name it."""
+        return {**self.whose, "family": self.family}
 
     def record(self, statuses: Mapping[str, int], unexpected: int = 0, **measured: Any) -> Item:
         """The item's record: how its calls came out, which are all that were planned, and took no time, unless told."""
@@ -74,7 +82,7 @@ def planned_cases(
     if spec.family == "layout" and "strides" in subject.capabilities.without:
         tier = 1  # a few calls show the reason as well as thousands
     if spec.family == VECTORS:
-        known = (*vector_cases(spec.loss_name, spec.dtype), *ledger.vector_cases(spec.dtype))
+        known = (*vector_cases(spec.loss_name, spec.dtype), *ledger.vector_cases(spec.loss_name, spec.dtype))
         vectors = [case for case in known if case.tier <= tier]
         return vectors, len(vectors)
     family, draw = spec.loss.families[spec.family], Draw(spec.dtype, request.profile, request.seed, tier)

@@ -13,22 +13,24 @@ import numpy as np
 
 from ...reports.findings import BEFORE, arrays_of, replay_line
 from ...reports.records import Before, ClauseInfo, Finding, Record, Tally
-from ...specs.accuracy import Grade, Reduction
 from ...specs.call import Array, Crashed, Earlier, Outcome, Raised, Returned, TimedOut, Unsupported
 from ...specs.case import (
     Case,
-    Elementwise,
-    Gradient,
+    Exactly,
     Limit,
     Prescribed,
     Raises,
     Returns,
+    Sparse,
     Stack,
     Unjudgeable,
     Unspecified,
+    Within,
 )
 from ...specs.encoding import encode_call
 from ...specs.exact import round_to
+from ...specs.grades import Grade
+from ...specs.reductions import Reduction
 from ...specs.rules import Clause
 from .judge import Judgement
 from .ledger import Resolved
@@ -45,13 +47,13 @@ def finding(finding: Finding, clauses: Mapping[str, ClauseInfo] | Mapping[str, C
 
     With the records `file` that holds it, also how to run it again.
     """
-    lines = [f"{finding.subject}, family {finding.family}, {finding.dtype}: {finding.because}"]
+    lines = [f"{finding.subject}/{finding.loss}, family {finding.family}, {finding.dtype}: {finding.because}"]
     for id in finding.clauses[:_CLAUSES]:
         lines.append(_labelled(id, f"{clauses[id].level}: {clauses[id].statement}"))
     if len(finding.clauses) > _CLAUSES:
         lines.append(_labelled("also", ", ".join(finding.clauses[_CLAUSES:])))
     lines.append(_labelled("call", finding.summary))
-    lines += [_labelled(array.name, array.values) for array in arrays_of(finding.call)]
+    lines += [_labelled(array.name, array.values) for array in arrays_of(finding.call, finding.loss)]
     lines += [_labelled("observed", finding.observed), _labelled("exact", finding.exact)]
     if finding.distance:
         lines.append(_labelled("distance", finding.distance))
@@ -71,6 +73,7 @@ def suspects(calls: Iterable[Earlier]) -> tuple[Before, ...]:
     """Calls that ran before another one, as records hold them."""
     return tuple(
         Before(
+            loss=one.call.signature.loss,
             subject=one.subject,
             experiment=one.experiment,
             summary=one.call.describe(),
@@ -87,18 +90,21 @@ def kinds(records: Sequence[Record]) -> list[Finding]:
     share = _share_unexpected(record for record in records if isinstance(record, Tally))
     smallest: dict[tuple[str, ...], Finding] = {}
     for one in sorted(found, key=_size):
-        ids = sorted(one.clauses, key=lambda id: -share.get((one.subject, id), 0))
-        smallest.setdefault((one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids)))
+        ids = sorted(one.clauses, key=lambda id: -share.get((one.loss, one.subject, id), 0))
+        smallest.setdefault(
+            (one.loss, one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids))
+        )
     return list(smallest.values())
 
 
-def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str], float]:
+def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str, str], float]:
     """Of each clause on each subject, which share of the calls came out unexpectedly: a large one tells more."""
-    total: Counter[tuple[str, str]] = Counter()
-    wrong: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str, str]] = Counter()
+    wrong: Counter[tuple[str, str, str]] = Counter()
     for tally in tallies:
-        total[tally.subject, tally.clause] += tally.count
-        wrong[tally.subject, tally.clause] += 0 if tally.expected else tally.count
+        key = tally.loss, tally.subject, tally.clause
+        total[key] += tally.count
+        wrong[key] += 0 if tally.expected else tally.count
     return {key: wrong[key] / total[key] for key in total if total[key]}
 
 
@@ -170,7 +176,7 @@ def _error(categories: frozenset[str]) -> str:
 def _due(prescribed: Prescribed, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
     """The value that is due, at one element if that is known."""
     match prescribed:
-        case Elementwise(value):
+        case Exactly(value):
             return f"{_value(value, where)} of shape {list(shape)}"
         case Reduction():
             return _exact_reduction(prescribed)
@@ -178,7 +184,11 @@ def _due(prescribed: Prescribed, shape: tuple[int, ...], where: tuple[int, ...])
             return " or ".join(sorted(allowed))
         case Unjudgeable(why):
             return f"anything: {why}"
-        case Gradient():
+        case Within(rounded):
+            if len(where) != len(shape) or not rounded.size:
+                return f"{_value(rounded, where)}, each within its tolerance"
+            return _in_band(prescribed, where)
+        case Sparse():
             return _exact_gradient(prescribed, shape, where)
         case Stack(parts) if where:
             return f"as for call {where[0]} of the batch alone, {_due(parts[where[0]], shape[1:], where[1:])}"
@@ -193,7 +203,7 @@ def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
     if judgement.grade is not None:
         return _distance(judgement.grade)
     match case.expectation, outcome:
-        case Returns(shape, _, Elementwise() as prescribed), Returned(value) if (
+        case Returns(shape, _, Exactly() as prescribed), Returned(value) if (
             value.shape == shape and value.dtype == prescribed.value.dtype and value.size
         ):
             return _element_distance(prescribed.value[judgement.where], value[judgement.where])
@@ -220,19 +230,26 @@ def _exact_reduction(reduction: Reduction) -> str:
     return f"{_decimal(value)}, rounds to {rounded!r} ({rounded.hex()}) in {reduction.fmt.name}"
 
 
-def _exact_gradient(gradient: Gradient, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
+def _exact_gradient(gradient: Sparse, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
     """What is due at one entry, or how many entries are not 0."""
     entries = gradient.entries
-    due = entries.value if isinstance(entries, Elementwise) else entries.rounded
+    due = entries.value if isinstance(entries, Exactly) else entries.rounded
     if len(where) != len(shape) or not where:
         return f"{gradient.flat.size} entries at targets, 0 at the others"
     place = np.flatnonzero(gradient.flat == np.ravel_multi_index(where, shape))
     if not place.size:
         return "0: no kept target selects this entry"
-    if isinstance(entries, Elementwise):
+    if isinstance(entries, Exactly):
         return f"{_scalar(due[place[0]])}, correctly rounded"
-    low, high = entries.required.low[place[0]], entries.required.high[place[0]]
-    return f"{_scalar(due[place[0]])}, or what lies in [{low.item()!r}, {high.item()!r}]"
+    return _in_band(entries, (int(place[0]),))
+
+
+def _in_band(due: Within, where: tuple[int, ...]) -> str:
+    """What is due at one element of many."""
+    if any(np.broadcast_to(mask, due.rounded.shape)[where] for mask in due.zeros.values()):
+        return "0"
+    low, high = due.required.low[where], due.required.high[where]
+    return f"{_scalar(due.rounded[where])}, or what lies in [{low.item()!r}, {high.item()!r}]"
 
 
 def _decimal(value: Fraction) -> str:

@@ -1,6 +1,6 @@
 """The one place that decides: an expectation and an outcome make a judgement, and nothing else looks at either.
 
-An outcome is looked at from several aspects (the head of clauses.toml lists them), each PASS, FAIL or
+An outcome is looked at from several aspects (the head of specs/common/clauses.toml lists them), each PASS, FAIL or
 UNINFORMATIVE; a clause fails when an aspect that decides it fails. A *symptom* names what went wrong in one word
 and is what a known divergence's signature is compared with.
 """
@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...specs.accuracy import IEEE, Arithmetic, Grade, Reduction
 from ...specs.call import Array, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported, dtype_name
 from ...specs.case import (
     Case,
-    Elementwise,
-    Gradient,
+    Exactly,
     Limit,
     Prescribed,
     Raises,
     Returns,
+    Sparse,
     Stack,
     Status,
     Unjudgeable,
@@ -33,6 +31,8 @@ from ...specs.case import (
     Within,
 )
 from ...specs.exact import steps_between
+from ...specs.grades import Grade
+from ...specs.reductions import IEEE, Arithmetic, Reduction
 from ...specs.rules import Aspect, Rules
 from .look import FAIL, OPEN, PASS, Look
 from .sums import look_at_limit, look_at_sum
@@ -164,14 +164,16 @@ def _look_at_value(expected: Returns, value: Array, traits: Traits) -> Look:
 
 def _look_at(prescribed: Prescribed, value: Array, arithmetic: Arithmetic) -> Look:
     match prescribed:
-        case Elementwise():
+        case Exactly():
             return _elementwise(prescribed, value, arithmetic)
         case Reduction():
             return look_at_sum(prescribed, float(value), arithmetic)
         case Limit():
             return look_at_limit(prescribed, float(value), arithmetic)
-        case Gradient():
-            return _gradient(prescribed, value, arithmetic)
+        case Within():
+            return _within(prescribed, value, arithmetic)
+        case Sparse():
+            return _sparse(prescribed, value, arithmetic)
         case Stack(parts):
             looks = [_look_at(part, one, arithmetic) for part, one in zip(parts, value, strict=True)]
             return _worst(looks)
@@ -189,12 +191,12 @@ def _worst(looks: list[Look]) -> Look:
     return Look(aspects, looks[number].symptom, None, (number, *looks[number].where))
 
 
-def _gradient(prescribed: Gradient, value: Array, arithmetic: Arithmetic) -> Look:
-    """A gradient: the selected entries as prescribed, exactly 0 (of either sign) everywhere else."""
+def _sparse(prescribed: Sparse, value: Array, arithmetic: Arithmetic) -> Look:
+    """The selected entries as prescribed, exactly 0 (of either sign) everywhere else."""
     flat = value.reshape(-1)
     at_targets = flat[prescribed.flat]
     match prescribed.entries:
-        case Elementwise() as entries:
+        case Exactly() as entries:
             look = _elementwise(entries, at_targets, arithmetic)
         case Within() as entries:
             look = _within(entries, at_targets, arithmetic)
@@ -206,7 +208,7 @@ def _gradient(prescribed: Gradient, value: Array, arithmetic: Arithmetic) -> Loo
     where = np.unravel_index(prescribed.flat[look.where[0]], value.shape) if look.where else ()
     extra = _nonzero_beside(flat, prescribed.flat, int(np.count_nonzero(at_targets)))
     if extra.size:
-        at_ignored = ~prescribed.kept.reshape(-1)[_positions(extra, value.shape)]
+        at_ignored = np.broadcast_to(prescribed.ignored, value.shape)[np.unravel_index(extra, value.shape)]
         aspects[Aspect.IGNORED] = FAIL if at_ignored.any() else PASS
         aspects[Aspect.ELSEWHERE] = FAIL if not at_ignored.all() else PASS
         if not symptom:
@@ -236,23 +238,28 @@ def _nonzero_beside(flat: Array, selected: Array, expected: int) -> Array:
     return np.concatenate(found)
 
 
-def _positions(places: Array, shape: tuple[int, ...]) -> Array:
-    """The position, in the target's C order, that each entry of an input of this shape belongs to."""
-    if len(shape) == 1:
-        return np.zeros(places.size, np.int64)
-    inner = math.prod(shape[2:])
-    return places // (shape[1] * inner) * inner + places % inner
-
-
 def _within(due: Within, value: Array, arithmetic: Arithmetic) -> Look:
-    """Numbers within bands of their own."""
+    """Numbers within bands of their own, and exactly 0 where that is due."""
+    zeros = {aspect: np.broadcast_to(mask, value.shape) for aspect, mask in due.zeros.items()}
+    look = _in_bands(due, value, functools.reduce(np.logical_or, zeros.values(), np.zeros((), bool)), arithmetic)
+    aspects, symptom, where = dict(look.aspects), look.symptom, look.where
+    for aspect, mask in zeros.items():
+        wrong = np.argwhere(mask & (value != 0))
+        aspects[aspect] = FAIL if wrong.size else PASS
+        if wrong.size and not symptom:
+            symptom, where = aspect.value, tuple(wrong[0].tolist())
+    return Look(aspects, symptom, where=where)
+
+
+def _in_bands(due: Within, value: Array, elsewhere: Array, arithmetic: Arithmetic) -> Look:
+    """Numbers within bands of their own, but for those `elsewhere`, of which their bands say nothing."""
     band = due.flushing if arithmetic.flush else due.required
     same = (due.rounded == value) | np.isnan(due.rounded) & np.isnan(value)
-    right = same | band.holds(value)
+    right = same | elsewhere | band.holds(value)
     if right.all():
-        judged = bool((same | due.informative & ~band.free).any()) or not value.size
+        judged = bool((same & ~elsewhere | due.informative & ~band.free).any()) or not value.size
         return Look(dict.fromkeys((Aspect.VALUE, Aspect.ACCURACY), PASS if judged else OPEN))
-    where = int(np.flatnonzero(~right)[0])
+    where = tuple(np.argwhere(~right)[0].tolist())
     own = right | due.own.holds(value)
     semantic = PASS if (own & (right | ~due.own.free)).all() else OPEN if own.all() else FAIL
     wrong, rounded = value[where], due.rounded[where]
@@ -260,10 +267,10 @@ def _within(due: Within, value: Array, arithmetic: Arithmetic) -> Look:
     symptom = (
         "inaccurate" if semantic is not FAIL else "number" if np.isfinite(wrong) > np.isfinite(rounded) else special
     )
-    return Look({Aspect.VALUE: semantic, Aspect.ACCURACY: FAIL}, symptom, where=(where,))
+    return Look({Aspect.VALUE: semantic, Aspect.ACCURACY: FAIL}, symptom, where=where)
 
 
-def _elementwise(prescribed: Elementwise, value: Array, arithmetic: Arithmetic) -> Look:
+def _elementwise(prescribed: Exactly, value: Array, arithmetic: Arithmetic) -> Look:
     """`none`: each element is the prescribed one, or next to it where that is free."""
     expected = prescribed.value
     both_nan = np.isnan(expected) & np.isnan(value)

@@ -55,15 +55,17 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     vector: str  # its id, or file.json#id beside the row's file
     references: tuple[str, ...] = ()
     versions: str = ""  # of the backend, e.g. ">=2.0,<3"
+    devices: tuple[str, ...] = ()  # on which it shows, as --device names them, e.g. "cuda"; empty: on all
     machinery: bool = False  # the fault lies in how the framework differentiates or maps, whatever the function
 
 
 class Divergence(Row, frozen=True, kw_only=True):
-    """A row with the vector that is pinned to it.
+    """A row with the loss that it is about, and the vector that is pinned to it.
 
     `borrowed`: it is a framework's, and expected of a user's function on it, which may well avoid it.
     """
 
+    loss: str
     pinned: Vector
     borrowed: bool = False
 
@@ -77,9 +79,9 @@ class Divergence(Row, frozen=True, kw_only=True):
         """The case that its vector makes."""
         return case_of(self.pinned, self.vector)
 
-    def selects(self, facts: Facts) -> bool:
-        """Whether the call with these facts is one that this row speaks of."""
-        return self.misses(facts) is None
+    def selects(self, case: Case) -> bool:
+        """Whether the call of a case is one that this row speaks of."""
+        return case.call.signature.loss == self.loss and self.misses(case.facts) is None
 
     def misses(self, facts: Facts) -> str | None:
         """The first fact that keeps a call out of the selector; None if it is inside."""
@@ -159,16 +161,16 @@ class Ledger:
         """The rows that expect a process to die or not to come back."""
         return tuple(row for row in self.rows if {"crash", "timeout"} & set(row.signature))
 
-    def matching(self, facts: Facts) -> tuple[Divergence, ...]:
-        """The rows whose selector this call fulfils."""
-        return tuple(row for row in self.rows if row.selects(facts))
+    def matching(self, case: Case) -> tuple[Divergence, ...]:
+        """The rows whose selector the call of a case fulfils."""
+        return tuple(row for row in self.rows if row.selects(case))
 
     def resolve(self, case: Case, judgement: Judgement, strict: bool) -> tuple[Resolved, ...]:
         """Compare each verdict of a call with what the rows expect of it.
 
         A row that may pass sometimes must still show, under one of its clauses, on the vector pinned to it.
         """
-        rows = self.matching(case.facts)
+        rows = self.matching(case)
         if not rows:
             return _resolve_without_rows(case.rules, judgement.verdicts, strict)
         resolved = [_resolve(case.rules, verdict, judgement, rows, strict) for verdict in judgement.verdicts]
@@ -177,10 +179,10 @@ class Ledger:
                 resolved = [_missed(one, row) for one in resolved]
         return tuple(resolved)
 
-    def vector_cases(self, dtype: str) -> Iterator[Case]:
-        """The rows' own vectors, which do not come with the suite, of one dtype."""
-        own = {row.vector: row for row in self.rows if BESIDE in row.vector and item_dtype(row.pinned) == dtype}
-        return (row.case for row in own.values())
+    def vector_cases(self, loss: str, dtype: str) -> Iterator[Case]:
+        """The rows' own vectors, which do not come with the suite, of one loss and dtype."""
+        own = {row.vector: row for row in self.rows if BESIDE in row.vector and row.loss == loss}
+        return (row.case for row in own.values() if item_dtype(row.pinned) == dtype)
 
 
 NOTHING_KNOWN = Ledger(())
@@ -236,9 +238,11 @@ def _falls_back(row: Divergence, judgement: Judgement) -> bool:
     return row.fallback == "nothing" or judgement.symptom == "raised"
 
 
-def for_subject(rows: Iterable[Divergence], subject: str, version: str) -> Ledger:
-    """The rows that concern a subject in this version of its backend."""
-    return Ledger(tuple(row for row in rows if subject in row.subjects and _in_range(row.versions, version)))
+def for_subject(rows: Iterable[Divergence], subject: str, version: str, device: str) -> Ledger:
+    """The rows that concern a subject in this version of its backend, on this device."""
+    concerned = (row for row in rows if subject in row.subjects and _in_range(row.versions, version))
+    kinds = {device, device.partition(":")[0]}
+    return Ledger(tuple(row for row in concerned if not row.devices or kinds & set(row.devices)))
 
 
 def _in_range(versions: str, version: str) -> bool:

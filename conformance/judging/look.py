@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...specs.accuracy import Grade
 from ...specs.case import Status
+from ...specs.grades import Grade
 from ...specs.rules import Aspect
 
 PASS, FAIL, OPEN = Status.PASS, Status.FAIL, Status.UNINFORMATIVE

@@ -1,7 +1,7 @@
 """Reads rows of known divergences from files, and refuses those that say something impossible.
 
-A file lies in a folder, on disk or inside a package; what a row pins is a vector that comes with the suite, or one of
-a file of vectors in the same folder.
+A file is about one loss, whose name it bears, and lies in a folder, on disk or inside a package; what a row pins is a
+vector that comes with the suite, or one of a file of vectors in the same folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from ...adapters import registry
 from ...specs import losses
 from ...specs.case import NoFact
-from ...specs.errors import LedgerError, VectorError, nearest
+from ...specs.errors import LedgerError, UsageError, VectorError, nearest
 from ...specs.loss import Loss
 from ...specs.tables import load_table
 from ...specs.vectors import Vector, parse, problems, vectors
 from .ledger import BESIDE, COMPARE, NONE, REFERENCE, Divergence, Row, condition
 from .look import SYMPTOMS
 
-FILE = "divergences.toml"  # what a backend brings along, beside its module
+FOLDER = "divergences"  # what a backend brings along, beside its module: a file for each loss
+_SUFFIX = ".toml"
 CAUSES = ("bug", "by_design", "not_implemented", "adapter_gap")
 FALLBACKS = {
     "nothing": "anything within the signature",
@@ -34,21 +35,41 @@ FALLBACKS = {
     "raises": "the call raises a Python exception",
 }
 MODES = ("always", "sometimes")
+DEVICES = ("cpu", "cuda", "mps", "rocm", "tpu", "xpu")  # kinds that some framework knows; what is here is asked later
 
 
 def brought_along(backend: str, subjects: Iterable[str] | None) -> tuple[Divergence, ...]:
     """The rows that a backend, by the name that -b gives it, brings along; without `subjects` any may be named."""
-    folder = registry.home(backend)
-    if folder is None or not (file := folder.joinpath(FILE)).is_file():
+    home = registry.home(backend)
+    if home is None or not (folder := home.joinpath(FOLDER)).is_dir():
         return ()
-    where = f"adapters/{backend}/{FILE}" if backend in registry.BUILT_IN else str(file)
-    return load(_read(file, where), where, subjects, folder)
+    subjects = None if subjects is None else tuple(subjects)
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(_SUFFIX)), key=lambda file: file.name)
+    return tuple(row for file in files for row in _brought(backend, file, subjects, folder))
+
+
+def _brought(
+    backend: str, file: Traversable, subjects: Iterable[str] | None, folder: Traversable
+) -> tuple[Divergence, ...]:
+    where = f"adapters/{backend}/{FOLDER}/{file.name}" if backend in registry.BUILT_IN else str(file)
+    try:
+        loss = losses.find(file.name.removesuffix(_SUFFIX))
+    except UsageError as error:
+        raise LedgerError(f"{where}: a file of known divergences bears the name of their loss: {error}") from error
+    return load(_read(file, where), where, loss, subjects, folder)
 
 
 def load_file(path: Path, subjects: Iterable[str] | None) -> tuple[Divergence, ...]:
-    """Rows of a file on disk; raises LedgerError when it cannot be read."""
+    """Rows of a file on disk, of the loss whose name it bears, else of the default one.
+
+    Raises LedgerError when it cannot be read.
+    """
     text = _read(path, str(path), "; name a TOML file of [[divergence]] rows")
-    return load(text, str(path), subjects, path.parent)
+    try:
+        loss = losses.find(path.stem)
+    except UsageError:  # it is called as its owner likes
+        loss = losses.find(losses.DEFAULT)
+    return load(text, str(path), loss, subjects, path.parent)
 
 
 def _read(file: Traversable, where: str, advice: str = "") -> str:
@@ -62,17 +83,20 @@ def _read(file: Traversable, where: str, advice: str = "") -> str:
 
 
 def load(
-    text: str, where: str, subjects: Iterable[str] | None = None, folder: Traversable | None = None
+    text: str, where: str, loss: Loss, subjects: Iterable[str] | None = None, folder: Traversable | None = None
 ) -> tuple[Divergence, ...]:
-    """Rows of a file's text, their own vectors lying in `folder`; raises LedgerError naming file, row and reason."""
+    """Rows of a file's text about a loss, their own vectors lying in `folder`.
+
+    Raises LedgerError naming file, row and reason.
+    """
     pins = _Pins(folder)
     known = None if subjects is None else tuple(subjects)
     rows: list[Divergence] = []
     for row in load_table(text, "divergence", Row, where, LedgerError):
         try:
-            if problem := _problem(row, losses.find(losses.DEFAULT), known):
+            if problem := _problem(row, loss, known):
                 raise LedgerError(problem)
-            found = Divergence(**msgspec.structs.asdict(row), pinned=pins.find(row.vector))
+            found = Divergence(**msgspec.structs.asdict(row), loss=loss.name, pinned=pins.find(row.vector))
             if problem := _pin_problem(found):
                 raise LedgerError(problem)
         except (LedgerError, VectorError) as error:
@@ -89,7 +113,7 @@ def require_distinct(rows: Iterable[Divergence]) -> None:
         if row.id in seen:
             raise LedgerError(
                 f"row {row.id} stands in two files of known divergences: give one of them another id, or name the "
-                f"file once; the {FILE} beside an adapter needs no --ledger"
+                f"file once; the {FOLDER}/ beside an adapter need no --ledger"
             )
         if pins.setdefault(row.vector, row.pinned) != row.pinned:
             raise LedgerError(f"row {row.id}: another file names another vector {row.vector}; rename one of the files")
@@ -109,6 +133,7 @@ def _problem(row: Row, loss: Loss, subjects: tuple[str, ...] | None) -> str | No
         ("cause", (row.cause,), CAUSES),
         ("fallback", (row.fallback,), FALLBACKS),
         ("mode", (row.mode,), MODES),
+        ("device", (device.partition(":")[0] for device in row.devices), DEVICES),
     ]
     for kind, used, known in words:
         known = tuple(known)
@@ -190,6 +215,8 @@ def _check(vector: Vector, file: str) -> None:
 
 def _pin_problem(row: Divergence) -> str | None:
     """Why a row's vector cannot show it, or None."""
+    if row.pinned.loss != row.loss:
+        return f"its vector {row.vector} is one of {row.pinned.loss}, and the row of {row.loss}"
     case = row.case
     if (fact := row.misses(case.facts)) is not None:
         wanted = condition(row.selector[fact])

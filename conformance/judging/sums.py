@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from ...specs.accuracy import REQUIRED, Arithmetic, Grade, Level, Reduction, Tier, error_bound, grade, may_overflow
+from ...specs.accuracy import error_bound, may_overflow
 from ...specs.case import Limit, Status
 from ...specs.exact import Format, power_of_two
+from ...specs.grades import Grade, Level, grade
+from ...specs.reductions import REQUIRED, Arithmetic, Reduction, Tier
 from ...specs.rules import Aspect
 from .look import FAIL, OPEN, PASS, Look
 

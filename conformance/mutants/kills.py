@@ -32,10 +32,10 @@ from ..items.probe import probe
 from ..items.runner import Executor, Work
 from ..items.spec import VECTORS, ItemSpec, Request, planned_cases
 from ..judging import explain
-from ..judging.ledger import NOTHING_KNOWN
 from ..planning import machine, plan
 from ..running.progress import Progress
-from . import rivals, zoo
+from . import zoo
+from .nll_loss import rivals
 from .zoo import Variant
 
 # How much is run: NAMED only cases of clauses named for a mutant that have not seen it yet, SPARING also those of
@@ -44,7 +44,7 @@ NAMED, SPARING, ALL = "named", "sparing", "all"
 
 # Variants in torch and JAX differ from each other in what is derived or traced alone, and nothing is with NumPy.
 FAMILIES_OF = {
-    "numpy": tuple(name for name in losses.find(losses.DEFAULT).families_of("quick") if name != "gradient"),
+    "numpy": tuple(name for name in losses.find(zoo.LOSS).families_of("quick") if name != "gradient"),
     "torch": ("gradient", "layout", "purity"),
     "jax": ("error", "gradient"),
 }
@@ -77,10 +77,10 @@ class _Contender:
         self.bout = Bout(variant.name, spec.family, spec.dtype, request.seed)
         self.subject = subject_of(variant)
         siblings = [subject_of(zoo.base(variant.framework))] if _has_siblings(variant) else []
-        traits = probe(self.subject, spec.dtype)
+        traits = probe(self.subject, spec.dtype, spec.loss.probes)
         trail = NoTrail()
         executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
-        self.work = Work(spec, request, executor, NOTHING_KNOWN, trail)
+        self.work = Work(spec, request, executor)
         if variant.correct:
             self._fatal = set(spec.loss.rules.clauses) - set(variant.departs)
         else:
@@ -130,7 +130,8 @@ def subject_of(variant: Variant) -> Subject:
     """A variant as `lossparity check` runs it; it has siblings, too, where it is about them."""
     backend = registry.backend(variant.framework)
     registry.start(backend)
-    subject = user.backend(variant.target, backend).subjects("cpu")[0]  # in the first of its framework's modes
+    signature = losses.find(zoo.LOSS).signature
+    subject = user.backend(variant.target, backend).subjects(signature, "cpu")[0]  # in its framework's first mode
     if _has_siblings(variant):
         without = {what: why for what, why in subject.capabilities.without.items() if what != "siblings"}
         subject.capabilities = dataclasses.replace(subject.capabilities, without=without)
@@ -218,10 +219,11 @@ def run(
         started=began.isoformat(timespec="seconds"),
         command=command,
         machine=machine.describe(),
+        loss=zoo.LOSS,
         profile=profile,
         seeds=seeds,
         thorough=depth == ALL,
-        families=(VECTORS, *losses.find(losses.DEFAULT).families),
+        families=(VECTORS, *losses.find(zoo.LOSS).families),
         mutants=tuple(_mutant(one, found[one.name], caught[one.name]) for one in present if not one.correct),
         correct=tuple(_correct(one, found[one.name], caught[one.name]) for one in present if one.correct),
         rivals=rival_infos,
@@ -255,7 +257,7 @@ def _tasks(variants: Sequence[Variant], profile: str, seeds: int, depth: str) ->
 
 def items(framework: str) -> list[ItemSpec]:
     """What variants of a framework are run through."""
-    return plan.items([framework], Request(families=(VECTORS, *FAMILIES_OF[framework])))
+    return plan.items({zoo.LOSS: [framework]}, Request(families=(VECTORS, *FAMILIES_OF[framework])))
 
 
 def _request(profile: str, seed: int) -> Request:
@@ -310,9 +312,7 @@ def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) ->
         flags=variant.flags,
         named=variant.clauses,
         families=families,
-        clauses=tuple(
-            id for id in losses.find(losses.DEFAULT).rules.clauses if any(id in bout.clauses for bout in found)
-        ),
+        clauses=tuple(id for id in losses.find(zoo.LOSS).rules.clauses if any(id in bout.clauses for bout in found)),
         vectors=tuple(dict.fromkeys(id for bout in ordered for id in bout.vectors)),
         calls=calls,
         seconds=seconds,
@@ -333,7 +333,7 @@ def _correct(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) -
 
 def _in_order(found: Sequence[Bout]) -> list[Bout]:
     """In the order of a plan, in which `lossparity check` comes to them."""
-    specs = plan.items([""], Request())
+    specs = plan.items({zoo.LOSS: [""]}, Request())
     order = {(spec.family, spec.dtype): number for number, spec in enumerate(specs)}
     return sorted(found, key=lambda bout: (bout.seed, order.get((bout.family, bout.dtype), len(order))))
 

@@ -1,7 +1,7 @@
 """The zoo: each variant is a correct loss with a few lines edited, wrong on purpose or different in a legal way.
 
-FRAMEWORK_loss.py is written to be edited; FRAMEWORK_faults.toml and FRAMEWORK_correct.toml hold the edits. So a fault
-is as small as a real slip, and the slip itself is what a reader sees.
+In the loss's folder FRAMEWORK_loss.py is written to be edited; FRAMEWORK_faults.toml and FRAMEWORK_correct.toml hold
+the edits. So a fault is as small as a real slip, and the slip itself is what a reader sees.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import msgspec
 from ...adapters import user
 from ...specs import losses
 from ...specs.call import FLOAT_DTYPES, TARGET_DTYPES
-from ...specs.errors import SpecError
+from ...specs.errors import SpecError, UsageError
 from ...specs.tables import load_table
 
+LOSS = "nll_loss"  # whose variants there are
 FRAMEWORKS = ("numpy", "torch", "jax")
 
 
@@ -58,6 +59,12 @@ def variants() -> Mapping[str, Variant]:
     return dict(zip(names, found, strict=True))
 
 
+def require(loss: str) -> None:
+    """Guard that a loss has variants; raises UsageError for one that has none."""
+    if loss != LOSS:
+        raise UsageError(f"there are no mutants of {loss}, only of {LOSS}; the suite is tested on that one")
+
+
 def mutants() -> list[Variant]:
     """The wrong ones."""
     return [variant for variant in variants().values() if not variant.correct]
@@ -91,12 +98,12 @@ def function(name: str) -> Callable[..., Any]:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # tracebacks show the lines
     namespace: dict[str, Any] = {"__name__": f"{__package__}.{name}"}
     exec(compile(text, file, "exec"), namespace)
-    return namespace["nll_loss"]
+    return namespace[LOSS]
 
 
 def _problem(variant: Variant) -> str:
     """What is wrong with a row; empty when nothing is."""
-    rules = losses.find(losses.DEFAULT).rules
+    rules = losses.find(LOSS).rules
     for clause in (*variant.clauses, *variant.departs):
         if clause not in rules.clauses:
             return f"no clause {clause!r}"
@@ -115,9 +122,9 @@ def _problem(variant: Variant) -> str:
 def _table(framework: str, kind: str) -> Iterator[Variant]:
     file = f"{framework}_{kind}.toml"
     key = "mutant" if kind == "faults" else "correct"
-    for row in load_table(_read(file), key, Variant, f"mutants/{file}", SpecError, name="name"):
+    for row in load_table(_read(file), key, Variant, f"mutants/{LOSS}/{file}", SpecError, name="name"):
         yield msgspec.structs.replace(row, framework=framework, correct=kind == "correct")
 
 
 def _read(name: str) -> str:
-    return resources.files(__package__ or __name__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files(__package__ or __name__).joinpath(LOSS, name).read_text(encoding="utf-8")

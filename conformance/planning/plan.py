@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import hashlib
+import itertools
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +16,14 @@ import msgspec
 from ...adapters import registry, user
 from ...adapters.base import Backend, Subject
 from ...adapters.handover import require_echo
+from ...reports.records import Part
 from ...specs import losses
-from ...specs.call import FLOAT_DTYPES
+from ...specs.call import FLOAT_DTYPES, Signature
 from ...specs.errors import AdapterUnavailable, NothingRan, UsageError, nearest
 from ...specs.loss import LARGE, PROFILES
 from ..items.spec import DEFAULT_PROFILE, VECTORS, ItemSpec, Request
 from ..judging import rows
 from ..judging.ledger import Divergence
-
-DEVICES = ("cpu", "cuda", "mps", "rocm", "tpu", "xpu")  # kinds that some framework knows; what is here is asked later
 
 
 class NoSuchDevice(AdapterUnavailable):
@@ -34,9 +36,10 @@ class RunSpec:
 
     request: Request
     backends: tuple[str, ...]  # as -b named them; empty: all that are installed
-    subjects: tuple[str, ...]  # that run
+    subjects: dict[str, tuple[str, ...]]  # loss -> those that run
     owners: dict[str, tuple[str, ...]]  # backend -> all its subjects, also those that do not run
-    flushing: dict[str, tuple[str, ...]] = field(default_factory=dict)  # subject -> dtypes whose subnormals it flushes
+    # loss -> subject -> dtypes whose subnormal numbers it flushes
+    flushing: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     trail: str = ""  # folder of breadcrumbs
 
     def encode(self) -> str:
@@ -59,9 +62,10 @@ def check_profile(name: str) -> str:
 def check_device(name: str) -> str:
     """The device's name; raises UsageError unless it is a kind of device, with a number or without."""
     kind, colon, number = name.partition(":")
-    if kind not in DEVICES or colon and not number.isdecimal():
+    if kind not in rows.DEVICES or colon and not number.isdecimal():
         raise UsageError(
-            f"no device {name!r}; choose one of {', '.join(DEVICES)}, with a number such as cuda:1 if there are more"
+            f"no device {name!r}; choose one of {', '.join(rows.DEVICES)}, "
+            "with a number such as cuda:1 if there are more"
         )
     return name
 
@@ -125,8 +129,8 @@ def _in_import_order(backends: Iterable[Backend]) -> list[Backend]:
     return sorted(backends, key=lambda backend: order.get(backend.name, len(order)))
 
 
-def start(backend: Backend, device: str) -> list[Subject]:
-    """Import a backend and make its subjects, whose bridges can be checked.
+def start(backend: Backend, signature: Signature, device: str) -> list[Subject]:
+    """Import a backend and make its subjects of a loss, whose bridges can be checked.
 
     Raises AdapterUnavailable when it or the device cannot start, or a subject is without `echo`.
     """
@@ -136,7 +140,7 @@ def start(backend: Backend, device: str) -> list[Subject]:
         raise NoSuchDevice(
             f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
         )
-    subjects = backend.subjects(device)
+    subjects = backend.subjects(signature, device)
     for subject in subjects:
         require_echo(subject)
     gc.freeze()  # a framework's modules stay; the collector need not walk through them again and again
@@ -172,27 +176,32 @@ def machinery(framework: str, subjects: Iterable[str]) -> list[Divergence]:
     return [row.lend(eager, tuple(subjects)) for row in known if row.machinery and eager in row.subjects]
 
 
-def items(subjects: Iterable[str], request: Request) -> list[ItemSpec]:
-    """Every item: cheap and deadly ones first, dear subjects last; raises NothingRan when there is none.
+def items(subjects: Mapping[str, Iterable[str]], request: Request) -> list[ItemSpec]:
+    """Every item of the subjects of each loss: cheap and deadly ones first, dear subjects last.
 
-    Profile `large` is one family of its own.
+    Raises NothingRan when there is none, UsageError for a family that no loss has. Profile `large` is one family of its
+    own. A part of a run has the groups whose hash falls to it, which may be none.
     """
-    loss = losses.find(losses.DEFAULT)
-    known = (VECTORS, *loss.families_of(DEFAULT_PROFILE))
+    by_loss = (losses.find(loss).families_of(DEFAULT_PROFILE) for loss in subjects)
+    known = dict.fromkeys((VECTORS, *itertools.chain.from_iterable(by_loss)))
     for name in request.families:
         if name not in known:
             raise UsageError(f"no family {name!r}; {nearest(name, known)}")
-    order = [*[VECTORS] * (request.profile != LARGE), *loss.families_of(request.profile)]
+    orders = {
+        loss: [*[VECTORS] * (request.profile != LARGE), *losses.find(loss).families_of(request.profile)]
+        for loss in subjects
+    }
     specs = [
-        ItemSpec(subject, family, dtype)
-        for subject in subjects
+        ItemSpec(subject, family, dtype, loss, request.device)
+        for loss, order in orders.items()
+        for subject in subjects[loss]
         for dtype in sorted(FLOAT_DTYPES, key=lambda dtype: dtype != "float32")  # what compilers do most in comes first
         for family in order
         if not request.families or family in request.families
     ]
     if not specs:
         raise NothingRan("the selection leaves nothing to run; choose other backends or families")
-    return specs
+    return [spec for spec in specs if request.part is None or _falls_to(request.part, group(spec))]
 
 
 def group(spec: ItemSpec) -> str:
@@ -200,4 +209,22 @@ def group(spec: ItemSpec) -> str:
 
     Calls that must fail share little with the others, and take as long on a subject that is isolated for them.
     """
-    return f"{spec.subject}/{spec.dtype}" + "/error" * (spec.family == "error")
+    return f"{spec.loss_name}/{spec.subject}/{spec.dtype}" + "/error" * (spec.family == "error")
+
+
+def _falls_to(part: Part, name: str) -> bool:
+    """Whether a group belongs to a part of a run: by its name alone, so that all machines agree."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % part.of == part.number - 1
+
+
+def digest(run: RunSpec, versions: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits that all parts of a run have in common, and other runs do not.
+
+    They stand for everything that decides what is judged and how: the items of all parts, the seed, what is expected,
+    and the `versions` of lossparity and of what it tests.
+    """
+    request = dataclasses.replace(run.request, part=None)
+    asked = (request.profile, request.seed, request.strict, request.device, request.explored, request.losses)
+    known = [row.id for row in divergences(run)]
+    content = (asked, [spec.id for spec in items(run.subjects, request)], known, sorted(versions.items()))
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]

@@ -25,6 +25,7 @@ from ...adapters import registry, user
 from ...adapters.base import Backend, Subject
 from ...reports.records import AbsentBackend, SubjectInfo
 from ...reports.verdict import plural
+from ...specs import losses
 from ...specs.call import Call, Crashed, TimedOut
 from ...specs.errors import AdapterUnavailable, LossparityError
 from ..items import breadcrumb
@@ -37,6 +38,7 @@ NOT_PROBED = "subnormal numbers: not probed"
 _QUIET_SECONDS = 5  # after which it is said what is waited for
 _LINES = 4  # of what a process wrote last that are shown
 _Found = list[tuple[int, SubjectInfo]]  # (tier, description) of each subject
+_Who = tuple[str, str]  # loss and subject
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,33 @@ class Survey:
     def owners(self) -> dict[str, tuple[str, ...]]:
         """backend -> its subjects."""
         names = {backend.name: backend.name for backend in self.backends}
-        return {name: tuple(s.name for s in self.subjects if s.backend == name) for name in names}
+        return {name: tuple(dict.fromkeys(s.name for s in self.subjects if s.backend == name)) for name in names}
 
     @property
-    def flushing(self) -> dict[str, tuple[str, ...]]:
-        """subject -> dtypes in which it flushes subnormal numbers."""
-        return {
-            subject.name: tuple(dtype for dtype, keeps in subject.gradual_underflow.items() if not keeps)
-            for subject in self.subjects
-        }
+    def flushing(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """loss -> subject -> dtypes in which it flushes subnormal numbers."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for one in self.subjects:
+            lost = tuple(dtype for dtype, keeps in one.gradual_underflow.items() if not keeps)
+            found.setdefault(one.loss, {})[one.name] = lost
+        return found
 
     @property
     def backend_of(self) -> dict[str, str]:
         """subject -> its backend."""
         return {subject.name: subject.backend for subject in self.subjects}
+
+    def chosen(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """loss -> those of its subjects that `names`, as given to -b, stand for; raises UsageError for an unknown one.
+
+        A loss for which they have none is left out.
+        """
+        wanted = set(plan.choose_subjects(names, self.backend_of))
+        found: dict[str, tuple[str, ...]] = {}
+        for one in self.subjects:
+            if one.name in wanted:
+                found[one.loss] = (*found.get(one.loss, ()), one.name)
+        return found
 
 
 def _silent(message: str) -> None:
@@ -80,11 +95,13 @@ def survey(
     device: str,
     seconds: float = START_SECONDS,
     said: Callable[[str], None] = _silent,
+    places: Sequence[str] = losses.BUILT_IN,
 ) -> Survey:
-    """Look at the backends that `names` (as given to -b) concern; raises AdapterUnavailable, UsageError.
+    """Look at the backends that `names` (as given to -b) concern, and at what they have for the losses at `places`.
 
     A call may take so many seconds; `said` is told what is waited for. A device that is not there is an error, but of
-    backends that no name asked for: they are left out as long as another one has it.
+    backends that no name asked for: they are left out as long as another one has it. Raises AdapterUnavailable,
+    UsageError.
     """
     backends = plan.choose_backends(names)
     keys = [plan.key_of(backend, names) for backend in backends]
@@ -93,7 +110,7 @@ def survey(
     for start in range(0, len(keys), machine.cores()):
         with contextlib.ExitStack() as stack:
             chosen = keys[start : start + machine.cores()]
-            looks = [stack.enter_context(_Look(key, device, seconds, said)) for key in chosen]
+            looks = [stack.enter_context(_Look(key, device, places, seconds, said)) for key in chosen]
             for key, look in zip(chosen, looks, strict=True):
                 try:
                     found[key] = look.result()
@@ -114,7 +131,7 @@ def survey(
 class _Next:
     """A process is about to run this call on a subject."""
 
-    subject: str
+    who: _Who | None
     call: str
 
 
@@ -122,7 +139,7 @@ class _Next:
 class _Probed:
     """A subject keeps subnormal numbers in a dtype, or does not."""
 
-    subject: str
+    who: _Who
     dtype: str
     keeps: bool
 
@@ -130,11 +147,13 @@ class _Probed:
 class _Look:
     """A backend being looked at in a process of its own, or in several where it takes them down."""
 
-    def __init__(self, key: str, device: str, seconds: float, said: Callable[[str], None]) -> None:
-        self._key, self._device, self._seconds, self._said = key, device, seconds, said
-        self._keeps: dict[tuple[str, str], bool] = {}
-        self._lost: dict[str, str] = {}  # subject -> what became of the call that was to probe it
-        self._begun: list[str] = []  # subjects of which a call was announced
+    def __init__(
+        self, key: str, device: str, places: Sequence[str], seconds: float, said: Callable[[str], None]
+    ) -> None:
+        self._key, self._device, self._places, self._seconds, self._said = key, device, places, seconds, said
+        self._keeps: dict[tuple[_Who, str], bool] = {}
+        self._lost: dict[_Who | None, str] = {}  # what became of the call that was to probe a subject
+        self._begun: list[_Who] = []  # subjects of which a call was announced
         self._told: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="lossparity-")
         self._words = Path(self._folder.name) / "words"
@@ -160,16 +179,17 @@ class _Look:
 
     def _probed(self, info: SubjectInfo) -> SubjectInfo:
         """A subject's description with what probing found."""
-        keeps = {dtype: self._keeps.get((info.name, dtype), True) for dtype in info.dtypes}
-        why = self._lost.get(info.name if info.name in self._begun else "")
+        who = info.loss, info.name
+        keeps = {dtype: self._keeps.get((who, dtype), True) for dtype in info.dtypes}
+        why = self._lost.get(who if who in self._begun else None)
         if why is None:
             return msgspec.structs.replace(info, gradual_underflow=keeps)
-        left = ", ".join(dtype for dtype in info.dtypes if (info.name, dtype) not in self._keeps)
+        left = ", ".join(dtype for dtype in info.dtypes if (who, dtype) not in self._keeps)
         note = f"{NOT_PROBED} in {left}, and taken to be kept: {why}"
         return msgspec.structs.replace(info, gradual_underflow=keeps, notes=(*info.notes, note))
 
     def _start(self) -> Child:
-        return Child(_report, self._key, self._device, str(self._words), tuple(self._begun))
+        return Child(_report, self._key, self._device, self._places, str(self._words), tuple(self._begun))
 
     def _receive_found(self) -> _Found:
         """The subjects, not probed yet; raises AdapterUnavailable when the process does not get so far."""
@@ -185,22 +205,22 @@ class _Look:
 
     def _receive_probed(self) -> bool:
         """Take in what is probed until all is; False when the process ended too early, and another has to go on."""
-        ran, now = 0, _Next("", "its first call")
+        ran, now = 0, _Next(None, "its first call")
         while True:
-            doing = f"to probe subnormal numbers of {now.subject or self._key} with {now.call}"
+            doing = f"to probe subnormal numbers of {now.who[1] if now.who else self._key} with {now.call}"
             match self._receive(self._seconds, doing):
                 case None:
                     return True
                 case _Next() as now:
                     ran += 1
-                    if now.subject not in self._begun:
-                        self._begun.append(now.subject)
-                case _Probed(subject, dtype, keeps):
-                    self._keeps[subject, dtype] = keeps
+                    if now.who is not None and now.who not in self._begun:
+                        self._begun.append(now.who)
+                case _Probed(who, dtype, keeps):
+                    self._keeps[who, dtype] = keeps
                 case ended:
                     others = f", after {plural(ran - 1, 'other call')} in the same process" * (ran > 1)
-                    self._lost[now.subject] = f"{now.call}, {self._became(ended)}{others}"
-                    return not now.subject
+                    self._lost[now.who] = f"{now.call}, {self._became(ended)}{others}"
+                    return now.who is None
 
     def _receive(self, seconds: float, doing: str) -> Any:
         """What the process says next, or how it ended; raises what it raised."""
@@ -238,42 +258,47 @@ class _Look:
 # --- the other process -------------------------------------------------------------------------------------
 
 
-def _report(pipe: Connection, key: str, device: str, words: str, done: Collection[str]) -> None:
+def _report(pipe: Connection, key: str, device: str, places: Sequence[str], words: str, done: Collection[_Who]) -> None:
     """Send what `describe` yields or raises, and None at the end; what goes to stderr lands in the file `words`."""
     os.dup2(os.open(words, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND), 2)
     faulthandler.enable()
     if user.SIGN in key:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # users' functions print
     try:
-        for found in describe(key, device, pipe.send, done):
+        for found in describe(key, device, places, pipe.send, done):
             pipe.send(found)
         pipe.send(None)
     except Exception as error:
         pipe.send(error if isinstance(error, LossparityError) else AdapterUnavailable(f"backend {key}: {error!r}"))
 
 
-def describe(name: str, device: str, say: Callable[[_Next], None], done: Collection[str]) -> Iterator[_Found | _Probed]:
-    """Start a backend in this process and describe its subjects; then probe those that are not done yet."""
+def describe(
+    name: str, device: str, places: Sequence[str], say: Callable[[_Next], None], done: Collection[_Who]
+) -> Iterator[_Found | _Probed]:
+    """Start a backend in this process and describe its subjects of losses; then probe those that are not done yet."""
     backend = registry.backend(name)
-    subjects = plan.start(backend, device)
-    yield [(subject.capabilities.tier, _describe_subject(backend, subject)) for subject in subjects]
-    for subject in subjects:
-        for dtype in subject.capabilities.dtypes if subject.name not in done else ():
-            flush = probe(_Announcing(subject, say), dtype).arithmetic.flush
-            yield _Probed(subject.name, dtype, not flush)
+    found = [
+        (loss, subject) for loss in map(losses.find, places) for subject in plan.start(backend, loss.signature, device)
+    ]
+    yield [(subject.capabilities.tier, _describe_subject(backend, loss.name, subject)) for loss, subject in found]
+    for loss, subject in found:
+        who = loss.name, subject.name
+        for dtype in subject.capabilities.dtypes if who not in done else ():
+            flush = probe(_Announcing(subject, loss.name, say), dtype, loss.probes).arithmetic.flush
+            yield _Probed(who, dtype, not flush)
 
 
 class _Announcing:
     """A subject that says which call comes next."""
 
-    def __init__(self, inner: Subject, say: Callable[[_Next], None]) -> None:
-        self._inner, self._say = inner, say
+    def __init__(self, inner: Subject, loss: str, say: Callable[[_Next], None]) -> None:
+        self._inner, self._loss, self._say = inner, loss, say
         self.name, self.device, self.capabilities = inner.name, inner.device, inner.capabilities
         self.read, self.echo, self.compilations = inner.read, inner.echo, inner.compilations
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """What the subject makes of the call."""
-        self._say(_Next(self.name, f"the call {call.digest()}, {call.describe()}"))
+        self._say(_Next((self._loss, self.name), f"the call {call.digest()}, {call.describe()}"))
         return self._inner.prepare(call)
 
 
@@ -293,10 +318,11 @@ def missing_tools() -> list[str]:
     return []
 
 
-def _describe_subject(backend: Backend, subject: Subject) -> SubjectInfo:
+def _describe_subject(backend: Backend, loss: str, subject: Subject) -> SubjectInfo:
     """A subject and what it says that it can do."""
     can = subject.capabilities
     return SubjectInfo(
+        loss=loss,
         name=subject.name,
         backend=backend.name,
         version=backend.version(),

@@ -20,32 +20,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from ...adapters.base import on_cpu
 from ...reports import framed, records
 from ...reports.records import Finding, Footer, Header, Item, Record, Tally
 from ...reports.verdict import plural
 from ...specs import losses
 from ...specs.call import Earlier
-from ...specs.case import FAILED, Status
+from ...specs.case import Status
 from ...specs.errors import NothingRan
 from ...specs.loss import LARGE
 from ..items import breadcrumb
 from ..items.child import environment
-from ..items.spec import VECTORS, ItemSpec
+from ..items.spec import ItemSpec, Request
 from ..judging import explain
 from ..judging.ledger import Divergence, condition
 from ..planning import machine, plan
 from ..planning.plan import RunSpec
 from ..planning.survey import Survey
-from . import floors
+from . import soundness
 from .plugin import PROPERTY
 from .progress import Progress
 from .scheduling import GroupScheduling
 
 _decode = msgspec.json.Decoder(list[Record]).decode
-
-# Statuses of verdicts that say something about the implementation.
-_JUDGED = FAILED | {Status.PASS}
 
 _DEATHS = 2  # of workers outside of any call, after which a subject is given up
 
@@ -65,7 +61,7 @@ class Listener:
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # engine errors
     unexpected: list[str] = field(default_factory=list)
-    judged: Counter[tuple[str, str]] = field(default_factory=Counter)  # (subject, clause) -> verdicts that judged
+    judged: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (loss, subject, clause) -> verdicts
     deaths: int = 0  # of workers
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
     # subject -> items whose worker died outside of any call
@@ -117,8 +113,8 @@ class Listener:
             if isinstance(record, Item):
                 self.items.append(record)
                 self.progress.finished(record.id, record.planned)
-            elif isinstance(record, Tally) and record.status in _JUDGED:
-                self.judged[record.subject, record.clause] += record.count
+            elif isinstance(record, Tally) and record.status in soundness.JUDGED:
+                self.judged[record.loss, record.subject, record.clause] += record.count
 
     def _died_outside(self, spec: ItemSpec, worker: str) -> None:
         """Note a worker that died in no call; the second time its subject is given up, as nothing else would come."""
@@ -132,11 +128,13 @@ class Listener:
             self.problems.append(f"{problem}; run it alone with -b {spec.subject}")
 
     @property
-    def whole(self) -> list[str]:
-        """The subjects of which no item was lost outside of any call."""
-        return [
-            name for name in dict.fromkeys(spec.subject for spec in self.specs.values()) if name not in self._outside
-        ]
+    def whole(self) -> dict[str, list[str]]:
+        """By loss, the subjects of which no item was lost outside of any call."""
+        found: dict[str, dict[str, None]] = {}
+        for spec in self.specs.values():
+            if spec.subject not in self._outside:
+                found.setdefault(spec.loss_name, {})[spec.subject] = None
+        return {loss: list(names) for loss, names in found.items()}
 
     @property
     def lost(self) -> set[str]:
@@ -226,21 +224,15 @@ def run(
         clock.daemon = True
         listener = Listener(writer, progress, trail, {spec.id: spec for spec in specs}, clock, request.stop)
         progress.started(len(specs))
-        code = _pytest(run_spec, workers, len(specs), listener)
+        code = _pytest(run_spec, workers, len(specs), listener) if specs else pytest.ExitCode.OK
         listener.clock.cancel()
         stopped = breadcrumb.is_stopped(trail)
     interrupted = code == pytest.ExitCode.INTERRUPTED
-    problems = list(listener.problems)
-    if not interrupted:
-        due = [spec for spec in specs if spec.id not in listener.lost]
-        problems += _engine_problems(listener.items, due, code, listener.deaths)
-        if not stopped:
-            problems += silent_hearts(listener.items)
-        if not stopped and not request.families and request.profile != LARGE:
-            problems += floors.blind_spots(listener.whole, listener.judged, on_cpu=on_cpu(request.device))
+    problems = [*listener.problems, *([] if interrupted else _unsound(listener, specs, request, code, stopped))]
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)
-    exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else judged(statuses, unexpected)
+    verdict = judged(statuses, unexpected) if specs else EXPECTED  # a part may be empty
+    exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else verdict
     footer = Footer(
         ended="interrupted" if interrupted else "stopped" if stopped else "complete",
         exit_code=exit_code,
@@ -264,7 +256,7 @@ def _pytest(run_spec: RunSpec, workers: int, items: int, listener: Listener) -> 
 
     Each item may cost one worker; workers that die without any are not started for ever.
     """
-    folder = resources.files("lossparity.specs.nll_loss").joinpath("clauses.toml")
+    folder = resources.files("lossparity.specs.common").joinpath("clauses.toml")
     arguments = [
         str(folder),
         f"--lossparity={run_spec.encode()}",
@@ -283,6 +275,19 @@ def _pytest(run_spec: RunSpec, workers: int, items: int, listener: Listener) -> 
         return int(pytest.main(arguments, plugins=[listener]))
 
 
+def _unsound(
+    listener: Listener, specs: Sequence[ItemSpec], request: Request, code: int, stopped: bool
+) -> Iterator[str]:
+    """What the suite owes and did not do; of the parts of a run some of that is asked together, by `report`."""
+    due = [spec for spec in specs if spec.id not in listener.lost]
+    yield from _engine_problems(listener.items, due, code, listener.deaths)
+    if stopped or request.part is not None:
+        return
+    yield from soundness.silent_hearts(listener.items)
+    if not request.families and request.profile != LARGE:
+        yield from soundness.blind_spots(listener.whole, listener.judged, request.device)
+
+
 def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int, deaths: int) -> list[str]:
     """What does not add up at the end of a complete run."""
     problems = []
@@ -294,61 +299,45 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
         problems.append(
             f"{len(missing)} of {len(specs)} items left no record, e.g. {shown}; {plural(deaths, 'worker')} died"
         )
-    problems += unaccounted(items)
+    problems += soundness.unaccounted(items)
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not problems:
         problems.append(f"pytest ended with {code}")
     return problems
 
 
-def unaccounted(items: Sequence[Item]) -> Iterator[str]:
-    """Calls that got lost, or that our own bridge could not carry."""
-    for item in items:
-        if item.planned != sum(item.statuses.values()):
-            yield f"{item.id}: planned {item.planned} calls, accounted for {sum(item.statuses.values())}"
-        if lost := item.statuses.get(Status.ERROR.value, 0):
-            yield f"{item.id}: our own bridge failed on {lost} calls; the records say how"
-
-
-def silent_hearts(items: Sequence[Item]) -> list[str]:
-    """Where the suite never showed that it can fail; not to be asked of a run that was stopped midway."""
-    problems = [item.problem for item in items if item.problem]
-    beats: defaultdict[tuple[str, str], int] = defaultdict(int)
-    passed: Counter[tuple[str, str]] = Counter()
-    failed: Counter[tuple[str, str]] = Counter()
-    for item in items:
-        beats[item.subject, item.family] += item.heartbeats
-        passed[item.subject, item.family] += item.statuses.get(Status.PASS.value, 0)
-        failed[item.subject, item.family] += sum(item.statuses.get(status.value, 0) for status in FAILED)
-    for key, count in beats.items():
-        blind = count == 0 and passed[key] > 0 and not failed[key]  # what fails shows that it can
-        if blind and key[1] != VECTORS:
-            problems.append(f"no heartbeat of {key[0]} in family {key[1]}: a suite that cannot fail must not pass")
-    return problems
-
-
 def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], command: str) -> Header:
-    request, rules = run_spec.request, losses.find(losses.DEFAULT).rules
+    request, chosen = run_spec.request, run_spec.subjects
+    subjects = tuple(subject for subject in survey.subjects if subject.name in chosen.get(subject.loss, ()))
+    version = metadata.version("lossparity")
+    versions = {"lossparity": version} | {subject.backend: subject.version for subject in subjects}
     return Header(
         format=records.FORMAT,
-        lossparity=metadata.version("lossparity"),
+        lossparity=version,
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,
         profile=request.profile,
         seed=request.seed,
         strict=request.strict,
         machine=machine.describe(),
-        subjects=tuple(subject for subject in survey.subjects if subject.name in run_spec.subjects),
+        subjects=subjects,
         absent=survey.absent,
         clauses=tuple(
-            records.ClauseInfo(one.id, one.family, one.level, one.statement, one.source)
-            for one in rules.clauses.values()
+            records.ClauseInfo(one.id, one.family, one.level, one.statement, one.source, loss)
+            for loss in chosen
+            for one in losses.find(loss).rules.clauses.values()
         ),
-        divergences=tuple(_divergence(row) for row in rows if set(row.subjects) & set(run_spec.subjects)),
+        divergences=tuple(_divergence(row) for row in rows if set(row.subjects) & set(chosen.get(row.loss, ()))),
+        plan=plan.digest(run_spec, versions),
+        part=request.part,
+        families=request.families,
+        places={loss: losses.place(loss) for loss in chosen if losses.place(loss) != loss},
     )
 
 
 def _divergence(row: Divergence) -> records.DivergenceInfo:
+    on = {"device": list(row.devices)} if row.devices else {}
     return records.DivergenceInfo(
+        loss=row.loss,
         id=row.id,
         title=row.title,
         subjects=row.subjects,
@@ -357,7 +346,7 @@ def _divergence(row: Divergence) -> records.DivergenceInfo:
         explanation=row.explanation,
         references=row.references,
         reproducer=row.reproducer,
-        selector=", ".join(f"{fact} {condition(wanted)}" for fact, wanted in row.selector.items()),
+        selector=", ".join(f"{fact} {condition(wanted)}" for fact, wanted in (row.selector | on).items()),
         vector=row.vector,
     )
 

@@ -1,6 +1,7 @@
 """How many calls must have judged each clause on each subject: a check that quietly stops checking is an error.
 
-floors.toml is committed; it holds about half of what profile `quick` judges on the subject that sees least.
+A loss that ships has a table, floors.LOSS.toml, which is committed; it holds about half of what profile `quick` judges
+on the subject that sees least. Others have none, and nothing is asked of them.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from ...specs import losses
-from ...specs.loss import LARGE
+from ...specs.loss import LARGE, Loss
 
 
-def blind_spots(subjects: Sequence[str], judged: Mapping[tuple[str, str], int], *, on_cpu: bool) -> Iterator[str]:
+def blind_spots(
+    loss: str, subjects: Sequence[str], judged: Mapping[tuple[str, str], int], *, on_cpu: bool
+) -> Iterator[str]:
     """One sentence for each clause that was judged too rarely on a built-in subject."""
-    table = _table()
+    table = _table(loss)
+    if table is None:
+        return
     everywhere = {} if on_cpu else table["accelerators"]
     for subject in subjects:
         if subject not in table["subjects"]:
@@ -26,25 +30,32 @@ def blind_spots(subjects: Sequence[str], judged: Mapping[tuple[str, str], int], 
             if clause not in exempt and judged.get((subject, clause), 0) < floor:
                 yield (
                     f"clause {clause} was judged by {judged.get((subject, clause), 0)} calls of {subject}, fewer than "
-                    f"the committed floor of {floor} (conformance/running/floors.toml): its cases no longer reach it"
+                    f"the committed floor of {floor} (conformance/running/{_file(loss)}): its cases no longer reach it"
                 )
 
 
-def problems() -> Iterator[str]:
-    """Floors and exemptions against the clauses."""
-    table = _table()
+def problems(loss: Loss) -> Iterator[str]:
+    """Floors and exemptions against the clauses of a loss that ships."""
+    table, file = _table(loss.name), _file(loss.name)
+    if table is None:
+        yield f"{file}: is not there; a loss that ships has floors"
+        return
     named = set(table["floors"])
-    judged = (clause for clause in losses.find(losses.DEFAULT).rules.clauses.values() if clause.level != "RECORD")
+    judged = (clause for clause in loss.rules.clauses.values() if clause.level != "RECORD")
     wanted = {clause.id for clause in judged if clause.families != (LARGE,)}  # a profile of its own
     for clause in sorted(wanted - named):
-        yield f"floors.toml: no floor for clause {clause}"
+        yield f"{file}: no floor for clause {clause}"
     for clause in sorted(named - wanted):
-        yield f"floors.toml: a floor for {clause}, which no check judges"
+        yield f"{file}: a floor for {clause}, which no check judges"
     for subject, exempt in (*table["exempt"].items(), ("an accelerator", table["accelerators"])):
         for clause in sorted(set(exempt) - named):
-            yield f"floors.toml: {subject} is exempt from {clause}, which has no floor"
+            yield f"{file}: {subject} is exempt from {clause}, which has no floor"
 
 
-def _table() -> dict[str, Any]:
-    text = resources.files("lossparity.conformance.running").joinpath("floors.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+def _file(loss: str) -> str:
+    return f"floors.{loss}.toml"
+
+
+def _table(loss: str) -> dict[str, Any] | None:
+    place = resources.files("lossparity.conformance.running").joinpath(_file(loss))
+    return tomllib.loads(place.read_text(encoding="utf-8")) if place.is_file() else None

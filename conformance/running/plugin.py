@@ -18,9 +18,10 @@ import pytest
 
 from ...adapters.base import Backend, Subject
 from ...reports.records import Record
-from ...specs.accuracy import Arithmetic
+from ...specs import losses
 from ...specs.case import Status
 from ...specs.errors import LossparityError
+from ...specs.reductions import Arithmetic
 from ..items import breadcrumb
 from ..items.breadcrumb import Trail
 from ..items.isolation import Isolation
@@ -68,16 +69,20 @@ class Workshop:
 
     def __init__(self, run: RunSpec) -> None:
         self.spec = run
-        self._subjects: dict[str, tuple[Backend, Subject]] = {}
+        for place in run.request.losses:  # those of one's own are known by their names from now on
+            losses.find(place)
+        self._subjects: dict[str, dict[str, tuple[Backend, Subject]]] = {}  # by losses
         self._isolations: dict[str, Isolation] = {}
 
-    def subject(self, name: str) -> tuple[Backend, Subject]:
-        """A subject with its backend, which is imported now; torch always before any other."""
+    def subject(self, name: str, loss: str) -> tuple[Backend, Subject]:
+        """A subject of a loss with its backend, which is imported now; torch always before any other."""
+        found, signature = self._subjects.setdefault(loss, {}), losses.find(loss).signature
         for backend in plan.choose_backends(self.spec.backends):
             owns = name in self.spec.owners.get(backend.name, ())
-            if name not in self._subjects and (owns or backend.name == "torch"):
-                self._subjects |= {s.name: (backend, s) for s in plan.start(backend, self.spec.request.device)}
-        return self._subjects[name]
+            if name not in found and (owns or backend.name == "torch"):
+                started = plan.start(backend, signature, self.spec.request.device)
+                found |= {subject.name: (backend, subject) for subject in started}
+        return found[name]
 
     @cached_property
     def rows(self) -> list[Divergence]:
@@ -92,9 +97,9 @@ class Workshop:
         faulthandler.enable(trail.last_words)
         return trail
 
-    def traits(self, subject: Subject, dtype: str) -> Traits:
+    def traits(self, spec: ItemSpec, subject: Subject) -> Traits:
         """What the survey probed, and what the subject declares."""
-        flush = dtype in self.spec.flushing.get(subject.name, ())
+        flush = spec.dtype in self.spec.flushing.get(spec.loss_name, {}).get(subject.name, ())
         return Traits(Arithmetic(flush=flush, per_term=subject.capabilities.per_term), subject.capabilities.traced)
 
     def run(self, spec: ItemSpec) -> tuple[list[Record], str]:
@@ -102,7 +107,7 @@ class Workshop:
         if breadcrumb.is_given_up(self.trail.folder, spec.subject):
             return [], ""
         with self.trail.starting():
-            backend, subject = self.subject(spec.subject)
+            backend, subject = self.subject(spec.subject, spec.loss_name)
         if self.trail.is_stopped:
             _, planned = planned_cases(spec, self.spec.request, subject, self._known(spec, backend))
             return [spec.record({Status.NOT_RUN.value: planned})], ""
@@ -120,19 +125,19 @@ class Workshop:
             spec,
             self.spec.request,
             subject,
-            self.traits(subject, spec.dtype),
+            self.traits(spec, subject),
             self._known(spec, backend),
             self.trail,
             isolation,
             [
                 other
-                for other_backend, other in self._subjects.values()
+                for other_backend, other in self._subjects[spec.loss_name].values()
                 if other_backend is backend and other is not subject
             ],
         )
 
     def _known(self, spec: ItemSpec, backend: Backend) -> Ledger:
-        return for_subject(self.rows, spec.subject, backend.version())
+        return for_subject(self.rows, spec.subject, backend.version(), spec.device)
 
     def close(self) -> None:
         """End child processes."""

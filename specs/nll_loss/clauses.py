@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..accuracy import HALVES, REQUIRED, Reduction, is_certified
+from ..accuracy import is_certified
 from ..call import VALUES
 from ..case import Expectation, Raises, Returns, Unspecified
 from ..exact import FORMATS
+from ..reductions import HALVES, REQUIRED, Reduction
 from ..rules import Rules
 from ..stopwatch import booked
 from .facts import Facts

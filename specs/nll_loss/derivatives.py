@@ -16,10 +16,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..accuracy import REQUIRED, Arithmetic, Reduction, is_certified, quotient_bounds
+from ..accuracy import is_certified, quotient_bounds
+from ..bands import Band, interval
 from ..call import GRADIENTS, VALUES, Array, Call, Transform, dtype_of
-from ..case import Band, Elementwise, Expectation, Gradient, Raises, Returns, Stack, Unjudgeable, Unspecified, Within
-from ..exact import Format, round_to
+from ..case import Exactly, Expectation, Raises, Returns, Sparse, Stack, Unjudgeable, Unspecified, Within
+from ..exact import round_to
+from ..reductions import REQUIRED, Arithmetic, Reduction
 from ..stopwatch import booked
 from .oracle import Selection, class_axis, expect, expect_value, prescribed, select
 
@@ -40,8 +42,9 @@ def expect_transformed(call: Call, selection: Selection) -> Expectation:
         case "second":
             nothing = np.zeros(0, call["input"].dtype)
             never = np.zeros(0, bool)
-            entries = Elementwise(nothing, never, never, never)
-            zero = Gradient(np.zeros(0, np.int64), entries, np.zeros(call["target"].shape, bool))
+            entries = Exactly(nothing, never, never, never)
+            everywhere = np.ones((1,) * call["input"].ndim, bool)
+            zero = Sparse(np.zeros(0, np.int64), entries, everywhere)
             return Returns(call["input"].shape, call.dtype, zero)
         case "jvp" | "second_upstream" if call["reduction"] != "mean" or selection.inputs.size:
             along = call.replace(input=transform.direction, transform=None, layouts=())
@@ -87,7 +90,8 @@ def _expect_gradient(call: Call, selection: Selection) -> Expectation:
     answer = _at_targets(call, selection)
     if isinstance(answer, Unjudgeable):
         return Returns(call["input"].shape, call.dtype, answer)
-    return Returns(call["input"].shape, call.dtype, Gradient(flat_entries(call, selection), answer, selection.kept))
+    ignored = np.expand_dims(~selection.kept, class_axis(call["input"]))
+    return Returns(call["input"].shape, call.dtype, Sparse(flat_entries(call, selection), answer, ignored))
 
 
 def flat_entries(call: Call, selection: Selection) -> Array:
@@ -100,7 +104,7 @@ def flat_entries(call: Call, selection: Selection) -> Array:
     return (position // inner * call["input"].shape[class_axis(call["input"])] + labels) * inner + position % inner
 
 
-def _at_targets(call: Call, selection: Selection) -> Elementwise | Within | Unjudgeable:
+def _at_targets(call: Call, selection: Selection) -> Exactly | Within | Unjudgeable:
     """What must stand at the selected entries."""
     upstream, count = upstream_of(call), selection.inputs.size
     if call["reduction"] == "none":
@@ -124,7 +128,7 @@ def own_precision_decides(call: Call, selection: Selection) -> bool:
     answer = _at_targets(call, selection)
     if isinstance(answer, Within):
         return not answer.own.free.any()
-    return isinstance(answer, Elementwise)
+    return isinstance(answer, Exactly)
 
 
 def _mean(selection: Selection, upstream: Array) -> Within | Unjudgeable:
@@ -174,32 +178,13 @@ def _slope(
     fmt, normaliser = facts.fmt, facts.normaliser
     assert normaliser is not None
     exact = -g * w / normaliser.total
-    required = _interval(exact, strict, fmt)
-    flush_low, flush_high = _interval(exact, flushing, fmt)
+    required = interval(exact, strict, fmt)
+    flush_low, flush_high = interval(exact, flushing, fmt)
     if min(abs(g), abs(w)) < fmt.smallest_normal:  # read as 0
         flush_low, flush_high = min(flush_low, 0.0), max(flush_high, 0.0)
     informative = strict is not None and (exact == 0 or LEAST_INFORMATIVE * strict < abs(exact))
-    ranges = (*required, *(required if own is strict else _interval(exact, own, fmt)), flush_low, flush_high)
+    ranges = (*required, *(required if own is strict else interval(exact, own, fmt)), flush_low, flush_high)
     return (round_to(exact, fmt), *ranges, strict is None, informative)
-
-
-def _interval(exact: Fraction, bound: Fraction | None, fmt: Format) -> tuple[float, float]:
-    """The smallest and the largest number of a format within the bound; all numbers where there is none."""
-    if bound is None:
-        return -math.inf, math.inf
-    return -_below(bound - exact, fmt), _below(exact + bound, fmt)
-
-
-def _below(value: Fraction, fmt: Format) -> float:
-    """The largest number of a format that is not above the value; infinity where rounding it overflows."""
-    rounded = round_to(value, fmt)
-    if math.isinf(rounded) or Fraction(rounded) <= value:
-        return rounded
-    if rounded == -float(fmt.largest):
-        return -math.inf
-    mantissa, exponent = math.frexp(rounded)
-    exponent -= mantissa == 0.5  # below a positive power of two the gap is half as wide
-    return rounded - math.ldexp(1.0, max(exponent - fmt.t, fmt.emin - fmt.t + 1) if rounded else fmt.emin - fmt.t + 1)
 
 
 def _extended(selection: Selection, weights: Array, upstream: Array) -> Within:

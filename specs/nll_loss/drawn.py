@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ..call import REDUCTIONS
 from ..loss import Exploration
 from .clauses import EDGES
-from .corpus import CORE, MODES, RANKS, axes, signature_of, unweighted_too
 from .generate import Structure, cases
+from .shapes import CORE, RANKS, signature_of
+from .varied import MODES, choices, unweighted_too
 
 _WIDTHS: Mapping[str, Literal[16, 32, 64]] = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 _LARGEST_EDIT = 64  # arrays up to this size have single elements drawn, and shrunk, one by one
@@ -42,7 +43,7 @@ def structures(draw: st.DrawFn, family: str, dtype: str, tier: int, asks: tuple[
     """
     shapes = {1: CORE, 2: CORE if family == "gradient" else CORE + RANKS}.get(tier)
     shape = draw(_one_of(shapes) if shapes else _shapes())
-    fields = {name: draw(_one_of(tuple(options))) for name, options in axes(family, tier).items()}
+    fields = {name: draw(_one_of(tuple(options))) for name, options in choices(family, tier).items()}
     if shapes:
         weighted, fields["target_dtype"] = signature_of(shape)
         if not weighted:

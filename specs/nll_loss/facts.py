@@ -14,6 +14,7 @@ import numpy as np
 from ..call import TRANSFORMS, Array, Call, dtype_name, range_of
 from ..case import NoFact
 from ..exact import FORMATS, exact_dot, exact_sum
+from ..facts import CallFacts
 from .derivatives import own_precision_decides
 from .oracle import Selection, class_axis, structural_faults
 
@@ -71,33 +72,15 @@ MEANINGS = {
 }
 
 
-class Facts:
-    """Facts about one call, computed when asked for; `selection` is shared with the oracle where it exists."""
+class Facts(CallFacts):
+    """Facts about one call of nll_loss; `selection` is shared with the oracle where it exists."""
+
+    meanings = MEANINGS
 
     def __init__(self, call: Call, selection: Selection | None, asked: Call | None = None) -> None:
         """`asked` is the whole call where `call` is only the first of a batch."""
-        self.call = call
+        super().__init__(call, asked)
         self.selection = selection
-        self.asked = call if asked is None else asked
-
-    def __getitem__(self, name: str) -> Any:
-        """The fact called `name`, one of MEANINGS; raises NoFact where this call has none."""
-        if name not in MEANINGS:
-            raise NoFact(name)
-        return getattr(self, name)
-
-    @property
-    def kind(self) -> str:
-        return self.asked.kind
-
-    @property
-    def batched(self) -> str:
-        return "+".join(self.asked.transform.batched) if self.asked.transform is not None else "none"
-
-    @functools.cached_property
-    def unit_upstream(self) -> bool:
-        transform = self.asked.transform
-        return transform is None or transform.upstream is None or bool((transform.upstream == 1).all())
 
     @functools.cached_property
     def infinite_slope(self) -> bool:
@@ -139,14 +122,6 @@ class Facts:
     def upstream_layout(self) -> str:
         return self.layout("upstream")
 
-    def layout(self, name: str) -> str:
-        """Arrangement in memory of the array of this name."""
-        return dict(self.asked.layouts).get(name, "c")
-
-    @property
-    def dtype(self) -> str:
-        return self.call.dtype
-
     @property
     def target_dtype(self) -> str:
         return dtype_name(self.call["target"].dtype)
@@ -170,10 +145,6 @@ class Facts:
     @property
     def reduction_type(self) -> str:
         return type(self.call["reduction"]).__name__
-
-    @property
-    def omitted(self) -> str:
-        return "+".join(name for name in self.call.signature.omissible if name in self.call.omitted) or "none"
 
     @property
     def weighted(self) -> bool:

@@ -13,6 +13,8 @@ from .facts import MEANINGS
 from .oracle import structural_faults
 from .signature import NLL_LOSS
 from .simpler import simpler
+from .speed import SPEED
+from .varied import VARIED
 
 
 def case_of(call: Call, family: str, tier: int, origin: str, also: tuple[str, ...] = ()) -> Case:
@@ -37,7 +39,7 @@ def _family(name: str) -> Family:
     return Family(
         cases=cases,
         size=None if name in corpus.MADE else size,
-        explored=explored if name in corpus.DRAWN else None,
+        explored=explored if name in VARIED else None,
     )
 
 
@@ -85,4 +87,5 @@ LOSS = Loss(
     agreeing=relations.agreeing,
     relations=relations.RELATIONS,
     second_looks=(second_looks.pattern, second_looks.scaling),
+    speed=SPEED,
 )

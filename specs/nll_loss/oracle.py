@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from ..accuracy import REQUIRED, Reduction, is_certified, may_overflow
+from ..accuracy import is_certified, may_overflow
 from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_name, range_of
-from ..case import Elementwise, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
+from ..case import Exactly, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
 from ..exact import FORMATS, ExactSum, Format, exact_dot, exact_sum, rounded_product
+from ..reductions import REQUIRED, Reduction
 from ..stopwatch import booked
 
-# Below the logarithm of every probability that float32 can hold.
-_LOWEST_LOG = -104
+_LOWEST_LOG = -104  # below the logarithm of every probability that float32 can hold
 
 
 @dataclass(frozen=True)
@@ -258,27 +258,27 @@ def all_faults(call: Call) -> frozenset[str]:
     return faults
 
 
-def elementwise(call: Call, selection: Selection) -> Elementwise:
+def elementwise(call: Call, selection: Selection) -> Exactly:
     """The prescribed result of `none`; positions whose target does not exist hold an arbitrary 0."""
     chosen = selection.kept & selection.valid
     flat = prescribed(selection.format, selection.weights, selection.inputs)
     parts = (flat.value, flat.loose, flat.flushable, flat.flushable_nan)
-    return Elementwise(*(_scatter(part, chosen, call["target"].shape) for part in parts))
+    return Exactly(*(_scatter(part, chosen, call["target"].shape) for part in parts))
 
 
-def prescribed(fmt: Format, w: Array | None, x: Array) -> Elementwise:
+def prescribed(fmt: Format, w: Array | None, x: Array) -> Exactly:
     """-w x, each product by itself, as 1-d arrays; -x without weights."""
     tiny = float(fmt.smallest_normal)
     small = np.abs(x.astype(np.float64)) < tiny
     if w is None:
         never = np.zeros(x.size, bool)
-        return Elementwise(-x, never, small, never)
+        return Exactly(-x, never, small, never)
     with np.errstate(all="ignore"):
         product = rounded_product(w, x)
     below = _below_normal(w, x, tiny)
     finite = np.isfinite(x) & np.isfinite(w)
     small = small | (np.abs(w.astype(np.float64)) < tiny)
-    return Elementwise(-product, below, finite & (small | below), small & (np.isinf(x) | np.isinf(w)))
+    return Exactly(-product, below, finite & (small | below), small & (np.isinf(x) | np.isinf(w)))
 
 
 def _below_normal(w: Array, x: Array, tiny: float) -> Array:

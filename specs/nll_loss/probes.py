@@ -10,7 +10,7 @@ import numpy as np
 from ..case import Case
 from ..exact import FORMATS
 from . import generate
-from .corpus import CORE
+from .shapes import CORE
 
 
 def subnormal(dtype: str) -> Iterator[Case]:

@@ -2,7 +2,7 @@
 
 A relation turns one call into others, has them run, and compares. Results that must be equal have tolerance 0; sums
 and means may differ by their error bounds, which are those of lossparity.specs.accuracy. The data that relations are
-tried on is kept away from over- and underflow (lossparity.specs.nll_loss.corpus), where several of them end.
+tried on is kept away from over- and underflow (lossparity.specs.nll_loss.experiments), where several of them end.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..accuracy import IEEE, REQUIRED, Arithmetic, Reduction, Tier, error_bound
+from ..accuracy import error_bound
 from ..call import Array, Call
 from ..case import Limit, Returns
 from ..exact import FORMATS, Format, exact_sum
+from ..reductions import IEEE, REQUIRED, Arithmetic, Reduction, Tier
 from ..relations import Comparison, Evaluate, Relation, number, same
 from ..stream import Stream
 from .oracle import Selection, class_axis, expect_value, not_ignored, select

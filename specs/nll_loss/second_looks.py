@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..accuracy import Arithmetic, Grade, Reduction, Tier, error_bound
+from ..accuracy import error_bound
 from ..call import Call, Outcome, Returned
 from ..case import Case, Returns, Status
 from ..exact import ulp
+from ..grades import Grade
 from ..loss import Looked, Retry
+from ..reductions import Arithmetic, Reduction, Tier
 from ..rules import Aspect
 from .generate import judged_calls
 from .oracle import class_axis, not_ignored

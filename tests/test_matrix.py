@@ -1,0 +1,113 @@
+"""What the report says of each cell and of a whole run: states, families, verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import sample_facts
+from lossparity.reports import html
+from lossparity.reports.matrix import Kind, State, cells, family_table
+from lossparity.reports.records import Run
+from lossparity.reports.verdict import Outlook, summarise
+
+from .sample_pages import Page, small
+
+# --- the cell model --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "state"),
+    [
+        (Kind("pass", True, None), "MUST", State.PASS),
+        (Kind("pass", True, "sometimes"), "MUST", State.PASS),
+        (Kind("pass", False, "fixed"), "MUST", State.UNEXPECTED),
+        (Kind("fail", False, None), "SHOULD", State.UNEXPECTED),
+        (Kind("fail", True, "known"), "MUST", State.DIVERGENT),
+        (Kind("crash", True, "known"), "MUST", State.DIVERGENT),
+        (Kind("crash", True, None), "MUST", State.BROKEN),
+        (Kind("error", True, None), "MUST", State.BROKEN),
+        (Kind("fail", True, None), "SHOULD", State.SHOULD_MISS),
+        (Kind("uninformative", True, None), "MUST", State.NOT_JUDGED),
+        (Kind("unsupported", True, None), "MUST", State.UNSUPPORTED),
+        (Kind("not_run", True, None), "MUST", State.NOT_RUN),
+        (Kind("pass", True, None), "RECORD", State.RECORDED),
+        (Kind("a status of the future", True, None), "MUST", State.BROKEN),
+    ],
+)
+def test_one_place_decides_the_state(kind: Kind, level: str, state: State) -> None:
+    assert kind.state(level) is state
+
+
+def test_states_are_told_apart_without_colour() -> None:
+    assert len({state.symbol for state in State}) == len({state.label for state in State}) == len(State)
+
+
+def test_the_worst_state_wins_and_a_pass_with_unjudged_calls_says_so(loud: Run) -> None:
+    matrix = cells([loud])
+    assert matrix.cells["IGN-4", "torch:compile"].state is State.UNEXPECTED
+    assert matrix.cells["ACC-3", "torch"].state is State.DIVERGENT
+    assert matrix.cells["REL-3", "jax:jit"].state is State.NOT_JUDGED
+    assert matrix.cells["ACC-1", "numpy"].state is State.PASS
+    assert matrix.cells["ACC-1", "numpy"].partial
+    assert not matrix.cells["VALUE-1", "numpy"].partial
+
+
+def test_families_add_up_their_clauses(loud: Run) -> None:
+    matrix = cells([loud])
+    table = family_table(matrix)
+    assert list(table) == [subject.name for subject in matrix.subjects]
+    assert sum(cell.states.total() for cell in table["torch"].values()) == len(sample_facts.CLAUSES)
+    assert table["torch:compile"]["IGN"].state is State.UNEXPECTED
+    assert table["torch:compile"]["IGN"].text == "✗ 1"
+
+
+def test_all_states_occur_in_the_sample(loud: Run) -> None:
+    assert {cell.state for cell in cells([loud]).cells.values()} == set(State) - {State.UNKNOWN}
+
+
+# --- the verdict -----------------------------------------------------------------------------------------
+
+
+def test_a_quiet_run_says_so(quiet: Run) -> None:
+    summary = summarise(cells([quiet]))
+    assert summary.outlook is Outlook.EXPECTED
+    assert "Everything came out as expected: 4 known divergences" in summary.sentence
+    assert summary.ran == summary.planned - summary.statuses["unsupported"] - summary.statuses["not_run"]
+    assert f"9 subjects ran {summary.ran:,} calls." in summary.sentence
+
+
+def test_a_loud_run_says_how_many_and_where(loud: Run) -> None:
+    summary = summarise(cells([loud]))
+    assert summary.outlook is Outlook.UNEXPECTED
+    assert summary.sentence.startswith("9 subjects ran")
+    assert "5 unexpected results on torch:compile and jax:jit" in summary.sentence
+
+
+@pytest.mark.parametrize(("ended", "word"), [(None, "was cut off"), ("interrupted", "was interrupted")])
+def test_an_unfinished_run_is_never_a_success(tmp_path: Path, ended: str | None, word: str) -> None:
+    run = small(tmp_path / "records.jsonl", ended=ended)
+    assert summarise(cells([run])).outlook is Outlook.INCOMPLETE
+    page = Page(html.write_site([run], tmp_path).read_text())
+    assert word in page.text
+    assert page.text.index(word) < page.text.index("Subjects at a glance")
+    assert word in (tmp_path / "summary.md").read_text()
+
+
+def test_a_footer_that_knows_more_than_the_records_is_believed(tmp_path: Path) -> None:
+    run = small(tmp_path / "records.jsonl")
+    assert run.footer is not None
+    worse = msgspec.structs.replace(run, footer=msgspec.structs.replace(run.footer, unexpected=2))
+    assert summarise(cells([worse])).unexpected == 2
+    broken = msgspec.structs.replace(run, footer=msgspec.structs.replace(run.footer, exit_code=3))
+    assert summarise(cells([broken])).outlook is Outlook.BROKEN
+    odd = msgspec.structs.replace(run, footer=msgspec.structs.replace(run.footer, planned=1))
+    assert "do not add up" in summarise(cells([odd])).warnings[0]
+
+
+def test_nothing_ran_is_said(tmp_path: Path) -> None:
+    run = small(tmp_path / "records.jsonl")
+    empty = msgspec.structs.replace(run, records=())
+    assert summarise(cells([empty])).outlook is Outlook.EMPTY
+    Page(html.write_site([empty], tmp_path).read_text())
