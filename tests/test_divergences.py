@@ -187,6 +187,26 @@ def test_versions_limit_a_row() -> None:
         assert bool(ledger.for_subject([row], "torch", version, "cpu").rows) is applies
 
 
+@pytest.mark.parametrize(
+    ("devices", "expected_on"),
+    [
+        ("[]", {"cpu", "cuda", "cuda:1"}),
+        ('["cuda"]', {"cuda", "cuda:1"}),
+        ('["cuda:1"]', {"cuda:1"}),
+        ('["cpu"]', {"cpu"}),
+    ],
+)
+def test_devices_limit_a_row(devices: str, expected_on: set[str]) -> None:
+    (row,) = rows.load(GOOD.replace('id = "a"', f'id = "a"\ndevices = {devices}'), "x", LOSS, ["torch"])
+    found = {on for on in ("cpu", "cuda", "cuda:1") if ledger.for_subject([row], "torch", "2.4", on).rows}
+    assert found == expected_on
+
+
+def test_a_device_that_is_none_is_refused() -> None:
+    with pytest.raises(LedgerError, match=r"unknown device 'gpu'; .*cpu"):
+        rows.load(GOOD.replace('id = "a"', 'id = "a"\ndevices = ["gpu"]'), "x", LOSS, ["torch"])
+
+
 def test_unsupported_is_what_capabilities_declare() -> None:
     from lossparity.adapters.execution import execute
     from lossparity.specs.call import Unsupported

@@ -316,3 +316,24 @@ def test_the_published_schema_is_current() -> None:
     """`reports/records.schema.json` is for readers without Python."""
     file = resources.files("lossparity.reports").joinpath("records.schema.json")
     assert json.loads(file.read_text(encoding="utf-8")) == json.loads(json.dumps(schema()))
+
+
+def test_records_of_format_1_are_read(file: Path) -> None:
+    """They say no loss, and their device in the header alone."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        newer = {"plan", "part", "families", "places"} if line["type"] == "header" else {"loss", "device"}
+        for name in newer:
+            line.pop(name, None)
+        for table in ("subjects", "clauses", "divergences"):
+            for row in line[table] if line["type"] == "header" else ():
+                row.pop("loss", None)
+    lines[0]["format"] = 1
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    early = read(file)
+    assert early.matters == [("nll_loss", "cpu")]
+    assert {(one.loss, one.device) for one in early.records} == {("nll_loss", "cpu")}
+    assert (early.header.plan, early.header.part, early.header.places) == ("", None, {})
+    lines[0]["format"] = 3
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert "format 3, this lossparity reads up to 2" in refusal(file)
