@@ -232,7 +232,7 @@ class Notebook:
 
     def _see(self, case: Case, clause: str, what: str) -> None:
         if clause in case.rules.clauses:
-            self._observations[clause, what.strip()] += 1
+            self._observations[clause, what.lstrip()] += 1  # a loss without reductions has no word in front
 
 
 @functools.lru_cache(maxsize=1 << 12)
