@@ -57,19 +57,22 @@ class CellView:
 def write_site(
     runs: Sequence[Run], out: Path, missing: Sequence[str] = (), others: Mapping[str, str] | None = None
 ) -> Path:
+    """Write what runs say, merged, as `write_overview` does; `missing` are sentences on runs that should be there."""
+    return write_overview(Overview.of(runs, missing), out, others)
+
+
+def write_overview(overview: Overview, out: Path, others: Mapping[str, str] | None = None) -> Path:
     """Write `index.html` and `summary.md` into `out` and return the path of the former.
 
-    Several runs are merged, each subject's results from the newest run that has it; `missing` are sentences on those
-    that should be there. Where they are about more than one loss on one device, each has a page of its own, and
-    `index.html` leads to them. `others` are names and addresses of pages to link to; by default the kill matrix and the
-    speed report in the same folder, if any.
+    Where they are about more than one loss on one device, each has a page of its own, and `index.html` leads to them.
+    `others` are names and addresses of pages to link to; by default the kill matrix and the speed report in the same
+    folder, if any.
     """
     out.mkdir(parents=True, exist_ok=True)
     index = out / "index.html"
     if others is None:
         pages = {"Mutants": kills.PAGE, "Speed": bench.PAGE}
         others = {name: page for name, page in pages.items() if (out / page).exists()}
-    overview = Overview.of(runs, missing)
     (out / "summary.md").write_text("\n".join(map(markdown.summary, overview.matrices)), encoding="utf-8")
     if len(overview.matrices) == 1:
         index.write_text(render(overview.matrices[0], others), encoding="utf-8")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..specs.errors import RecordsError, UsageError
-from . import bench, html, kills, matrix, records, sources, speed, speed_page
+from . import bench, html, kills, records, sources, speed, speed_page
 from .markdown import SYMBOLS, text
+from .overview import Overview
 from .records import Run
-from .verdict import Outlook, listed, plural, summarise
+from .verdict import Outlook, apart, plural, worst
 
 _HEADLINES = {
     Outlook.BROKEN: "The suite itself failed",
@@ -20,7 +21,6 @@ _HEADLINES = {
     Outlook.INCOMPLETE: "Incomplete",
     Outlook.EXPECTED: "All as expected",
 }
-_ORDER = list(Outlook)  # the worst first
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -48,7 +48,7 @@ class Site:
     def outlook(self) -> Outlook:
         """The worst of all; a site with anything missing is incomplete at best."""
         found = [page.outlook for page in self.pages] or [Outlook.EMPTY]
-        return min(found + [Outlook.INCOMPLETE] * bool(self.missing), key=_ORDER.index)
+        return worst(found + [Outlook.INCOMPLETE] * bool(self.missing))
 
     @property
     def headline(self) -> str:
@@ -58,10 +58,7 @@ class Site:
     @property
     def sentence(self) -> str:
         """Which parts are as expected and which are not."""
-        good = [page.part for page in self.pages if page.outlook is Outlook.EXPECTED]
-        bad = [f"{page.part} ({page.headline[:1].lower()}{page.headline[1:]})" for page in self.pages
-               if page.outlook is not Outlook.EXPECTED]  # fmt: skip
-        parts = [f"as expected: {listed(good)}"] * bool(good) + [f"not as expected: {listed(bad)}"] * bool(bad)
+        parts = apart((page.part, page.outlook, page.headline) for page in self.pages)
         parts += [f"{plural(len(self.missing), 'thing')} missing"] * bool(self.missing)
         said = "; ".join(parts) or "there is no report"
         return f"{said[:1].upper()}{said[1:]}."
@@ -117,10 +114,10 @@ def _of_runs(part: str, found: Sequence[_Read], links: Mapping[str, str], out: P
     runs, missing = [run for one in found for run in one.runs], [one.missing for one in found if one.missing]
     if not runs:
         return None
-    html.write_site(runs, out / part, missing, links)
-    table = matrix.cells(runs, missing)
-    said = summarise(table)
-    versions = ", ".join(f"{name} {columns[0].version}" for name, columns in table.backends().items())
+    said = Overview.of(runs, missing)
+    html.write_overview(said, out / part, links)
+    backends = {name: columns[0].version for table in said.matrices for name, columns in table.backends().items()}
+    versions = ", ".join(f"{name} {version}" for name, version in backends.items())
     address = f"{part}/index.html"
     return Page(part, address, said.outlook, said.headline, said.sentence, runs[-1].header.started, versions)
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from .matrix import Cell, Matrix, State, cells
 from .merge import matters
 from .records import Run
-from .verdict import Outlook, Summary, listed, plural, summarise
-
-_ORDER = list(Outlook)  # the worst first
+from .verdict import Outlook, Summary, apart, plural, summarise, worst
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Overview:
     @property
     def outlook(self) -> Outlook:
         """The worst of all."""
-        return min((one.outlook for one in self.summaries), key=_ORDER.index)
+        return worst(one.outlook for one in self.summaries)
 
     @property
     def headline(self) -> str:
@@ -74,9 +72,9 @@ class Overview:
 
     @property
     def sentence(self) -> str:
-        """Which losses are as expected and which are not."""
-        pairs = list(zip(self.names, self.summaries, strict=True))
-        good = [name for name, one in pairs if one.outlook is Outlook.EXPECTED]
-        bad = [f"{name} ({one.headline[:1].lower()}{one.headline[1:]})" for name, one in pairs if name not in good]
-        said = [f"as expected: {listed(good)}"] * bool(good) + [f"not as expected: {listed(bad)}"] * bool(bad)
-        return f"{plural(len(pairs), 'report')}; {'; '.join(said)}."
+        """Which losses are as expected and which are not; of a single matrix what it says itself."""
+        if len(self.summaries) == 1:
+            return self.summaries[0].sentence
+        pairs = zip(self.names, self.summaries, strict=True)
+        said = apart((name, one.outlook, one.headline) for name, one in pairs)
+        return f"{plural(len(self.summaries), 'report')}; {'; '.join(said)}."

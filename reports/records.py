@@ -190,7 +190,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
 
     @classmethod
     def of(cls, call: Call, **told: Any) -> Finding:
-        """A finding about a call, which says itself how it is written, summed up and named."""
+        """A finding about a call, which says itself whose it is, how it is written, summed up and named."""
+        told = {"loss": call.signature.loss} | told
         return cls(call=encode_call(call), summary=call.describe(), digest=call.digest(), **told)
 
 

@@ -14,9 +14,16 @@ import msgspec
 from . import findings, guard, speed, tolerance
 from .matrix import State
 from .records import SubjectInfo
-from .verdict import plural
+from .verdict import Outlook, plural
 
 _SITE = "lossparity.reports.site"
+MARKS = {
+    Outlook.BROKEN: "!",
+    Outlook.UNEXPECTED: "✗",
+    Outlook.EMPTY: "○",
+    Outlook.INCOMPLETE: "…",
+    Outlook.EXPECTED: "✓",
+}
 
 
 def anchor(*parts: str) -> str:
@@ -59,6 +66,7 @@ _GLOBALS: dict[str, Any] = {
     "anchor": anchor,
     "section": guard.section,
     "State": State,
+    "marks": {outlook.value: mark for outlook, mark in MARKS.items()},
     "BEFORE": findings.BEFORE,
 }
 _FILTERS: dict[str, Callable[..., Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .matrix import Matrix, State
@@ -166,6 +167,23 @@ def _unjudged(planned: int, statuses: Counter[str]) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def worst(outlooks: Iterable[Outlook]) -> Outlook:
+    """The worst of several, of which there is one at least."""
+    return min(outlooks, key=list(Outlook).index)
+
+
+def apart(reports: Iterable[tuple[str, Outlook, str]]) -> list[str]:
+    """Which of several reports, by name, outlook and headline, are as expected, and which are not, in words."""
+    good: list[str] = []
+    bad: list[str] = []
+    for name, outlook, said in reports:
+        if outlook is Outlook.EXPECTED:
+            good.append(name)
+        else:
+            bad.append(f"{name} ({said[:1].lower()}{said[1:]})")
+    return [f"as expected: {listed(good)}"] * bool(good) + [f"not as expected: {listed(bad)}"] * bool(bad)
 
 
 def _unexplained(matrix: Matrix) -> list[str]:

@@ -30,6 +30,24 @@ vector = "my_vectors.json#mine-1"
 """
 
 
+# About a vector that comes with the suite.
+GOOD = """
+[[divergence]]
+id = "a"
+title = "t"
+subjects = ["torch"]
+clauses = ["ERR-4"]
+selector = { rank = 1 }
+signature = ["not_raised"]
+fallback = "nothing"
+mode = "always"
+cause = "bug"
+explanation = "e"
+reproducer = "print()"
+vector = "torch-unbatched-1d-target"
+"""
+
+
 def vector(call: Call, id: str = "mine-1", clauses: tuple[str, ...] = ("WEIGHT-1",)) -> Vector:
     expectation = case_of_call(call, "vectors", 1, "test").expectation
     return Vector(id, "c", clauses, ("WeightDtype",), encode_call(call), describe(expectation), loss="nll_loss")

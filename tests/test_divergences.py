@@ -32,6 +32,7 @@ from lossparity.specs.nll_loss.signature import NLL_LOSS  # noqa: E402
 from lossparity.specs.vectors import vectors  # noqa: E402
 
 from . import engine  # noqa: E402
+from .own_vectors import GOOD  # noqa: E402
 
 ROWS = rows.brought_along("torch", SUBJECTS["torch"])
 OTHERS = tuple(
@@ -125,23 +126,6 @@ def test_a_sometimes_row_must_still_be_shown_by_its_own_vector() -> None:
     moved = msgspec.structs.replace(right, id="moved", clauses=("SHAPE-4",))
     found = surprises("torch", "float16", [*ROWS, moved])
     assert [one.divergence for one in found["vector torch-half-accumulator"]] == ["moved"]
-
-
-GOOD = """
-[[divergence]]
-id = "a"
-title = "t"
-subjects = ["torch"]
-clauses = ["ERR-4"]
-selector = { rank = 1 }
-signature = ["not_raised"]
-fallback = "nothing"
-mode = "always"
-cause = "bug"
-explanation = "e"
-reproducer = "print()"
-vector = "torch-unbatched-1d-target"
-"""
 
 
 def test_the_sample_row_is_good() -> None:

@@ -118,7 +118,7 @@ def test_the_plan_tells_runs_apart() -> None:
     def digest(request: Request, versions: dict[str, str]) -> str:
         spec = plan.RunSpec(request=request, backends=("numpy",), subjects={"nll_loss": ("numpy",)},
                             owners={"numpy": ("numpy",)})  # fmt: skip
-        return plan.digest(spec, versions)
+        return plan.digest(spec, plan.divergences(spec), versions)
 
     digests = [digest(request, versions) for request in asked] + [digest(Request(), {"numpy": "2.5"})]
     assert len(set(digests)) == len(digests)

@@ -67,6 +67,8 @@ def test_a_finding_is_replayed_shrunk_and_frozen(tmp_path: Path) -> None:
     again = lossparity("replay", place, "--script", str(tmp_path / "script.py"))
     assert again.returncode == 1, again.stdout + again.stderr
     assert "VALUE-3" in again.stdout
+    assert again.stdout.startswith("unexpected: numpy:toys.by_n_minus_1/toy_mse, family")
+    assert "\n  input     [" in again.stdout
     script = (tmp_path / "script.py").read_text(encoding="utf-8")
     assert "by_n_minus_1" in script
     frozen = tmp_path / "frozen.json"
@@ -103,6 +105,11 @@ def test_two_losses_make_an_overview_and_a_page_each(tmp_path: Path) -> None:
         assert 'href="index.html"' in page
     assert "numpy:toys.expanded has nothing for this loss" in text
     assert "not as expected: toy_mse" in text
+    parts = (f"all={tmp_path / name}" for name in ("toy", "nll"))
+    done = lossparity("site", *parts, "--out", str(tmp_path / "laid"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ot as expected: all" in done.stdout
+    assert (tmp_path / "laid" / "all" / "toy_mse.html").exists()
     alone = html.write_site([nll], tmp_path / "alone").read_text(encoding="utf-8")
     assert "<dt>loss</dt><dd>nll_loss</dd>" in alone
 

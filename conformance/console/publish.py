@@ -37,9 +37,9 @@ def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     if found.zoo is not None:
         html.write_mutants(kills.read(found.zoo), out)
     speed_page.write_benches(bench.read_all(found.benches), out, beside_run=True)
-    index = html.write_site(runs, out, list(soundness.of_parts(runs)))
-    found = overview.Overview.of(runs)
-    missing = list(dict.fromkeys(one for matrix in found.matrices for one in matrix.merged.missing))
+    said = overview.Overview.of(runs, list(soundness.of_parts(runs)))
+    index = html.write_overview(said, out)
+    missing = list(dict.fromkeys(one for matrix in said.matrices for one in matrix.merged.missing))
     if as_json:
         summary = {
             "index": str(index),
@@ -49,8 +49,8 @@ def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
         }
         click.echo(msgspec.json.encode(summary).decode())
         return
-    show.family_tables(console, found)
-    for matrix in found.matrices:
+    show.family_tables(console, said)
+    for matrix in said.matrices:
         show.deep_sums(console, matrix.merged.of(records.Accuracy))
     for sentence in missing:
         console.print(f"missing: {sentence}", style="bold red", soft_wrap=True, markup=False)

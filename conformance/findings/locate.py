@@ -137,7 +137,7 @@ def _listed(runs: Sequence[Run], chosen: Sequence[tuple[Run, Finding]]) -> str:
 
 def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
     """One case for each subject and experiment that a call was found with, unexpected ones first."""
-    cases: dict[tuple[str, str], Located] = {}
+    cases: dict[tuple[str, str, str], Located] = {}
     for run, one in sorted(found, key=lambda pair: pair[1].expected):
         clauses = losses.find(run.header.places.get(one.loss, one.loss)).rules.clauses
         known = tuple(id for id in one.clauses if id in clauses)
@@ -154,7 +154,7 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
             _said(run, one),
             one.before,
         )
-        cases.setdefault((one.subject, several), located)
+        cases.setdefault((one.loss, one.subject, several), located)
     return list(cases.values())
 
 

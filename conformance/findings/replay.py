@@ -74,7 +74,8 @@ class Replayed:
 
         def rank(id: str) -> tuple[bool, bool, int]:
             clause = self.case.rules.clauses[id]
-            return clause.level != "MUST", id not in self.located.clauses, _TELLING.index(clause.family)
+            telling = _TELLING.index(clause.family) if clause.family in _TELLING else len(_TELLING)
+            return clause.level != "MUST", id not in self.located.clauses, telling
 
         return tuple(sorted(ids, key=rank))
 
@@ -199,13 +200,13 @@ def replay(cases: Sequence[Located], names: Sequence[str], request: Request) -> 
     for located in cases:
         for key, name in _subjects(located, names):
             wanted.setdefault((key, located.loss), []).append((located, name))
-    replayed: dict[tuple[str, str, str], Replayed] = {}  # two names may stand for one subject
+    replayed: dict[tuple[str, str, str, str], Replayed] = {}  # two names may stand for one subject
     for (key, loss), pairs in wanted.items():
         with Session(key, loss, request) as session:
             for located, name in pairs:
                 for subject in session.subjects(name):
-                    if (key, subject, located.experiment) not in replayed:
-                        replayed[key, subject, located.experiment] = _insist(session, located, subject)
+                    if (key, loss, subject, located.experiment) not in replayed:
+                        replayed[key, loss, subject, located.experiment] = _insist(session, located, subject)
     return list(replayed.values())
 
 

@@ -146,15 +146,15 @@ def _serve(pipe: Connection, key: str, loss: str, device: str, seconds: float, f
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # what is called may print, and frameworks do
     try:
         backend = registry.backend(key)
-        signature = losses.find(loss).signature
-        subjects = {subject.name: subject for subject in plan.start(backend, signature, device)}
+        whose = losses.find(loss)
+        subjects = {subject.name: subject for subject in plan.start(backend, whose.signature, device)}
         pipe.send(Hello(backend.name, backend.version(), {name: one.capabilities for name, one in subjects.items()}))
     except Exception as error:
         pipe.send(error)
         return
     server = _Server(
         backend,
-        losses.find(loss),
+        whose,
         subjects,
         Isolation(key, device, seconds),
         Trail(Path(folder), "replay", seconds),

@@ -240,8 +240,10 @@ def _nonzero_beside(flat: Array, selected: Array, expected: int) -> Array:
 
 def _within(due: Within, value: Array, arithmetic: Arithmetic) -> Look:
     """Numbers within bands of their own, and exactly 0 where that is due."""
+    if not due.zeros:
+        return _in_bands(due, value, np.False_, arithmetic)
     zeros = {aspect: np.broadcast_to(mask, value.shape) for aspect, mask in due.zeros.items()}
-    look = _in_bands(due, value, functools.reduce(np.logical_or, zeros.values(), np.zeros((), bool)), arithmetic)
+    look = _in_bands(due, value, functools.reduce(np.logical_or, zeros.values()), arithmetic)
     aspects, symptom, where = dict(look.aspects), look.symptom, look.where
     for aspect, mask in zeros.items():
         wrong = np.argwhere(mask & (value != 0))
@@ -251,7 +253,7 @@ def _within(due: Within, value: Array, arithmetic: Arithmetic) -> Look:
     return Look(aspects, symptom, where=where)
 
 
-def _in_bands(due: Within, value: Array, elsewhere: Array, arithmetic: Arithmetic) -> Look:
+def _in_bands(due: Within, value: Array, elsewhere: Array | np.bool_, arithmetic: Arithmetic) -> Look:
     """Numbers within bands of their own, but for those `elsewhere`, of which their bands say nothing."""
     band = due.flushing if arithmetic.flush else due.required
     same = (due.rounded == value) | np.isnan(due.rounded) & np.isnan(value)

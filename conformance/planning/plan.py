@@ -217,14 +217,15 @@ def _falls_to(part: Part, name: str) -> bool:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % part.of == part.number - 1
 
 
-def digest(run: RunSpec, versions: Mapping[str, str]) -> str:
+def digest(run: RunSpec, known: Iterable[Divergence], versions: Mapping[str, str]) -> str:
     """Twelve hexadecimal digits that all parts of a run have in common, and other runs do not.
 
-    They stand for everything that decides what is judged and how: the items of all parts, the seed, what is expected,
-    and the `versions` of lossparity and of what it tests.
+    They stand for everything that decides what is judged and how: the items of all parts, the seed, the divergences
+    that are `known`, and the `versions` of lossparity and of what it tests. Paths, which machines differ in, are left
+    out.
     """
     request = dataclasses.replace(run.request, part=None)
-    asked = (request.profile, request.seed, request.strict, request.device, request.explored, request.losses)
-    known = [row.id for row in divergences(run)]
-    content = (asked, [spec.id for spec in items(run.subjects, request)], known, sorted(versions.items()))
+    asked = (request.profile, request.seed, request.strict, request.device, request.explored)
+    names = [spec.id for spec in items(run.subjects, request)], [row.id for row in known]
+    content = (asked, *names, sorted(versions.items()))
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]

@@ -327,7 +327,7 @@ def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], comma
             for one in losses.find(loss).rules.clauses.values()
         ),
         divergences=tuple(_divergence(row) for row in rows if set(row.subjects) & set(chosen.get(row.loss, ()))),
-        plan=plan.digest(run_spec, versions),
+        plan=plan.digest(run_spec, rows, versions),
         part=request.part,
         families=request.families,
         places={loss: losses.place(loss) for loss in chosen if losses.place(loss) != loss},
