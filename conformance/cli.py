@@ -76,7 +76,8 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help="Seed of the corpus and of exploration. Default: 0; nightly: drawn and printed."),
         click.option("--strict", is_flag=True, help="Treat SHOULD clauses like MUST."),
         click.option("--family", "families", multiple=True, metavar="NAME",
-                     help=f"Only this family of cases; repeatable: vectors, {', '.join(_FAMILIES)}."),
+                     help=f"Only this family of cases; repeatable. Those of {losses.DEFAULT}: vectors, "
+                     f"{', '.join(_FAMILIES)}."),
         click.option("--ledger", "ledgers", multiple=True, metavar="FILE",
                      help="More known divergences (TOML); repeatable."),
         click.option("--forget", "forgotten", multiple=True, metavar="ID",
