@@ -121,6 +121,8 @@ def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> N
 @click.option("--traced", is_flag=True, help="It calls something traced, which cannot raise on what targets hold and "
               "returns NaN. What jax.jit, tf.function, torch.compile or torch.jit made is recognised.")  # fmt: skip
 @click.option("-x", "stop", is_flag=True, help="Stop at the first unexpected result.")
+@click.option("--shrink/--no-shrink", default=True, show_default=True, help="Make the calls that are shown smaller, as "
+              "long as they fail in the same way, and look for a likely cause.")  # fmt: skip
 @_running(timeout=60.0)
 @JSON
 def check(
@@ -132,6 +134,7 @@ def check(
     spared: tuple[str, ...],
     compiled: bool,
     traced: bool,
+    shrink: bool,
     **options: Any,
 ) -> None:
     """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
@@ -144,7 +147,7 @@ def check(
     asked = _words(dtypes), _words(targets), spared
     found = user.target(framework, target, *asked, compiled=compiled, traced=traced)
     request = _asked(options, [losses.find(place)])
-    _run((found.key,), request, **options)
+    _run((found.key,), request, shrink=shrink, **options)
 
 
 def _asked(options: dict[str, Any], asked: Sequence[Loss]) -> Request:
@@ -181,11 +184,19 @@ def _words(text: str) -> list[str]:
 
 
 def _run(
-    names: tuple[str, ...], request: Request, *, workers: int | None, limit: float | None, out: Path, as_json: bool
+    names: tuple[str, ...],
+    request: Request,
+    *,
+    workers: int | None,
+    limit: float | None,
+    out: Path,
+    as_json: bool,
+    shrink: bool = False,
 ) -> None:
     """Run the suite on these backends and exit with its code."""
     from ..reports import html
     from . import lint as lint_module
+    from .diagnosis.follow import FollowUp
     from .planning import survey
     from .running import controller
 
@@ -202,8 +213,9 @@ def _run(
     )
     show.opening(screen, spec, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])
+    follow = FollowUp(names[0], request, show.aside(screen)) if shrink else None
     with show.progress(screen) as progress:
-        result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit)
+        result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit, follow)
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
     show.closing(screen, run_read, result, index)

@@ -21,6 +21,7 @@ from .records import Finding
 # Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
 LONGEST_CALL = 20_000
 _READABLE_ELEMENTS = 96
+_ONE_LINE = 12  # elements that fit
 # Stands above the calls before a crash.
 BEFORE = "calls before it in the same process, newest first: if memory was corrupted, one of these did it"
 _GITHUB = re.compile(r"^([\w.-]+/[\w.-]+)#(\d+)$")
@@ -49,6 +50,8 @@ def arrays_of(call: dict[str, Any], loss: str) -> list[ArrayText]:
 def readable(array: Array) -> str:
     """An array as text: shortest decimals that read back to the same number, long ones abridged."""
     width = max((len(str(value)) for value in array.flat), default=0) if array.size <= _READABLE_ELEMENTS else 0
+    if array.size <= _ONE_LINE:
+        return " ".join(np.array2string(array, separator=", ", formatter={"all": str}).split())
     formatter: Any = {"all": lambda value: f"{value!s:>{width}}"}
     return np.array2string(
         array,

@@ -181,6 +181,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
     observed: str
     exact: str
     distance: str  # in ulp and in bounds, or empty
+    symptom: str = ""  # what went wrong, in one word
+    hint: str = ""  # what may be the cause, in a sentence; no verdict
+    made_from: str = ""  # digest of the finding that was made smaller; no tally counts this one
     call: dict[str, Any]  # specs.encoding.encode_call
     summary: str  # the call in one line
     digest: str

@@ -106,6 +106,7 @@ class Loss:
     shapes that do not fit. `varied` is a call of the same signature with other numbers, `simpler` are calls with less
     in them, as only this loss can tell. `relations` are experiments by clause, and `agreeing` tells, with another
     subject's results as the second function, whether two agree (REL-8). A loss without `speed` is not timed.
+    `quantities` are facts that are numbers, by words for people: what a wrong result may be off by a ratio of.
     """
 
     signature: Signature
@@ -122,6 +123,7 @@ class Loss:
     relations: Mapping[str, Relation] = field(default_factory=dict)
     second_looks: tuple[SecondLook, ...] = ()
     speed: Speed | None = None
+    quantities: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -116,13 +116,14 @@ def freeze_command(
     """
     from ..findings import freeze
     from ..findings.replay import Session
+    from ..findings.smaller import smaller
 
     found, request = _replayed(case, names, False, options)
     failed = sorted((one for one in found if one.failed), key=lambda one: one.is_expected)
     if not failed:
         raise NotReproduced(f"{case} does not fail on {', '.join(one.subject for one in found)}: nothing to freeze")
     with Session(failed[0].key, failed[0].located.loss, request) as session:
-        one = freeze.smaller(session, failed[0]) if shrink else failed[0]
+        one = smaller(session, failed[0]) if shrink else failed[0]
         vector = freeze.freeze(session, one, id, comment)
     where, more = "standard output", ""
     if out is None:
@@ -157,13 +158,13 @@ def _replayed(case: str, names: Sequence[str], shrink: bool, options: dict[str, 
 
 
 def _smaller(one: Replayed, request: Request) -> Replayed:
-    from ..findings import freeze
     from ..findings.replay import Session
+    from ..findings.smaller import smaller
 
     if not one.failed:
         return one
     with Session(one.key, one.located.loss, request) as session:
-        return freeze.smaller(session, one)
+        return smaller(session, one)
 
 
 def _show(one: Replayed, reproducer: Reproducer, *, with_script: bool) -> None:

@@ -31,8 +31,6 @@ from .rerun import Answer, Hello, Rerunner
 # A finding that does not show the first time is run again so often, within so many seconds.
 _AGAIN, _AGAIN_SECONDS = 9, 20.0
 _Ended = Crashed | TimedOut
-# Clauses that say what is special about a call stand before those that every call exercises.
-_TELLING = ("PURE", "REL", "LAYOUT", "ERR", "GRAD", "IGN", "WEIGHT", "SPECIAL", "ACC", "VALUE", "DTYPE", "SHAPE")
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,16 @@ class Replayed:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Ids of the clauses that failed, the most telling first: MUST before SHOULD, those a vector was made for."""
+        """Ids of the clauses that failed, the most telling first: MUST before SHOULD, those a vector was made for.
+
+        The one that a run put first stays there.
+        """
         ids = [one.verdict.clause for one in self.verdicts if one.verdict.status in FAILED]
 
-        def rank(id: str) -> tuple[bool, bool, int]:
+        def rank(id: str) -> tuple[bool, bool, bool, int]:
             clause = self.case.rules.clauses[id]
-            telling = _TELLING.index(clause.family) if clause.family in _TELLING else len(_TELLING)
-            return clause.level != "MUST", id not in self.located.clauses, telling
+            for_this = id in self.located.clauses
+            return id not in self.located.lead, clause.level != "MUST", not for_this, explain.telling(clause.family)
 
         return tuple(sorted(ids, key=rank))
 
@@ -99,6 +100,7 @@ class Replayed:
             observed=explain.observed(self.outcome, self.judgement),
             exact=explain.exact(self.case, self.judgement),
             distance=explain.distance(self.judgement, self.case, self.outcome),
+            symptom=self.judgement.symptom,
             origin=self.case.origin,
             before=explain.suspects(self.outcome.before) if isinstance(self.outcome, _Ended) else (),
         )
@@ -108,7 +110,7 @@ class Replayed:
             return "The subject declares that it does not do this."
         if missed := [one for one in self.verdicts if not one.expected and one.verdict.status is Status.PASS]:
             return explain.fixed(missed[0])
-        return explain.because(self.judgement, self.outcome)
+        return explain.because(self.case, self.judgement, self.outcome)
 
     @property
     def fault(self) -> Fault:

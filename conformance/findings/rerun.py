@@ -6,7 +6,6 @@ A call that crashes or hangs costs the child, which is started again for the nex
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ class Rerunner:
         """Start the process; raises AdapterUnavailable when it does not get as far as to say hello."""
         # Not a daemon, which may not have children: calls that must fail on compiled subjects run in such.
         arguments = (self.key, self.loss, self.device, self.seconds, self._folder.name)
-        self._process = Child(_serve, *arguments, daemon=False)
+        self._process = Child(_serve, *arguments, daemon=False, silent=True)
         hello = self._process.receive(START_SECONDS)
         match hello:
             case TimedOut():
@@ -142,8 +141,6 @@ class Rerunner:
 
 def _serve(pipe: Connection, key: str, loss: str, device: str, seconds: float, folder: str) -> None:
     """Answer one case after another until the other end closes."""
-    for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # what is called may print, and frameworks do
     try:
         backend = registry.backend(key)
         whose = losses.find(loss)

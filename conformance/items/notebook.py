@@ -110,7 +110,7 @@ class Notebook:
         if self._kept[kind] >= (_KEPT if expected else _KEPT_UNEXPECTED):
             return
         self._kept[kind] += 1
-        said = explain.because(judgement, outcome)
+        said = explain.because(case, judgement, outcome)
         if not expected and status is Status.PASS:
             said = explain.fixed(shown)
         words = (
@@ -146,6 +146,7 @@ class Notebook:
             observed=observed,
             exact=exact,
             distance=distance,
+            symptom=symptom,
             origin=case.origin,
             before=before,
         )

@@ -116,7 +116,7 @@ class _Contender:
         if not bout.first:
             bout.first = bout.calls
             seen = ", ".join(sorted(bad & self._fatal))
-            bout.because = f"{seen}: {explain.because(judgement, outcome)} {case.call.describe()} ({case.origin})"
+            bout.because = f"{seen}: {explain.because(case, judgement, outcome)} {case.call.describe()} ({case.origin})"
 
     def explore(self) -> None:
         """Let Hypothesis look for an accusation of a correct variant."""

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, resources
 from pathlib import Path
@@ -62,6 +62,7 @@ class Listener:
     problems: list[str] = field(default_factory=list)  # engine errors
     unexpected: list[str] = field(default_factory=list)
     judged: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (loss, subject, clause) -> verdicts
+    surprising: list[Record] = field(default_factory=list)  # unexpected findings, and all tallies
     deaths: int = 0  # of workers
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
     # subject -> items whose worker died outside of any call
@@ -115,6 +116,8 @@ class Listener:
                 self.progress.finished(record.id, record.planned)
             elif isinstance(record, Tally) and record.status in soundness.JUDGED:
                 self.judged[record.loss, record.subject, record.clause] += record.count
+            if isinstance(record, Tally) or (isinstance(record, Finding) and not record.expected):
+                self.surprising.append(record)
 
     def _died_outside(self, spec: ItemSpec, worker: str) -> None:
         """Note a worker that died in no call; the second time its subject is given up, as nothing else would come."""
@@ -180,6 +183,7 @@ def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status, before: Sequ
         observed=f"{status.value}, in {crumb.last_words}" if crumb.last_words else status.value,
         exact="a result or a Python exception",
         distance="",
+        symptom=status.value,
         origin=crumb.origin,
         before=explain.suspects(before),
     )
@@ -205,8 +209,11 @@ def run(
     progress: Progress,
     command: str,
     limit: float | None = None,
+    follow: Callable[[Header, Sequence[Record]], Iterable[Record]] | None = None,
 ) -> Result:
     """Run what was asked for and write OUT/records.jsonl; no call starts after `limit` minutes.
+
+    `follow` makes more records of those that came out unexpectedly.
 
     Raises LossparityError for what is wrong before anything ran.
     """
@@ -228,6 +235,9 @@ def run(
         listener.clock.cancel()
         stopped = breadcrumb.is_stopped(trail)
     interrupted = code == pytest.ExitCode.INTERRUPTED
+    if follow is not None and not interrupted:
+        for record in follow(header, listener.surprising):
+            writer.write(record)
     problems = [*listener.problems, *([] if interrupted else _unsound(listener, specs, request, code, stopped))]
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)

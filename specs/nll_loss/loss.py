@@ -88,4 +88,11 @@ LOSS = Loss(
     relations=relations.RELATIONS,
     second_looks=(second_looks.pattern, second_looks.scaling),
     speed=SPEED,
+    quantities={
+        "n": "all positions",
+        "n_active": "kept positions",
+        "normaliser": "the sum of the kept targets' weights",
+        "batch": "the batch size",
+        "classes": "the number of classes",
+    },
 )

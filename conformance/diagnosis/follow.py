@@ -1,0 +1,70 @@
+"""What is done about unexpected results before a check ends: calls are made smaller, a likely cause is looked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from ...reports.records import Finding, Header, Record
+from ...specs.errors import LossparityError
+from ..findings.locate import of_finding
+from ..findings.replay import Replayed, Session
+from ..findings.smaller import smaller
+from ..items.spec import Request
+from ..judging import explain
+from .likeness import likeness
+from .proportion import proportion
+
+KINDS = 5  # of unexpected results that are followed up
+SECONDS = 3.0  # for making one of them smaller
+
+
+@dataclasses.dataclass(frozen=True)
+class FollowUp:
+    """How a run's unexpected results on a user's function, found by `key`, are followed up.
+
+    `said` takes a sentence about one that could not be.
+    """
+
+    key: str
+    request: Request
+    said: Callable[[str], None]
+
+    def __call__(self, header: Header, records: Sequence[Record]) -> Iterator[Finding]:
+        """Of each kind of unexpected findings a smaller one, with a hint, where there is any of both."""
+        kinds = explain.kinds(records)[:KINDS]
+        if not kinds:
+            return
+        try:
+            with Session(self.key, kinds[0].loss, self.request) as session:
+                for one in kinds:
+                    yield from _smaller(session, one, header)
+        except LossparityError as error:
+            self.said(f"The calls below were not made smaller: {error}")
+
+
+def _smaller(session: Session, one: Finding, header: Header) -> Iterator[Finding]:
+    found = session.run(of_finding(one, session.key, header), one.subject)
+    if not found.failed or not found.is_reproduced:
+        return  # it shows after other calls only; `lossparity replay` says so
+    small = smaller(session, found, SECONDS)
+    said = hint(session, found, small)
+    if small is not found or said:
+        origin = f"{one.origin}, made smaller" if small is not found else one.origin
+        yield msgspec.structs.replace(small.finding, hint=said, made_from=one.digest, origin=origin, family=one.family)
+
+
+def hint(session: Session, found: Replayed, small: Replayed) -> str:
+    """What the cause of a failure may be, in a sentence; "" where nothing suggests one.
+
+    `small` is the same failure with a smaller call.
+    """
+    words = [one for one in (_likeness(session, small), proportion(found, small)) if one]
+    return "; ".join(words)
+
+
+def _likeness(session: Session, small: Replayed) -> str:
+    mutant = likeness(session, small)
+    return f"it behaves like the mutant {mutant.name}: {mutant.says}" if mutant else ""
