@@ -23,6 +23,7 @@ from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.loss import PROFILES, Loss
 from .console import follow_up, publish, show, spec_commands
+from .console import progress as waiting
 from .console.options import JSON, LOSS, LOSSES, adding, chosen
 from .items.spec import DEFAULT_PROFILE, Request
 from .planning import machine, plan
@@ -86,6 +87,7 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help="Seconds that one call may take."),
         click.option("--limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
                      help="Start no more calls after so many minutes, and count what is left as not run."),
+        click.option("-v", "--verbose", is_flag=True, help="Show where the time went, too."),
         click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
                      help="Folder for records.jsonl and index.html."),
     )  # fmt: skip
@@ -191,6 +193,7 @@ def _run(
     limit: float | None,
     out: Path,
     as_json: bool,
+    verbose: bool,
     shrink: bool = False,
 ) -> None:
     """Run the suite on these backends and exit with its code."""
@@ -214,11 +217,11 @@ def _run(
     show.opening(screen, spec, found)
     command = shlex.join(["lossparity", *sys.argv[1:]])
     follow = FollowUp(names[0], request, show.aside(screen)) if shrink else None
-    with show.progress(screen) as progress:
+    with waiting.progress(screen) as progress:
         result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit, follow)
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
-    show.closing(screen, run_read, result, index)
+    show.closing(screen, run_read, result, index, verbose=verbose)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())
     sys.exit(result.exit_code)
@@ -282,7 +285,7 @@ def mutants(
     variants = kills.choose(names)
     command = shlex.join(["lossparity", *sys.argv[1:]])
     depth = kills.ALL if thorough else kills.SPARING
-    with show.progress(screen) as progress:
+    with waiting.progress(screen) as progress:
         found = kills.run(
             variants, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
         )
@@ -344,7 +347,7 @@ def bench(
         threads=("1", "all") if threads == "both" else (threads,),
     )  # fmt: skip
     screen.print(f"Up to {budget:g} s: {options.processes} fresh processes for each point", style="dim")
-    with show.clock(screen, budget) as said:
+    with waiting.clock(screen, budget) as said:
         found = harness.run(options, out, harness.Watch(said))
     page, boards = speed_page.write_bench(found, out, beside_run=(out / records.FILE).exists())
     _link(out)

@@ -52,6 +52,8 @@ def readable(array: Array) -> str:
     width = max((len(str(value)) for value in array.flat), default=0) if array.size <= _READABLE_ELEMENTS else 0
     if array.size <= _ONE_LINE:
         return " ".join(np.array2string(array, separator=", ", formatter={"all": str}).split())
+    if (array == array.reshape(-1)[0]).all():
+        return f"{array.reshape(-1)[0]!s} everywhere"
     formatter: Any = {"all": lambda value: f"{value!s:>{width}}"}
     return np.array2string(
         array,

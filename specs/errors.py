@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_ALL, _EXAMPLES = 40, 5  # known words that are listed, and examples where there are more
+
 
 class LossparityError(Exception):
     """Base of all: `exit_code` is what the command line returns for it."""
@@ -76,4 +78,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A sentence that offers the known words closest to `word`."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if len(known) <= _ALL:
+        return f"known: {', '.join(known)}"
+    examples = ", ".join(known[:: len(known) // _EXAMPLES][:_EXAMPLES])
+    return f"none of the {len(known)} that are known is like it, such as {examples}"

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ...reports import matrix
@@ -30,7 +28,7 @@ from ...specs.stopwatch import PARTS
 from ..judging import explain
 from ..planning.plan import RunSpec
 from ..planning.survey import NOT_PROBED, Survey
-from ..running.progress import Progress
+from .tables import put
 
 if TYPE_CHECKING:  # what it needs takes a while to import, and --help needs none of it
     from ..running.controller import Result
@@ -97,44 +95,26 @@ def executed(subjects: Iterable[SubjectInfo]) -> list[str]:
     ]
 
 
-@contextlib.contextmanager
-def progress(console: Console) -> Iterator[Progress]:
-    """A bar over items, with the calls judged so far."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[calls]:,} calls"),
-    )
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("items", total=None, calls=0)
-        calls = 0
+def closing(console: Console, run: Run, result: Result, index: Path, *, verbose: bool) -> None:
+    """The summary: clause families by subject, what was unexpected, and at last the verdict and where the page is.
 
-        def finished(item: str, count: int) -> None:
-            nonlocal calls
-            calls += count
-            bar.update(task, advance=1, calls=calls, description=item)
-
-        yield Progress(started=lambda total: bar.update(task, total=total), finished=finished)
-
-
-def closing(console: Console, run: Run, result: Result, index: Path) -> None:
-    """The summary: calls by subject, clause families by subject, what was unexpected, where the report is."""
-    console.print(subject_table(run))
-    console.print(split_table(run))
+    If `verbose`, also calls by subject, and where the time went.
+    """
+    if verbose:
+        put(console, subject_table(run))
+        put(console, split_table(run))
     family_tables(console, Overview.of([run]))
     for message in result.problems:
         console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
     unexpected(console, run, len(result.unexpected))
+    for line in executed(run.header.subjects):
+        console.print(line, markup=False, soft_wrap=True)
+    deep_sums(console, run.of(Accuracy))
     footer = result.footer
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
-    for line in executed(run.header.subjects):
-        console.print(line, markup=False, soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
-    deep_sums(console, run.of(Accuracy))
     console.print(f"Records: {result.file}", soft_wrap=True)
     console.print(f"Report: {index}", soft_wrap=True)
 
@@ -225,11 +205,18 @@ def family_tables(console: Console, found: Overview) -> None:
     for name, of_loss in zip(found.names, found.matrices, strict=True):
         model = matrix.family_table(of_loss)
         families = list(next(iter(model.values()), {}))
-        table = Table("subject", *families, box=None, pad_edge=False, title=name if len(found.names) > 1 else None)
+        table = Table(
+            "subject",
+            *families,
+            box=None,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            title=name if len(found.names) > 1 else None,
+        )
         table.title_justify = "left"
         for subject, row in model.items():
             table.add_row(subject, *(row[family].text for family in families))
-        console.print(table)
+        put(console, table)
     console.print("  ".join(f"{state.symbol} {state.label}" for state in matrix.State), style="dim", soft_wrap=True)
 
 
@@ -248,7 +235,9 @@ def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
             " ".join(one.target_dtypes),
             " ".join(flushing) or "-",
         )
-    console.print(table)
+    put(console, table)
+    console.print("-b takes a backend, such as torch, for all its subjects, or a subject, such as torch:compile",
+                  style="dim", soft_wrap=True)  # fmt: skip
     for tool in missing:
         console.print(tool, style="yellow", markup=False)
     for absent in found.absent:
@@ -283,20 +272,6 @@ def zoo(console: Console, found: Zoo) -> None:
 
 
 # --- speed -----------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def clock(console: Console, budget: float) -> Iterator[Callable[[float, str], None]]:
-    """A bar over the seconds of a budget, with the time that is left and what is being done."""
-    columns = (BarColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=budget, left="")
-
-        def said(seconds: float, what: str) -> None:
-            left = max(0.0, budget - seconds)
-            bar.update(task, completed=min(seconds, budget), left=f"{left:.0f} s left", description=what or None)
-
-        yield said
 
 
 def boards(console: Console, bench: Bench, found: Sequence[Board]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-import numpy as np
-
 from ...specs import losses
+from ...specs.call import Call
 from ...specs.case import Case, NoFact
 from ...specs.exact import FORMATS, ulp
 from ..findings.replay import Replayed
@@ -22,26 +21,32 @@ _MOST = 2  # ratios that are named; where more would do, none says anything
 def proportion(found: Replayed, smaller: Replayed) -> str:
     """The ratios of which a wrong number is the exact one times, before and after its call was made smaller; or "".
 
-    A small call has many quantities that are alike, so that both must agree.
+    A small call has many quantities that are alike: both must agree, if the smaller one has such a ratio at all.
     """
-    first, second = dict(_ratios(found, distinct=True)), dict(_ratios(smaller))
-    words = [one for one in first if one in second]
+    first, second = dict(_ratios(found, distinct=True)), _ratios(smaller)
+    words = [one for one in first if second is None or one in dict(second)]
     if not 0 < len(words) <= _MOST:
         return ""
     return f"observed / exact = {first[words[0]]} = {' = '.join(words)}"
 
 
-def _ratios(found: Replayed, *, distinct: bool = False) -> Iterator[tuple[str, str]]:
-    """Ratios that a result is off by, in words, each with its numbers; of `distinct` quantities only."""
+def _ratios(found: Replayed, *, distinct: bool = False) -> list[tuple[str, str]] | None:
+    """Ratios that a result is off by, in words, each with its numbers; of `distinct` quantities only.
+
+    None where observed by exact is no number but 0.
+    """
     number = apart(found.case, found.judgement, found.outcome)
     if number is None or not number.ratio:
-        return
-    known = _quantities(found.case)
+        return None
+    known = _quantities(found.case, found.judgement.where)
     if distinct:
-        known = {words: value for words, value in known.items() if words == next(w for w in known if known[w] == value)}
-    for (over, a), (under, b) in itertools.permutations(known.items(), 2):
-        if a != b and b and _is(number, a / b):
-            yield over if under == _ONE else f"{over} / {under}", f"{_plain(a)}/{_plain(b)}"
+        first = {value: words for words, value in reversed(known.items())}
+        known = {words: value for words, value in known.items() if words == first[value]}
+    return [
+        (over if under == _ONE else f"{over} / {under}", f"{_plain(a)}/{_plain(b)}")
+        for (over, a), (under, b) in itertools.permutations(known.items(), 2)
+        if a != b and b and _is(number, a / b)
+    ]
 
 
 def _is(number: Apart, ratio: Fraction) -> bool:
@@ -51,19 +56,31 @@ def _is(number: Apart, ratio: Fraction) -> bool:
     return abs(Fraction(number.observed) - due) <= ulp(due, FORMATS[number.dtype])
 
 
-def _quantities(case: Case) -> dict[str, Fraction]:
-    found = {_ONE: Fraction(1)}
-    for fact, words in losses.find(case.call.signature.loss).quantities.items():
-        try:
-            value = case.facts[fact]
-        except NoFact:
-            continue
-        if isinstance(value, Fraction) or math.isfinite(value):
-            found[words] = Fraction(value)
-    upstream = dict(case.call.arrays()).get("upstream")
-    if upstream is not None and np.unique(upstream).size == 1 and np.isfinite(upstream).all():
-        found["the upstream gradient"] = Fraction(float(upstream.reshape(-1)[0]))
-    return found
+def _quantities(case: Case, where: tuple[int, ...]) -> dict[str, Fraction]:
+    """Numbers by their names: what a loss says of its call, and what other arrays hold for the element in question."""
+    loss = losses.find(case.call.signature.loss)
+    numbers = {words: _fact(case, fact) for fact, words in loss.quantities.items()}
+    numbers |= {f"{name} there": value for name, value in _there(case.call, loss.axes(case.call), where)}
+    finite = {words: Fraction(value) for words, value in numbers.items() if value is not None and math.isfinite(value)}
+    return {_ONE: Fraction(1)} | finite
+
+
+def _fact(case: Case, fact: str) -> float | None:
+    try:
+        return float(case.facts[fact])
+    except NoFact:
+        return None
+
+
+def _there(call: Call, axes: Mapping[str, tuple[str, ...]], where: tuple[int, ...]) -> Iterator[tuple[str, float]]:
+    """Of a derivative, the numbers of upstream and other arrays that belong to one of its elements."""
+    own = axes.get(call.wrt, ()) if call.transform is not None else ()
+    if len(own) != len(where):
+        return
+    at = dict(zip(own, where, strict=True))
+    for name, array in call.arrays():
+        if name != call.wrt and array.dtype.kind in "fV" and name in axes and set(axes[name]) <= set(at):
+            yield name, float(array[tuple(at[axis] for axis in axes[name])])
 
 
 def _plain(value: Fraction) -> str:

@@ -42,6 +42,7 @@ _ELEMENTS = 8  # of an array that are spelt out
 _LONGEST = 300  # characters of an exception's message
 _SMALL = 1 << 14  # bytes of a call that is kept because of another one
 _PLAIN = ("nan", "inf", "number", "overflow")  # symptoms that both numbers show
+_COUNTABLE = 1e15  # ulps; more say nothing
 _NO_CHANCE = 3  # unexpected calls of a clause, from which on their share tells something
 # Clauses that say what is special about a call stand before those that every call exercises.
 _FAMILIES = ("PURE", "REL", "LAYOUT", "GRAD", "IGN", "WEIGHT", "SPECIAL", "VALUE", "ACC", "DTYPE", "SHAPE", "ERR")
@@ -238,14 +239,15 @@ def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
     found = apart(case, judgement, outcome)
     if found is None or found.ulps is None:
         return ""
-    return f"{found.ulps:.3g} ulp"
+    return f"{found.ulps:.3g} ulp" if found.ulps < _COUNTABLE else ""
 
 
 def _distance(grade: Grade) -> str:
+    ulps = f"{grade.ulps:.3g} ulp" if grade.ulps < _COUNTABLE else "uncountable ulps"  # of an exact 0, say
     if grade.certified:
-        return f"{grade.ulps:.3g} ulp; these numbers add up exactly in any order: only the result may be rounded"
+        return f"{ulps}; these numbers add up exactly in any order: only the result may be rounded"
     ratio = f"{grade.utilisation:.3g} of the required bound {grade.bound:.3g}"
-    return f"{grade.ulps:.3g} ulp, {ratio}, class {grade.level}"
+    return f"{ulps}, {ratio}, class {grade.level}"
 
 
 def _exact_reduction(reduction: Reduction) -> str:
