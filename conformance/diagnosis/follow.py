@@ -10,7 +10,7 @@ import msgspec
 from ...reports.records import Finding, Header, Record
 from ...specs.errors import LossparityError
 from ..findings.locate import of_finding
-from ..findings.replay import Replayed, Session
+from ..findings.replay import Hint, Replayed, Session
 from ..findings.smaller import smaller
 from ..items.spec import Request
 from ..judging import explain
@@ -50,21 +50,15 @@ def _smaller(session: Session, one: Finding, header: Header) -> Iterator[Finding
     if not found.failed or not found.is_reproduced:
         return  # it shows after other calls only; `lossparity replay` says so
     small = smaller(session, found, SECONDS)
-    said = hint(session, found, small)
-    if small is not found or said:
+    said = hinted(session, found, small)
+    if small is not found or said.hint.text:
         origin = f"{one.origin}, made smaller" if small is not found else one.origin
-        yield msgspec.structs.replace(small.finding, hint=said, made_from=one.digest, origin=origin, family=one.family)
+        yield msgspec.structs.replace(said.finding, made_from=one.digest, origin=origin, family=one.family)
 
 
-def hint(session: Session, found: Replayed, small: Replayed) -> str:
-    """What the cause of a failure may be, in a sentence; "" where nothing suggests one.
-
-    `small` is the same failure with a smaller call.
-    """
-    words = [one for one in (_likeness(session, small), proportion(found, small)) if one]
-    return "; ".join(words)
-
-
-def _likeness(session: Session, small: Replayed) -> str:
+def hinted(session: Session, found: Replayed, small: Replayed) -> Replayed:
+    """A failure whose call was made smaller, with a hint at its cause where there is one; `found` is as it was."""
     mutant = likeness(session, small)
-    return f"it behaves like the mutant {mutant.name}: {mutant.says}" if mutant else ""
+    like = f"it behaves like the mutant {mutant.name}: {mutant.says}" if mutant else ""
+    text = "; ".join(one for one in (like, proportion(found, small)) if one)
+    return dataclasses.replace(small, hint=Hint(text, mutant.flags if mutant else ()))

@@ -23,14 +23,14 @@ def proportion(found: Replayed, smaller: Replayed) -> str:
 
     A small call has many quantities that are alike: both must agree, if the smaller one has such a ratio at all.
     """
-    first, second = dict(_ratios(found, distinct=True)), _ratios(smaller)
-    words = [one for one in first if second is None or one in dict(second)]
+    first, second = _ratios(found, distinct=True) or {}, _ratios(smaller)
+    words = [one for one in first if second is None or one in second]
     if not 0 < len(words) <= _MOST:
         return ""
     return f"observed / exact = {first[words[0]]} = {' = '.join(words)}"
 
 
-def _ratios(found: Replayed, *, distinct: bool = False) -> list[tuple[str, str]] | None:
+def _ratios(found: Replayed, *, distinct: bool = False) -> dict[str, str] | None:
     """Ratios that a result is off by, in words, each with its numbers; of `distinct` quantities only.
 
     None where observed by exact is no number but 0.
@@ -42,18 +42,20 @@ def _ratios(found: Replayed, *, distinct: bool = False) -> list[tuple[str, str]]
     if distinct:
         first = {value: words for words, value in reversed(known.items())}
         known = {words: value for words, value in known.items() if words == first[value]}
-    return [
-        (over if under == _ONE else f"{over} / {under}", f"{_plain(a)}/{_plain(b)}")
+    grade = found.judgement.grade
+    bound = Fraction(grade.bound) if grade is not None and math.isfinite(grade.bound) else Fraction(0)
+    return {
+        over if under == _ONE else f"{over} / {under}": f"{_plain(a)}/{_plain(b)}"
         for (over, a), (under, b) in itertools.permutations(known.items(), 2)
-        if a != b and b and _is(number, a / b)
-    ]
+        if a != b and b and _is(number, a / b, bound)
+    }
 
 
-def _is(number: Apart, ratio: Fraction) -> bool:
-    """Whether the observed number is the exact one times a ratio, to the last place."""
+def _is(number: Apart, ratio: Fraction, bound: Fraction) -> bool:
+    """Whether the observed number is the exact one times a ratio, within the bound of a sum and the last place."""
     assert isinstance(number.exact, Fraction)
     due = number.exact * ratio
-    return abs(Fraction(number.observed) - due) <= ulp(due, FORMATS[number.dtype])
+    return abs(Fraction(number.observed) - due) <= abs(ratio) * bound + ulp(due, FORMATS[number.dtype])
 
 
 def _quantities(case: Case, where: tuple[int, ...]) -> dict[str, Fraction]:

@@ -53,7 +53,7 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     if more := found.failed[_CLAUSES:]:
         yield f"- Also {', '.join(more)}."
     yield from ("", "## Why it matters", "")
-    yield from _effects(rules.clauses[found.failed[0]], rules)
+    yield from _effects(found, rules)
     for row in found.rows:
         yield from ("", f"Recorded by lossparity as known divergence `{row.id}`: {row.explanation}")
         yield from (f"See {_link(reference)}." for reference in row.references)
@@ -61,9 +61,17 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     yield from _versions(found)
 
 
-def _effects(clause: Clause, rules: Rules) -> Iterator[str]:
-    """Bug classes, what they do to a user, and where the like was reported in public."""
-    for name in clause.flags:
+def _effects(found: Replayed, rules: Rules) -> Iterator[str]:
+    """Bug classes, what they do to a user, and where the like was reported in public.
+
+    They are those of the mutant that the subject behaves like; without one, all that its first clause is there for.
+    """
+    names = found.hint.flags or rules.clauses[found.failed[0]].flags
+    if found.hint.text:
+        yield from (f"A hint at the cause, no verdict: {found.hint.text}.", "")
+    if not found.hint.flags:
+        yield from (f"What is known to break {found.failed[0]}, which this may be or not:", "")
+    for name in names:
         flag = rules.flags[name]
         seen = ", ".join(_link(reference) for reference in flag.seen_in[:_REFERENCES])
         yield f"- {name}: {flag.fault} Effect: {flag.effect} Of the same class: {seen}."

@@ -33,6 +33,14 @@ _AGAIN, _AGAIN_SECONDS = 9, 20.0
 _Ended = Crashed | TimedOut
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What the cause of a failure may be, in a sentence, and the bug classes that this suggests; it is no verdict."""
+
+    text: str = ""
+    flags: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Replayed:
     """What came of one case on one subject."""
@@ -51,6 +59,7 @@ class Replayed:
     device: str
     why_gone: str = ""  # why a recorded failure does not show again; empty if it does, or there is none
     runs: int = 1  # how many it took to show it
+    hint: Hint = Hint()
 
     @property
     def is_reproduced(self) -> bool:
@@ -92,7 +101,7 @@ class Replayed:
             family=self.case.family,
             dtype=call.dtype if call.dtype in FLOAT_DTYPES else "float32",
             clauses=self.failed or surprising,
-            flags=self.case.flags,
+            flags=self.hint.flags,
             status=status,
             expected=self.is_expected,
             divergence=next((row.id for row in self.rows), None),
@@ -101,6 +110,7 @@ class Replayed:
             exact=explain.exact(self.case, self.judgement),
             distance=explain.distance(self.judgement, self.case, self.outcome),
             symptom=self.judgement.symptom,
+            hint=self.hint.text,
             origin=self.case.origin,
             before=explain.suspects(self.outcome.before) if isinstance(self.outcome, _Ended) else (),
         )

@@ -138,7 +138,7 @@ class Notebook:
             case.call,
             **self.spec.who,
             clauses=ids,
-            flags=case.flags,
+            flags=(),
             status=status.value,
             expected=expected,
             divergence=row,

@@ -68,11 +68,9 @@ class Apart:
     def _shortest(self) -> tuple[str, str]:
         """Both in decimals, with digits enough to tell them apart."""
         exact = float(self.exact) if abs(self.exact) <= np.finfo(np.float64).max else math.inf
-        for digits in range(_FEWEST, _MOST + 1):
-            texts = f"{self.observed:.{digits}g}", f"{exact:.{digits}g}"
-            if texts[0] != texts[1]:
-                break
-        return texts
+        told = (digits for digits in range(_FEWEST, _MOST) if f"{self.observed:.{digits}g}" != f"{exact:.{digits}g}")
+        digits = next(told, _MOST)
+        return f"{self.observed:.{digits}g}", f"{exact:.{digits}g}"
 
 
 def _how_far(ratio: Fraction) -> str:
