@@ -120,7 +120,8 @@ def test_check_and_replay_say_the_same(tmp_path: Path) -> None:
 
 def test_nothing_is_made_smaller_if_asked_not_to(tmp_path: Path) -> None:
     (said,) = messages(checked("examples/my_losses.py:mean_over_all", "numpy", tmp_path, "--no-shrink").stdout)
-    assert "made smaller" not in said and "hint" not in said
+    assert "made smaller" not in said
+    assert "hint" not in said
 
 
 # --- hints -------------------------------------------------------------------------------------------------
@@ -146,7 +147,8 @@ def test_a_mutant_is_taken_for_itself(name: str) -> None:
         found = failing(session, subject, ids)
         for one in (found, smaller(session, found)):
             mutant = likeness(session, one)
-            assert mutant is not None and mutant.name == name
+            assert mutant is not None
+            assert mutant.name == name
             assert hinted(session, found, one).finding.flags == mutant.flags
 
 
