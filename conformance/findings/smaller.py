@@ -12,6 +12,10 @@ from . import shrink
 from .replay import Replayed, Session
 
 
+# Symptoms that are one fault in a small call and in a large one.
+_KINDS = (("nan", "inf", "overflow"), ("value", "inaccurate"))
+
+
 class _Died(Exception):
     """A call took the child down: enough is known."""
 
@@ -55,9 +59,13 @@ def _own(found: Replayed) -> set[str]:
 
 
 def _is_alike(found: Replayed, again: Replayed, own: set[str]) -> bool:
-    """Whether some of the same clauses fail, with the same symptom, and known divergences explain them likewise."""
+    """Whether some of the same clauses fail, with a like symptom, and known divergences explain them likewise."""
     common = own & set(again.failed)
-    if found.judgement.symptom != again.judgement.symptom or not common:
+    if not common or _kind(found.judgement.symptom) != _kind(again.judgement.symptom):
         return False
     explained = [{one.divergence for one in each.verdicts if one.verdict.clause in common} for each in (found, again)]
     return explained[0] == explained[1]
+
+
+def _kind(symptom: str) -> str:
+    return next((kind[0] for kind in _KINDS if symptom in kind), symptom)
