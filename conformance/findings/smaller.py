@@ -11,7 +11,6 @@ from ...specs.errors import LossparityError
 from . import shrink
 from .replay import Replayed, Session
 
-
 # Symptoms that are one fault in a small call and in a large one.
 _KINDS = (("nan", "inf", "overflow"), ("value", "inaccurate"))
 
