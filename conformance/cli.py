@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,14 +15,14 @@ from rich.console import Console
 from ..adapters import registry, user
 from ..adapters.base import FEATURES
 from ..reports import bench as reports_bench
+from ..reports import folder, ratios, records
 from ..reports import kills as reports_kills
-from ..reports import ratios, records
 from ..specs import losses
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.loss import PROFILES, Loss
 from .console import follow_up, publish, show, spec_commands
-from .console.options import JSON, LOSS, LOSSES, adding, chosen
+from .console.options import JSON, LOSS, LOSSES, adding, chosen, console_command, folder_option
 from .items.spec import DEFAULT_PROFILE, Request
 from .planning import machine, plan
 from .planning.plan import RunSpec
@@ -32,6 +31,7 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 OUT = Path("reports-out")
+CHECKED = OUT / "check"
 _FAMILIES = tuple(losses.find(losses.DEFAULT).families_of(DEFAULT_PROFILE))
 # For a test of the suite only: a run without heartbeats must end as an engine error.
 HEARTBEAT_OFF = "LOSSPARITY_WITHOUT_HEARTBEAT"
@@ -64,8 +64,8 @@ def main() -> None:
     """
 
 
-def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of commands that run the suite; a call may take so many seconds unless told otherwise."""
+def _running(timeout: float, out: Path) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of commands that run the suite, where a call may take so many seconds, and where it all goes."""
     options = (
         click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
                      help="How much to run."),
@@ -86,8 +86,10 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help="Seconds that one call may take."),
         click.option("--limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
                      help="Start no more calls after so many minutes, and count what is left as not run."),
-        click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
-                     help="Folder for records.jsonl and index.html."),
+        folder_option(out, f"Folder for records.jsonl and index.html. {out} holds a folder for each run, and latest "
+                      "leads to the newest; any other holds the run itself, and earlier ones in folders inside."),
+        click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep only the newest N runs in OUT. "
+                     "Default: all."),
     )  # fmt: skip
 
     return adding(*options)
@@ -99,7 +101,7 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
               "(torch:compile) or package.module:object; repeatable. Default: every installed backend.")  # fmt: skip
 @click.option("--part", metavar="I/N", help="Only the I-th of N parts of the run, for as many machines; `lossparity "
               "report` adds them up.")  # fmt: skip
-@_running(timeout=300.0)
+@_running(timeout=300.0, out=OUT)
 @JSON
 def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> None:
     """Run the suite and write OUT/records.jsonl and OUT/index.html."""
@@ -121,7 +123,7 @@ def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> N
 @click.option("--traced", is_flag=True, help="It calls something traced, which cannot raise on what targets hold and "
               "returns NaN. What jax.jit, tf.function, torch.compile or torch.jit made is recognised.")  # fmt: skip
 @click.option("-x", "stop", is_flag=True, help="Stop at the first unexpected result.")
-@_running(timeout=60.0)
+@_running(timeout=60.0, out=CHECKED)
 @JSON
 def check(
     target: str,
@@ -180,10 +182,18 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _run(
-    names: tuple[str, ...], request: Request, *, workers: int | None, limit: float | None, out: Path, as_json: bool
-) -> None:
-    """Run the suite on these backends and exit with its code."""
+def _run(names: tuple[str, ...], request: Request, *, out: Path, keep: int | None, **options: Any) -> None:
+    """Run the suite on these backends, in a folder that nobody else writes to, and exit with its code."""
+    command = console_command()
+    with folder.claimed(out, dated=out in (OUT, CHECKED), keep=keep, command=command) as begin:
+        _perform(names, request, begin, command, **options)
+
+
+def _perform(
+    names: tuple[str, ...], request: Request, begin: Callable[[], Path], command: str,
+    *, workers: int | None, limit: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """The same, once the folder is known; `begin` says where in it."""
     from ..reports import html
     from . import lint as lint_module
     from .planning import survey
@@ -201,7 +211,7 @@ def _run(
         flushing=found.flushing,
     )
     show.opening(screen, spec, found)
-    command = shlex.join(["lossparity", *sys.argv[1:]])
+    out = begin()
     with show.progress(screen) as progress:
         result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit)
     run_read = records.read(result.file)
@@ -243,8 +253,7 @@ def backends(device: str, as_json: bool) -> None:
               "ones have to pass.")  # fmt: skip
 @click.option("--thorough", is_flag=True, help="Run every case on every mutant, to see all clauses that notice it.")
 @click.option("-n", "--workers", type=click.IntRange(min=1), default=None, help="Processes. Default: all cores.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder for mutants.json "
-              "and mutants.html.")  # fmt: skip
+@folder_option(OUT, "Folder for mutants.json and mutants.html.")
 @JSON
 def mutants(
     place: str,
@@ -268,29 +277,21 @@ def mutants(
     screen = errors if as_json else console
     zoo.require(losses.find(place).name)
     variants = kills.choose(names)
-    command = shlex.join(["lossparity", *sys.argv[1:]])
+    command = console_command()
     depth = kills.ALL if thorough else kills.SPARING
     with show.progress(screen) as progress:
         found = kills.run(
             variants, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
         )
     file = reports_kills.write(found, out)
-    page = html.write_mutants(found, out, beside_run=(out / records.FILE).exists())
-    _link(out)
+    page = html.write_mutants(found, out, beside_run=folder.address(out))
+    publish.link(out)
     if as_json:
         click.echo(file.read_text(encoding="utf-8"))
     else:
         show.zoo(console, found)
         console.print(f"Report: {page}", soft_wrap=True)
     sys.exit(0 if found.is_sound else 1)
-
-
-def _link(out: Path) -> None:
-    """Let the page of a run in the same folder, if there is one, link to a page that was written just now."""
-    from ..reports import html
-
-    if (out / records.FILE).exists():
-        html.write_site([records.read(out / records.FILE)], out)
 
 
 @main.command()
@@ -309,8 +310,7 @@ def _link(out: Path) -> None:
 @click.option("--timeout", type=click.FloatRange(min=1), default=120.0, show_default=True,
               help="Seconds without a sign of life after which a contestant is given up.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with what OUT/bench.jsonl has.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder for bench.jsonl "
-              "and bench.html.")  # fmt: skip
+@folder_option(OUT, "Folder for bench.jsonl and bench.html.")
 @JSON
 def bench(
     place: str, backends: tuple[str, ...], budget: float, baseline: str, threads: str, device: str, seed: int,
@@ -328,14 +328,14 @@ def bench(
     options = harness.Options(
         loss=losses.place(losses.find(place).name), names=backends,
         budget=budget, device=plan.check_device(device), seed=seed, baseline=baseline, timeout=timeout,
-        resume=resume, command=shlex.join(["lossparity", *sys.argv[1:]]),
+        resume=resume, command=console_command(),
         threads=("1", "all") if threads == "both" else (threads,),
     )  # fmt: skip
     screen.print(f"Up to {budget:g} s: {options.processes} fresh processes for each point", style="dim")
     with show.clock(screen, budget) as said:
         found = harness.run(options, out, harness.Watch(said))
-    page, boards = speed_page.write_bench(found, out, beside_run=(out / records.FILE).exists())
-    _link(out)
+    page, boards = speed_page.write_bench(found, out, beside_run=folder.address(out))
+    publish.link(out)
     if as_json:
         click.echo(msgspec.json.encode(show.bench_data(found, boards, page)).decode())
         return

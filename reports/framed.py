@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from ..specs.errors import RecordsError
+from ..specs.errors import NotWritten, RecordsError
 
 Head = TypeVar("Head")
 _Decode = Callable[[str], Any]
@@ -30,23 +31,42 @@ class Writer:
 
     def __init__(self, path: Path, header: msgspec.Struct | None) -> None:
         """Begin a file with a header, or without one go on with a file that is there, after its last whole line."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._end, self._is_full = path, 0, False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab" if header is None else "wb", buffering=0)
+        except OSError as error:
+            raise NotWritten(path, error) from error
         if header is None:
-            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-        self._file: TextIO = path.open("a" if header is None else "w", encoding="utf-8")
-        if header is not None:
+            self._end = path.read_bytes().rfind(b"\n") + 1
+            self._file.truncate(self._end)
+        else:
             self.write(header)
 
-    def write(self, line: msgspec.Struct) -> None:
-        """Append one line."""
-        self._file.write(_encode(line).decode() + "\n")
-        self._file.flush()
+    def write(self, *lines: msgspec.Struct) -> None:
+        """Append lines, all or none of them; raises NotWritten, and takes no more of them then."""
+        if self._is_full:
+            return
+        rest = b"".join(_encode(line) + b"\n" for line in lines)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._is_full = True
+            with contextlib.suppress(OSError):  # what stays of the line, readers leave out
+                self._file.truncate(self._end)
+            raise NotWritten(self._path, error) from error
+        self._end = self._file.tell()
 
     def close(self, footer: msgspec.Struct) -> None:
-        """Append the footer and make the file durable."""
-        self.write(footer)
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Append the footer, for which there may be room again, and make the file durable."""
+        self._is_full = False
+        with self._file:
+            self.write(footer)
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise NotWritten(self._path, error) from error
 
 
 def read(

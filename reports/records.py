@@ -19,9 +19,9 @@ from ..specs.call import Call
 from ..specs.encoding import encode_call
 from ..specs.errors import RecordsError
 from ..specs.grades import Excess
-from . import framed
+from . import folder, framed
 
-FILE = "records.jsonl"
+FILE = folder.RUN
 FORMAT = 2
 
 EARLY_LOSS = "nll_loss"  # what files of format 1 are about
@@ -292,11 +292,14 @@ def read(path: Path) -> Run:
     return Run(str(path), header, tuple(records), footer)
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
-    """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none."""
+def find(paths: Iterable[Path], *, earlier: bool = False) -> list[Path]:
+    """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none.
+
+    Of several runs in folders named by their moments only the newest counts, unless `earlier` ones are asked for.
+    """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.rglob(FILE)) if path.is_dir() else [path]
+        inside = folder.files(path, FILE, earlier=earlier) if path.is_dir() else [path]
         if not inside:
             raise RecordsError(f"{path}: holds no {FILE}; `lossparity run --out {path}` writes one")
         found += inside

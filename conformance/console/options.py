@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ...reports import ours
 from ...specs import losses
 from ...specs.loss import Loss
 
@@ -22,6 +27,23 @@ LOSS = click.option("--loss", "place", default=losses.DEFAULT, show_default=True
 def chosen(places: Sequence[str]) -> list[Loss]:
     """The losses that `--loss` names, all that ship without it; raises UsageError for one that does not exist."""
     return [losses.find(place) for place in places] if places else list(losses.every())
+
+
+def folder_option(default: Path | None, says: str) -> Callable[[Any], Any]:
+    """`--out`: a folder where nothing of another program would be overwritten; without a default it has to be named."""
+    shown: dict[str, Any] = {"default": default, "show_default": True} if default else {"required": True}
+    return click.option("--out", type=click.Path(path_type=Path), callback=_ours, help=says, **shown)
+
+
+def _ours(context: click.Context, option: click.Parameter, out: Path) -> Path:
+    ours.require(out)
+    return out
+
+
+def console_command() -> str:
+    """The command line, as text that can be written to any file."""
+    words = shlex.join(["lossparity", *sys.argv[1:]])
+    return os.fsencode(words).decode("utf-8", "replace")
 
 
 def adding(*options: Callable[[Any], Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

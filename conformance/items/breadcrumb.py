@@ -8,6 +8,7 @@ leaves its traceback beside it, as a fatal signal does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import itertools
 import math
@@ -27,6 +28,7 @@ import numpy as np
 from ...adapters import base
 from ...specs.call import ASKED, Array, Call, Signature
 from ...specs.case import Case
+from ...specs.errors import NotWritten
 from ...specs.stopwatch import booked
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
@@ -152,7 +154,13 @@ class Trail:
 
     @booked("noting")
     def drop(self, case: Case) -> None:
-        """Say which call comes next."""
+        """Say which call comes next; raises NotWritten where there is no room for that."""
+        try:
+            self._drop(case)
+        except OSError as error:
+            raise NotWritten(self.folder, error) from error
+
+    def _drop(self, case: Case) -> None:
         self.rearm()
         call = case.call
         arrays = dict(call.arrays())
@@ -275,7 +283,9 @@ def _opened(path: Path) -> int:
 def _write(descriptor: int, content: Any) -> None:
     """Replace what a file holds; a longer rest of what it held before does no harm."""
     raw = pickle.dumps(content, protocol=5)
-    os.pwrite(descriptor, len(raw).to_bytes(8, "little") + raw, 0)
+    raw = len(raw).to_bytes(8, "little") + raw
+    if os.pwrite(descriptor, raw, 0) < len(raw):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _load(path: Path) -> Any:

@@ -26,7 +26,7 @@ from ...reports.verdict import plural
 from ...specs import losses
 from ...specs.call import Earlier
 from ...specs.case import Status
-from ...specs.errors import NothingRan
+from ...specs.errors import NothingRan, NotWritten
 from ...specs.loss import LARGE
 from ..items import breadcrumb
 from ..items.child import environment
@@ -63,6 +63,7 @@ class Listener:
     unexpected: list[str] = field(default_factory=list)
     judged: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (loss, subject, clause) -> verdicts
     deaths: int = 0  # of workers
+    is_full: bool = False  # nothing more can be written
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
     # subject -> items whose worker died outside of any call
     _outside: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -87,6 +88,9 @@ class Listener:
                 self.unexpected.append(str(report.longrepr).partition(": ")[2])
         elif report.nodeid in self._crashed:
             self._take(self._from_crumb(report.nodeid, self._crashed.pop(report.nodeid)))
+        elif str(report.longrepr).startswith(NotWritten.__name__):
+            if not self.is_full:
+                self._give_up(str(report.longrepr).partition(": ")[2])
         elif report.failed:
             self.problems.append(f"{report.nodeid.rpartition('::')[2]}: {report.longrepr}")
 
@@ -108,13 +112,30 @@ class Listener:
             self.problems.append(str(report.longrepr))
 
     def _take(self, found: Sequence[Record]) -> None:
+        if not self._write(found):
+            return
         for record in found:
-            self.writer.write(record)
             if isinstance(record, Item):
                 self.items.append(record)
                 self.progress.finished(record.id, record.planned)
             elif isinstance(record, Tally) and record.status in soundness.JUDGED:
                 self.judged[record.loss, record.subject, record.clause] += record.count
+
+    def _write(self, found: Sequence[Record]) -> bool:
+        """Write an item's records; after a failure nothing is written, nor counted, any more."""
+        if not self.is_full:
+            try:
+                self.writer.write(*found)
+            except NotWritten as error:
+                self._give_up(str(error))
+        return not self.is_full
+
+    def _give_up(self, why: str) -> None:
+        """Run no more calls: what came of them could not be kept."""
+        self.is_full = True
+        self.problems.append(why)
+        with contextlib.suppress(OSError):  # that disk may be full too; then each worker finds out itself
+            breadcrumb.stop(self.trail)
 
     def _died_outside(self, spec: ItemSpec, worker: str) -> None:
         """Note a worker that died in no call; the second time its subject is given up, as nothing else would come."""
@@ -228,20 +249,24 @@ def run(
         listener.clock.cancel()
         stopped = breadcrumb.is_stopped(trail)
     interrupted = code == pytest.ExitCode.INTERRUPTED
-    problems = [*listener.problems, *([] if interrupted else _unsound(listener, specs, request, code, stopped))]
+    cut = interrupted or listener.is_full
+    problems = [*listener.problems, *([] if cut else _unsound(listener, specs, request, code, stopped))]
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)
     verdict = judged(statuses, unexpected) if specs else EXPECTED  # a part may be empty
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else verdict
     footer = Footer(
-        ended="interrupted" if interrupted else "stopped" if stopped else "complete",
+        ended="interrupted" if cut else "stopped" if stopped else "complete",
         exit_code=exit_code,
         seconds=time.perf_counter() - start,
         planned=sum(item.planned for item in listener.items),
         statuses=dict(statuses),
         unexpected=unexpected,
     )
-    writer.close(footer)
+    try:
+        writer.close(footer)
+    except NotWritten as error:
+        problems, exit_code = problems or [str(error)], exit_code if interrupted else ENGINE_ERROR
     return Result(file, exit_code, tuple(problems), tuple(listener.unexpected), footer)
 
 
