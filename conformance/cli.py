@@ -21,8 +21,8 @@ from ..specs import losses
 from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.loss import PROFILES, Loss
-from .console import follow_up, publish, show, spec_commands
-from .console.options import JSON, LOSS, LOSSES, adding, chosen, console_command, folder_option
+from .console import follow_up, publish, show, spec_commands, streams
+from .console.options import JSON, LOSS, LOSSES, adding, chosen, console_command, folder_option, part
 from .items.spec import DEFAULT_PROFILE, Request
 from .planning import machine, plan
 from .planning.plan import RunSpec
@@ -40,6 +40,7 @@ HEARTBEAT_OFF = "LOSSPARITY_WITHOUT_HEARTBEAT"
 class _Group(click.Group):
     """Turns our errors into one line and their exit code, click's usage errors into 4."""
 
+    @streams.robust()
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             with show.drawing(errors):
@@ -162,20 +163,10 @@ def _asked(options: dict[str, Any], asked: Sequence[Loss]) -> Request:
         ledgers=plan.paths(options.pop("ledgers")),
         forgotten=options.pop("forgotten"),
         seconds=options.pop("timeout"),
-        part=_part(options.pop("part", None)),
+        part=part(options.pop("part", None)),
         stop=options.pop("stop", False),
         heartbeat=HEARTBEAT_OFF not in os.environ,
     )
-
-
-def _part(text: str | None) -> records.Part | None:
-    """The part of a run that `--part` names; raises UsageError unless it is one."""
-    if text is None:
-        return None
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UsageError(f"--part {text}: write I/N with 1 <= I <= N, such as 2/5 for the second of five parts")
-    return records.Part(int(number), int(of))
 
 
 def _words(text: str) -> list[str]:
@@ -184,7 +175,7 @@ def _words(text: str) -> list[str]:
 
 def _run(names: tuple[str, ...], request: Request, *, out: Path, keep: int | None, **options: Any) -> None:
     """Run the suite on these backends, in a folder that nobody else writes to, and exit with its code."""
-    command = console_command()
+    command, sys.argv[1:] = console_command(), []  # workers are told the latter, and take UTF-8 alone
     with folder.claimed(out, dated=out in (OUT, CHECKED), keep=keep, command=command) as begin:
         _perform(names, request, begin, command, **options)
 
@@ -217,6 +208,7 @@ def _perform(
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
     show.closing(screen, run_read, result, index)
+    streams.farewell(errors, index)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())
     sys.exit(result.exit_code)

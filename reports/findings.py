@@ -80,7 +80,8 @@ def replay_line(path: str, finding: Finding) -> str:
     """The command that runs a finding of the records file at this path again, ready for a shell."""
     file = Path(path)
     place = file.parent if file.name == folder.RUN else file
-    place = place.parent if folder.is_dated(place) else place  # there, a run is found when it is not the newest, too
+    if folder.is_dated(place) or place.name == folder.LATEST:  # a run is found there when it is not the newest, too
+        place = place.parent
     return f"lossparity replay {shlex.quote(str(place))}#{finding.digest}"
 
 

@@ -52,6 +52,10 @@ class NotWritten(LossparityError):
         )
 
 
+class NotDrawable(LossparityError):
+    """The chart engine did not draw a chart."""
+
+
 class NotReproduced(LossparityError):
     """What failed once does not fail again: the suite cannot show what it said."""
 

@@ -12,7 +12,9 @@ from typing import Any
 import click
 
 from ...reports import ours
+from ...reports.records import Part
 from ...specs import losses
+from ...specs.errors import UsageError
 from ...specs.loss import Loss
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -38,6 +40,16 @@ def folder_option(default: Path | None, says: str) -> Callable[[Any], Any]:
 def _ours(context: click.Context, option: click.Parameter, out: Path) -> Path:
     ours.require(out)
     return out
+
+
+def part(text: str | None) -> Part | None:
+    """The part of a run that `--part` names; raises UsageError unless it is one."""
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"--part {text}: write I/N with 1 <= I <= N, such as 2/5 for the second of five parts")
+    return Part(int(number), int(of))
 
 
 def console_command() -> str:
