@@ -244,6 +244,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
     planned: int
     statuses: dict[str, int]
     unexpected: int
+    notes: tuple[str, ...] = ()  # sentences on what else happened, such as a worker that was killed from outside
 
 
 Record = Item | Tally | Finding | Accuracy | Observation

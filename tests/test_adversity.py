@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import resource
@@ -100,17 +101,21 @@ def test_a_writer_keeps_whole_lines_only(small: Callable[[int], Path], tmp_path:
     run = sample_run.sample(tmp_path / "records.jsonl")
     file = small(128) / "records.jsonl"
     writer = framed.Writer(file, run.header)
-    count = 0
-    with pytest.raises(NotWritten):
-        for _ in range(1000):
-            for record in run.records:
-                writer.write(record)
-                count += 1
+    fitting = itertools.takewhile(lambda record: _fits(writer, record), itertools.cycle(run.records))
+    count = sum(1 for _ in fitting)
+    assert count > 0
     assert file.read_bytes().endswith(b"}\n")
     for record in run.records:
         writer.write(record)  # is dropped: it might fit, and would stand behind a gap
-    assert run.footer is not None
     assert len(records.read(file).records) == count
+
+
+def _fits(writer: framed.Writer, record: records.Record) -> bool:
+    try:
+        writer.write(record)
+    except NotWritten:
+        return False
+    return True
 
 
 def test_breadcrumbs_that_find_no_room_say_so(small: Callable[[int], Path]) -> None:

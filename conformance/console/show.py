@@ -128,6 +128,8 @@ def closing(console: Console, run: Run, result: Result, index: Path) -> None:
         console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
     unexpected(console, run, len(result.unexpected))
     footer = result.footer
+    for note in footer.notes:
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     for line in executed(run.header.subjects):

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -36,7 +36,7 @@ _REARM_SECONDS = 5.0
 _START_SECONDS = 300.0  # for the import of a framework
 _LARGEST = 1 << 27  # bytes of an array that is written down
 _KEPT = 6  # calls that are kept: the one under way, and those before it
-_STOPPED, _GIVEN_UP = "stopped", "given-up"
+_STOPPED, _GIVEN_UP, _KILLED = "stopped", "given-up", "killed"
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 _FRAMES = 3  # innermost ones that are shown
 _OURS = (str(Path(base.__file__).parent), str(Path(__file__).parent.parent))
@@ -87,6 +87,16 @@ def give_up(folder: Path, subject: str) -> None:
 def is_given_up(folder: Path, subject: str) -> bool:
     """Whether some process said so."""
     return (folder / f"{_GIVEN_UP}.{quote(subject, safe='')}").exists()
+
+
+def note_kill(folder: Path, item: str) -> None:
+    """Note that a child process was killed from outside during an item."""
+    (folder / f"{_KILLED}.{quote(item, safe='')}").touch()
+
+
+def killed(folder: Path) -> list[str]:
+    """The items of which that was noted."""
+    return sorted(unquote(file.name.partition(".")[2]) for file in folder.glob(f"{_KILLED}.*"))
 
 
 class Trail:
