@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..specs.errors import NotWritten, RecordsError
+from ..specs.errors import NotWritten, RecordsError, VectorError
 
 Head = TypeVar("Head")
 _Decode = Callable[[str], Any]
@@ -89,7 +89,8 @@ def read(
         raw = path.read_bytes().split(b"\n")
     except OSError as error:
         raise RecordsError(f"{path}: {error.strerror}; {where}") from error
-    if not raw[-1]:
+    cut = bool(raw[-1])
+    if not cut:
         raw.pop()
     version, header = _header(path, raw[0] if raw else b"", head, newest, f"it is not a {what} of `{command}`")
     decode = older.get(version, decode)
@@ -97,8 +98,8 @@ def read(
     for number, line in enumerate(raw[1:], 2):
         try:
             lines.append(decode(line.decode()))  # all of it is text: unknown names are not looked at otherwise
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            if number == len(raw):
+        except (msgspec.MsgspecError, UnicodeDecodeError, VectorError) as error:
+            if cut and number == len(raw):
                 break
             raise RecordsError(f"{path}:{number}: {error}; the file is damaged, run `{command}` again") from error
     return header, lines
@@ -115,6 +116,6 @@ def _header(path: Path, line: bytes, head: type[Head], newest: int, otherwise: s
             f"{path}: written in format {version}, this lossparity reads up to {newest}; upgrade lossparity to read it"
         )
     try:
-        return version, msgspec.json.decode(line, type=head)
-    except msgspec.MsgspecError as error:
+        return version, msgspec.json.decode(line.decode(), type=head)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RecordsError(f"{path}:1: {error}; {otherwise}") from error

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..specs.call import Call
-from ..specs.encoding import encode_call
+from ..specs.encoding import check_call, encode_call
 from ..specs.errors import RecordsError
 from ..specs.grades import Excess
 from . import folder, framed
@@ -250,7 +250,23 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
 Record = Item | Tally | Finding | Accuracy | Observation
 Line = Header | Record | Footer
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode_line = msgspec.json.Decoder(Line).decode
+
+
+def _decode(text: str) -> Line:
+    """A line; raises VectorError for arrays that cannot be what was written, before anybody makes them."""
+    line = _decode_line(text)
+    match line:
+        case Finding(call=call, before=before):
+            calls = [call, *(one.call for one in before)]
+        case Accuracy(worst_call=call):
+            calls = [call]
+        case _:
+            calls = []
+    for call in calls:
+        if call is not None:
+            check_call(call)
+    return line
 
 
 class Matter(NamedTuple):
