@@ -16,6 +16,7 @@ from ..specs import losses
 from ..specs.call import Array
 from ..specs.encoding import decode_call
 from ..specs.errors import UsageError, VectorError
+from . import folder
 from .records import Finding
 
 # Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
@@ -83,9 +84,10 @@ def snippet(call: dict[str, Any], loss: str) -> str | None:
 def replay_line(path: str, finding: Finding) -> str:
     """The command that runs a finding of the records file at this path again, ready for a shell."""
     file = Path(path)
-    return (
-        f"lossparity replay {shlex.quote(str(file.parent if file.name == 'records.jsonl' else file))}#{finding.digest}"
-    )
+    place = file.parent if file.name == folder.RUN else file
+    if folder.is_dated(place) or place.name == folder.LATEST:  # a run is found there when it is not the newest, too
+        place = place.parent
+    return f"lossparity replay {shlex.quote(str(place))}#{finding.digest}"
 
 
 def link(reference: str) -> str | None:

@@ -14,13 +14,14 @@ from typing import Any
 import markupsafe
 
 from ..specs.stopwatch import PARTS
-from . import bench, charts, findings, kills, markdown, tolerance
+from . import bench, charts, findings, folder, kills, markdown, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, family_table
 from .overview import Overview
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
 from .templates import anchor, asset, chart, environment
 from .verdict import summarise
+from .whole import write_text
 
 # Findings shown in a cell that does not pass, and in one that does; the others are in records.jsonl.
 _PER_CELL, _PER_PASS = 4, 1
@@ -66,29 +67,34 @@ def write_overview(overview: Overview, out: Path, others: Mapping[str, str] | No
 
     Where they are about more than one loss on one device, each has a page of its own, and `index.html` leads to them.
     `others` are names and addresses of pages to link to; by default the kill matrix and the speed report in the same
-    folder, if any.
+    folder, if any, or beside the folders of several runs.
     """
     out.mkdir(parents=True, exist_ok=True)
     index = out / "index.html"
-    if others is None:
-        pages = {"Mutants": kills.PAGE, "Speed": bench.PAGE}
-        others = {name: page for name, page in pages.items() if (out / page).exists()}
-    (out / "summary.md").write_text("\n".join(map(markdown.summary, overview.matrices)), encoding="utf-8")
+    others = _beside(out) if others is None else others
+    write_text(out / folder.SUMMARY, "\n".join(map(markdown.summary, overview.matrices)))
     if len(overview.matrices) == 1:
-        index.write_text(render(overview.matrices[0], others), encoding="utf-8")
+        write_text(index, render(overview.matrices[0], others))
         return index
     for page, matrix in zip(overview.addresses, overview.matrices, strict=True):
-        (out / page).write_text(render(matrix, {"All losses": index.name, **others}), encoding="utf-8")
+        write_text(out / page, render(matrix, {"All losses": index.name, **others}))
     content = {"overview": overview, "others": others, "states": list(State)}
     text = environment().get_template("overview.html").render(**content, stylesheet=asset("style.css"))
-    index.write_text(text, encoding="utf-8")
+    write_text(index, text)
     return index
 
 
-def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
+def _beside(out: Path) -> dict[str, str]:
+    """Names and addresses of the pages that lie beside a run's."""
+    pages = {"Mutants": kills.PAGE, "Speed": bench.PAGE}
+    up = "../" if folder.is_dated(out) else ""
+    return {name: up + page for name, page in pages.items() if (out / up / page).exists()}
+
+
+def write_mutants(zoo: kills.Zoo, out: Path, beside_run: str = "") -> Path:
     """Write the kill matrix as `mutants.html` into `out` and return its path.
 
-    With `beside_run` it links to the `index.html` in the same folder.
+    It links to the page of a run beside it, whose address is `beside_run`, if there is one.
     """
     out.mkdir(parents=True, exist_ok=True)
     ours = "lossparity", "this suite, stopping at the first kill"
@@ -107,7 +113,7 @@ def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
         beside_run=beside_run,
         stylesheet=asset("style.css"),
     )
-    page.write_text(text, encoding="utf-8")
+    write_text(page, text)
     return page
 
 

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..specs.call import Call
-from ..specs.encoding import encode_call
+from ..specs.encoding import check_call, encode_call
 from ..specs.errors import RecordsError
 from ..specs.grades import Excess
-from . import framed
+from . import folder, framed
 
-FILE = "records.jsonl"
+FILE = folder.RUN
 FORMAT = 2
 
 EARLY_LOSS = "nll_loss"  # what files of format 1 are about
@@ -247,12 +247,29 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
     planned: int
     statuses: dict[str, int]
     unexpected: int
+    notes: tuple[str, ...] = ()  # sentences on what else happened, such as a worker that was killed from outside
 
 
 Record = Item | Tally | Finding | Accuracy | Observation
 Line = Header | Record | Footer
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode_line = msgspec.json.Decoder(Line).decode
+
+
+def _decode(text: str) -> Line:
+    """A line; raises VectorError for arrays that cannot be what was written, before anybody makes them."""
+    line = _decode_line(text)
+    match line:
+        case Finding(call=call, before=before):
+            calls = [call, *(one.call for one in before)]
+        case Accuracy(worst_call=call):
+            calls = [call]
+        case _:
+            calls = []
+    for call in calls:
+        if call is not None:
+            check_call(call)
+    return line
 
 
 class Matter(NamedTuple):
@@ -295,11 +312,14 @@ def read(path: Path) -> Run:
     return Run(str(path), header, tuple(records), footer)
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
-    """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none."""
+def find(paths: Iterable[Path], *, earlier: bool = False) -> list[Path]:
+    """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none.
+
+    Of several runs in folders named by their moments only the newest counts, unless `earlier` ones are asked for.
+    """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.rglob(FILE)) if path.is_dir() else [path]
+        inside = folder.files(path, FILE, earlier=earlier) if path.is_dir() else [path]
         if not inside:
             raise RecordsError(f"{path}: holds no {FILE}; `lossparity run --out {path}` writes one")
         found += inside

@@ -213,4 +213,4 @@ def _warnings(run: Run) -> list[str]:
             f"The counts of {run.path} do not add up: {footer.planned:,} calls planned, "
             f"{sum(footer.statuses.values()):,} accounted for."
         )
-    return found
+    return found + [f"{note}." for note in footer.notes]

@@ -44,6 +44,20 @@ class RecordsError(LossparityError):
     exit_code = 4
 
 
+class NotWritten(LossparityError):
+    """A file could not be written: the disk is full, or the folder is not to be written to."""
+
+    def __init__(self, path: object, error: OSError) -> None:
+        super().__init__(
+            f"{path} could not be written: {error.strerror or error}; make room, or name another folder. What was "
+            "finished is kept, and `lossparity report` reads it"
+        )
+
+
+class NotDrawable(LossparityError):
+    """The chart engine did not draw a chart."""
+
+
 class NotReproduced(LossparityError):
     """What failed once does not fail again: the suite cannot show what it said."""
 

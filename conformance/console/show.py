@@ -111,6 +111,8 @@ def closing(console: Console, run: Run, result: Result, index: Path, *, verbose:
         console.print(line, markup=False, soft_wrap=True)
     deep_sums(console, run.of(Accuracy))
     footer = result.footer
+    for note in footer.notes:
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"

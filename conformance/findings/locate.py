@@ -110,9 +110,9 @@ def _vector(path: Path, id: str) -> Vector:
 
 def _recorded(path: Path, digest: str) -> list[Located]:
     """The findings whose digest begins so; without one, the only unexpected finding."""
-    runs = [records.read(file) for file in records.find([path])]
-    found = [(run, one) for run in runs for one in explain.most_telling_first(run.records, run.of(Finding))]
-    chosen = [pair for pair in found if (pair[1].digest.startswith(digest) if digest else not pair[1].expected)]
+    runs, chosen = _looked_up(path, digest)
+    if digest and not chosen and path.is_dir():
+        runs, chosen = _looked_up(path, digest, earlier=True)
     count = len({one.digest for _, one in chosen})
     if count == 1:
         return _distinct(chosen)
@@ -122,6 +122,17 @@ def _recorded(path: Path, digest: str) -> list[Located]:
         else (f"has unexpected results of {plural(count, 'call')}")
     )
     raise UsageError(f"{path} {what}; name one, such as\n{_listed(runs, chosen if digest and chosen else [])}")
+
+
+def _looked_up(path: Path, digest: str, *, earlier: bool = False) -> tuple[list[Run], list[tuple[Run, Finding]]]:
+    """The runs there, the newest first, and which of their findings are meant."""
+    runs = [records.read(file) for file in records.find([path], earlier=earlier)]
+    runs.sort(key=lambda run: run.header.started, reverse=True)
+    found = [(run, one) for run in runs for one in explain.most_telling_first(run.records, run.of(Finding))]
+    if digest:
+        return runs, [pair for pair in found if pair[1].digest.startswith(digest)]
+    made_smaller = {one.made_from for _, one in found}
+    return runs, [pair for pair in found if not pair[1].expected and pair[1].digest not in made_smaller]
 
 
 def _listed(runs: Sequence[Run], chosen: Sequence[tuple[Run, Finding]]) -> str:

@@ -13,6 +13,7 @@ from ...specs import losses
 from ...specs.call import Crashed, TimedOut
 
 START_SECONDS = 300.0  # for the import of a framework
+KILLED = "killed by SIGKILL"  # by others: a person, or the kernel when memory runs out
 _DYING_SECONDS = 5  # until a process whose pipe is closed has ended
 
 
