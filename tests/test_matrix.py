@@ -10,6 +10,7 @@ import sample_facts
 from lossparity.reports import html
 from lossparity.reports.matrix import Kind, State, cells, family_table
 from lossparity.reports.records import Run
+from lossparity.reports.severity import Severity
 from lossparity.reports.verdict import Outlook, summarise
 
 from .sample_pages import Page, small
@@ -25,7 +26,12 @@ from .sample_pages import Page, small
         (Kind("pass", False, "fixed"), "MUST", State.UNEXPECTED),
         (Kind("fail", False, None), "SHOULD", State.UNEXPECTED),
         (Kind("fail", True, "known"), "MUST", State.DIVERGENT),
-        (Kind("crash", True, "known"), "MUST", State.DIVERGENT),
+        (Kind("fail", True, "known", Severity.WRONG_NUMBER), "MUST", State.WRONG_NUMBER),
+        (Kind("fail", True, "known", Severity.WRONG_GRADIENT), "MUST", State.WRONG_GRADIENT),
+        (Kind("fail", True, "known", Severity.MISSING_ERROR), "MUST", State.MISSING_ERROR),
+        (Kind("crash", True, "known", Severity.REFUSAL), "MUST", State.REFUSAL),
+        (Kind("fail", True, "known", Severity.LAST_DIGITS), "SHOULD", State.LAST_DIGITS),
+        (Kind("fail", False, "known", Severity.LAST_DIGITS), "MUST", State.UNEXPECTED),
         (Kind("crash", True, None), "MUST", State.BROKEN),
         (Kind("error", True, None), "MUST", State.BROKEN),
         (Kind("fail", True, None), "SHOULD", State.SHOULD_MISS),
@@ -47,7 +53,7 @@ def test_states_are_told_apart_without_colour() -> None:
 def test_the_worst_state_wins_and_a_pass_with_unjudged_calls_says_so(loud: Run) -> None:
     matrix = cells([loud])
     assert matrix.cells["IGN-4", "torch:compile"].state is State.UNEXPECTED
-    assert matrix.cells["ACC-3", "torch"].state is State.DIVERGENT
+    assert matrix.cells["ACC-3", "torch"].state is State.LAST_DIGITS
     assert matrix.cells["REL-3", "jax:jit"].state is State.NOT_JUDGED
     assert matrix.cells["ACC-1", "numpy"].state is State.PASS
     assert matrix.cells["ACC-1", "numpy"].partial
@@ -73,7 +79,7 @@ def test_all_states_occur_in_the_sample(loud: Run) -> None:
 def test_a_quiet_run_says_so(quiet: Run) -> None:
     summary = summarise(cells([quiet]))
     assert summary.outlook is Outlook.EXPECTED
-    assert "Everything came out as expected: 4 known divergences" in summary.sentence
+    assert "Everything came out as expected: 6 known divergences" in summary.sentence
     assert summary.ran == summary.planned - summary.statuses["unsupported"] - summary.statuses["not_run"]
     assert f"9 subjects ran {summary.ran:,} calls." in summary.sentence
 

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 
-from ...reports.findings import BEFORE, arrays_of, replay_line
+from ...reports.findings import BEFORE, arrays_of, replay_line, size
 from ...reports.records import Before, ClauseInfo, Finding, Record, Tally
 from ...specs.call import Array, Crashed, Earlier, Outcome, Raised, Returned, TimedOut, Unsupported
 from ...specs.case import (
@@ -89,7 +89,7 @@ def kinds(records: Sequence[Record]) -> list[Finding]:
     found = [record for record in records if isinstance(record, Finding) and not record.expected]
     share = _share_unexpected(record for record in records if isinstance(record, Tally))
     smallest: dict[tuple[str, ...], Finding] = {}
-    for one in sorted(found, key=_size):
+    for one in sorted(found, key=size):
         ids = sorted(one.clauses, key=lambda id: -share.get((one.loss, one.subject, id), 0))
         smallest.setdefault(
             (one.loss, one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids))
@@ -106,12 +106,6 @@ def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str, str], fl
         total[key] += tally.count
         wrong[key] += 0 if tally.expected else tally.count
     return {key: wrong[key] / total[key] for key in total if total[key]}
-
-
-def _size(finding: Finding) -> int:
-    """Elements of a call's arrays."""
-    arrays = (value for value in finding.call.values() if isinstance(value, dict) and "shape" in value)
-    return sum(math.prod(array["shape"]) for array in arrays)
 
 
 def _labelled(label: str, text: str) -> str:

@@ -31,7 +31,7 @@ from ...specs.loss import LARGE
 from ..items import breadcrumb
 from ..items.child import environment
 from ..items.spec import ItemSpec, Request
-from ..judging import explain
+from ..judging import explain, severities
 from ..judging.ledger import Divergence, condition
 from ..planning import machine, plan
 from ..planning.plan import RunSpec
@@ -348,6 +348,7 @@ def _divergence(row: Divergence) -> records.DivergenceInfo:
         reproducer=row.reproducer,
         selector=", ".join(f"{fact} {condition(wanted)}" for fact, wanted in (row.selector | on).items()),
         vector=row.vector,
+        severity=severities.severity(row),
     )
 
 
