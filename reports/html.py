@@ -234,7 +234,7 @@ class _Views:
 
     def cell(self, cell: Cell, subject: SubjectInfo) -> CellView:
         """One cell."""
-        recorded = self.found.get((cell.clause.id, cell.subject), [])
+        recorded = sorted(self.found.get((cell.clause.id, cell.subject), []), key=self.place)
         chosen = findings.one_of_each(recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS)
         return CellView(
             cell,
@@ -246,19 +246,27 @@ class _Views:
             tuple(_observed(self.matrix, cell)),
         )
 
+    def place(self, finding: Finding) -> tuple[bool, int]:
+        """Where a finding stands in its cell: unexpected ones first, then those of the most severe divergences."""
+        return finding.expected, self.state(finding).rank
+
+    def state(self, finding: Finding) -> State:
+        """What the divergence of a finding shows, if it has one."""
+        divergence = self.known.get(finding.divergence or "")
+        return State.of_severity(divergence and severity_of(divergence))
+
     def finding(self, finding: Finding, also: tuple[str, ...] = ()) -> FindingView:
         """One finding, which other dtypes show too; its call is printed only where it is shown first."""
         elsewhere = self.shown.get(id(finding))
         here = None if elsewhere else f"finding-{len(self.shown) + 1}"
         if here:
             self.shown[id(finding)] = here
-        divergence = self.known.get(finding.divergence or "")
         return FindingView(
             finding,
             also,
-            State.of_severity(divergence and severity_of(divergence)),
+            self.state(finding),
             tuple(self.clauses[name] for name in finding.clauses if name in self.clauses),
-            divergence,
+            self.known.get(finding.divergence or ""),
             findings.arrays_of(finding.call, finding.loss),
             findings.snippet(finding.call, finding.loss) if here else None,
             findings.replay_line(self.matrix.merged.file_of(finding), finding),

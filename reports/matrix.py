@@ -178,12 +178,13 @@ class Cell:
 
     @property
     def note(self) -> str:
-        """What stands beside the symbol: `NaN` where that came instead of errors, and the affected dtypes.
+        """What stands beside the symbol: `NaN` where that came instead of errors, or `3 NaN`, and the affected dtypes.
 
         They are `half`, `f32` and the like, or `all` where every dtype that ran is affected.
         """
         if self.state is State.PASS:
-            return "NaN" if self.nans else ""
+            passed = sum(number for kind, number in self.counts.items() if kind.status == "pass")
+            return "" if not self.nans else "NaN" if self.nans == passed else f"{self.nans:,} NaN"
         if self.state.rank > State.PASS.rank and self.state is not State.NOT_JUDGED:
             return ""
         ran = {dtype for kind, dtypes in self.dtypes.items() if kind.status not in _NOT_SEEN for dtype in dtypes}

@@ -57,7 +57,9 @@ class Grade:
     within_log: bool | None
     certified: bool
     ulps: float
-    relative: float  # infinite where 0 is due and something else came
+    relative: (
+        float  # infinite where 0 is due and something else came; subnormal numbers count as the smallest normal one
+    )
     utilisation: float
     bound: float
     excess: Excess | None
@@ -90,7 +92,7 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
         within_log,
         certified,
         _in_ulps(error, exact, fmt),
-        _relative(error, exact),
+        _relative(error, exact, fmt),
         bound.share(error),
         float(bound),
         _excess(reduction, error, log_bound) if within_log is False else None,
@@ -158,11 +160,16 @@ def _in_ulps(error: Fraction, exact: Fraction, fmt: Format) -> float:
     return min(in_multiples(error, floor_log2(ulp(exact, fmt))), sys.float_info.max) if error else 0.0
 
 
-def _relative(error: Fraction, exact: Fraction) -> float:
-    """|error| over |exact|, infinite where that is 0 or beyond float64."""
+def _relative(error: Fraction, exact: Fraction, fmt: Format) -> float:
+    """|error| over |exact|, infinite where that is 0 or beyond float64.
+
+    Below the normal range it is a share of the smallest normal number: there a format's numbers lie no closer, and one
+    that is correctly rounded, to 0 perhaps, has no large error.
+    """
     if not error:
         return 0.0
+    exact = exact and max(abs(exact), fmt.smallest_normal)
     try:
-        return (error.numerator * exact.denominator) / (error.denominator * abs(exact.numerator))
+        return (error.numerator * exact.denominator) / (error.denominator * exact.numerator)
     except (OverflowError, ZeroDivisionError):
         return math.inf

@@ -139,6 +139,15 @@ def test_ulps_relative_error_and_utilisation_by_hand() -> None:
     assert graded.relative == float(error / abs(exact))
 
 
+def test_a_subnormal_result_that_is_correctly_rounded_has_no_large_relative_error() -> None:
+    """Half of the smallest half is 0, 100 % off by itself; 2^-14 that is lost is lost whole."""
+    tiny = reduction_of(cast([2.0**-13], "float16"), cast([2.0**-12], "float16"), "sum")
+    assert grade(tiny, 0.0).level is Level.CORRECTLY_ROUNDED
+    assert grade(tiny, 0.0).relative == 2.0**-11
+    assert grade(reduction_of(cast([2.0**-14], "float16"), None, "sum"), 0.0).relative == 1
+    assert grade(reduction_of(cast([1, -1], "float16"), None, "sum"), 1.0).relative == math.inf
+
+
 @pytest.mark.parametrize(
     "x", [[1.0, -1.0], [0.0, 0.0], [0.0], [5e-324], [1e-310, 2e-310], [1 / 3, -1 / 3, 1e-300]], ids=str
 )
