@@ -30,6 +30,7 @@ from .simulated_sums import (
 )
 
 TRIALS = 4
+WAYS = (("sum", ""), *(("mean", division) for division in ("true", "reciprocal", "per_term", "per_term_reciprocal")))
 Measured = Callable[[Reduction, float], int]
 
 
@@ -44,9 +45,7 @@ def too_high(name: str, n: int, measured: Measured) -> Iterator[str]:
     for data, signs in itertools.product(DATA, ("none", "positive")):
         for accumulator, _ in implementations(name):
             x, w = rows(data, TRIALS, n, name, accumulator), weight_rows(signs, TRIALS, n, name)
-            for order, (kind, division) in itertools.product(
-                ORDERS, (("sum", ""), ("mean", "true"), ("mean", "reciprocal"))
-            ):
+            for order, (kind, division) in itertools.product(ORDERS, WAYS):
                 got = compute(x, w, accumulator, ORDERS[order], kind, division)
                 for row, value in enumerate(got.astype(np.float64)):
                     if not math.isfinite(value):
