@@ -81,6 +81,21 @@ def test_a_running_sum_that_loses_every_addition_is_seen_nearly_whole(name: str)
     assert proven_height(reduction, float(compute(x, None, name, pairwise, "sum", "")[0])) <= (n - 1).bit_length()
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
+def test_the_last_rounding_of_a_wide_sum_is_no_height(name: str) -> None:
+    x = rows("one_sign", 20, 300, name, name)
+    wide = {"float16": "float32", "bfloat16": "float32"}.get(name, "float64")
+    found = [
+        (naive(reduction, float(value)), proven_height(reduction, float(value)))
+        for reduction, value in zip(
+            (reduction_of(row, None, "sum") for row in x),
+            compute(x, None, wide, sequential, "sum", "").astype(np.float64),
+            strict=True,
+        )
+    ]
+    assert set(found) == {(1, 0)}
+
+
 @pytest.mark.parametrize("name", HALVES)
 def test_a_wide_accumulator_proves_next_to_nothing_and_a_short_one_much(name: str) -> None:
     """A sum in half precision that stagnates needs a high tree of half-precision additions."""
@@ -111,10 +126,12 @@ def test_what_no_tree_explains_has_no_height() -> None:
 
 
 def test_sums_that_are_exact_in_any_order_have_no_height() -> None:
-    """1 + 2 + ... + 100 in float32: an error of 1 is no rounding."""
-    reduction = reduction_of(cast(np.arange(100), "float32"), None, "sum")
-    assert naive(reduction, -4951.0) > 1000
-    assert proven_height(reduction, -4951.0) == 0
+    """0 + 1 + ... + 63 in float16: an error of 8 is no rounding, though some sum of that size may make it."""
+    reduction = reduction_of(cast(np.arange(64), "float16"), None, "sum")
+    rough = reduction_of(cast(np.arange(64) + 2.0**-10 * (np.arange(64) == 0), "float16"), None, "sum")
+    assert naive(reduction, -2008.0) == 9
+    assert proven_height(rough, -2008.0) > 5
+    assert proven_height(reduction, -2008.0) == 0
 
 
 @pytest.mark.parametrize("n", [2, 5, 9])
