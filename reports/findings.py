@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Iterable
@@ -107,11 +108,25 @@ def by_cell(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]
     return found
 
 
-def varied(findings: list[Finding], limit: int) -> list[Finding]:
-    """At most `limit` findings, in order, preferring those that differ in divergence, status or dtype."""
-    first: dict[tuple[bool, str | None, str, str], Finding] = {}
-    for finding in findings:
-        first.setdefault((finding.expected, finding.divergence, finding.status, finding.dtype), finding)
-    chosen = list(first.values())[:limit]
-    chosen += [finding for finding in findings if finding not in chosen][: limit - len(chosen)]
-    return sorted(chosen, key=findings.index)
+def one_of_each(findings: Iterable[Finding], limit: int) -> list[tuple[Finding, tuple[str, ...]]]:
+    """The smallest finding of each kind with the other dtypes that show it, at most `limit`, in order of appearance.
+
+    A kind is one fault as far as its findings tell: a subject, a status, a divergence, what went wrong, and the first
+    clause that says so.
+    """
+    kinds: dict[tuple[Any, ...], list[Finding]] = {}
+    for one in findings:
+        key = (one.subject, one.expected, one.divergence, one.status, one.symptom or one.because, *one.clauses[:1])
+        kinds.setdefault(key, []).append(one)
+    return [_smallest(kind) for kind in list(kinds.values())[:limit]]
+
+
+def _smallest(kind: list[Finding]) -> tuple[Finding, tuple[str, ...]]:
+    chosen = min(kind, key=size)
+    return chosen, tuple(dict.fromkeys(one.dtype for one in kind if one.dtype != chosen.dtype))
+
+
+def size(finding: Finding) -> int:
+    """Elements of a call's arrays, as far as it says them."""
+    shapes = (value.get("shape") for value in finding.call.values() if isinstance(value, dict))
+    return sum(math.prod(n for n in shape if isinstance(n, int)) for shape in shapes if isinstance(shape, list))

@@ -19,6 +19,7 @@ from .effort import efforts
 from .matrix import Cell, Matrix, State, family_table
 from .overview import Overview
 from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
+from .severity import by_severity, severity_of
 from .templates import anchor, asset, chart, environment
 from .verdict import summarise
 from .whole import write_text
@@ -33,6 +34,8 @@ class FindingView:
     """A finding as shown: with an `anchor` where its call is printed, else `elsewhere` points there."""
 
     finding: Finding
+    also: tuple[str, ...]  # other dtypes that show the same
+    state: State  # of its divergence, if it has one
     clauses: tuple[ClauseInfo, ...]
     divergence: DivergenceInfo | None
     arrays: list[findings.ArrayText]
@@ -139,6 +142,7 @@ def render(matrix: Matrix, others: Mapping[str, str] = MappingProxyType({})) -> 
             unexpected=views.unexpected(),
             panels=views.panels(),
             divergences=views.divergences(),
+            known=set(views.known),
             accuracy=_Accuracy(matrix.merged.of(Accuracy), styled),
             ladder=tolerance.LADDER,
             styled=styled,
@@ -221,8 +225,8 @@ class _Views:
     def unexpected(self) -> tuple[list[FindingView], int]:
         """Unexpected findings in full, and how many recorded ones are left out."""
         wrong = [finding for finding in self.matrix.merged.of(Finding) if not finding.expected]
-        chosen = findings.varied(wrong, _UNEXPECTED)
-        return [self.finding(finding) for finding in chosen], len(wrong) - len(chosen)
+        chosen = findings.one_of_each(wrong, _UNEXPECTED)
+        return [self.finding(*one) for one in chosen], len(wrong) - len(chosen)
 
     def panels(self) -> dict[str, list[CellView]]:
         """For each clause, what its cells open to."""
@@ -236,26 +240,37 @@ class _Views:
 
     def cell(self, cell: Cell, subject: SubjectInfo) -> CellView:
         """One cell."""
-        recorded = self.found.get((cell.clause.id, cell.subject), [])
-        chosen = findings.varied(recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS)
+        recorded = sorted(self.found.get((cell.clause.id, cell.subject), []), key=self.place)
+        chosen = findings.one_of_each(recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS)
         return CellView(
             cell,
             anchor(cell.clause.id, cell.subject),
             subject,
-            tuple(self.known[name] for name in cell.divergences if name in self.known),
-            tuple(self.finding(finding) for finding in chosen),
+            tuple(by_severity(self.known[name] for name in cell.divergences if name in self.known)),
+            tuple(self.finding(*one) for one in chosen),
             len(recorded) - len(chosen),
             tuple(_observed(self.matrix, cell)),
         )
 
-    def finding(self, finding: Finding) -> FindingView:
-        """One finding; its call is printed only where it is shown first."""
+    def place(self, finding: Finding) -> tuple[bool, int]:
+        """Where a finding stands in its cell: unexpected ones first, then those of the most severe divergences."""
+        return finding.expected, self.state(finding).rank
+
+    def state(self, finding: Finding) -> State:
+        """What the divergence of a finding shows, if it has one."""
+        divergence = self.known.get(finding.divergence or "")
+        return State.of_severity(divergence and severity_of(divergence))
+
+    def finding(self, finding: Finding, also: tuple[str, ...] = ()) -> FindingView:
+        """One finding, which other dtypes show too; its call is printed only where it is shown first."""
         elsewhere = self.shown.get(id(finding))
         here = None if elsewhere else f"finding-{len(self.shown) + 1}"
         if here:
             self.shown[id(finding)] = here
         return FindingView(
             finding,
+            also,
+            self.state(finding),
             tuple(self.clauses[name] for name in finding.clauses if name in self.clauses),
             self.known.get(finding.divergence or ""),
             findings.arrays_of(finding.call, finding.loss),
@@ -266,9 +281,9 @@ class _Views:
         )
 
     def divergences(self) -> list[tuple[DivergenceInfo, int]]:
-        """Known divergences with how often each showed."""
+        """Known divergences with how often each showed, the most severe first."""
         shown = summarise(self.matrix).divergences
-        return [(divergence, shown[name]) for name, divergence in self.known.items()]
+        return [(known, shown[known.id]) for known in by_severity(self.known.values(), shown)]
 
 
 def _observed(matrix: Matrix, cell: Cell) -> list[tuple[str, int]]:

@@ -10,6 +10,7 @@ from .effort import efforts
 from .guard import guarded
 from .matrix import Matrix, State, family_table
 from .records import Accuracy, Finding, Item
+from .severity import by_severity
 from .verdict import Outlook, Summary, summarise
 
 _UNEXPECTED = 20
@@ -79,6 +80,7 @@ def _finding(finding: Finding) -> list[str]:
 def _divergences(matrix: Matrix, verdict: Summary) -> str:
     rows = [
         [
+            d.severity or "–",
             _code(d.id),
             text(d.title),
             ", ".join(d.subjects),
@@ -86,14 +88,16 @@ def _divergences(matrix: Matrix, verdict: Summary) -> str:
             d.cause.replace("_", " "),
             f"{shown:,}",
         ]
-        for d in matrix.merged.divergences
+        for d in by_severity(matrix.merged.divergences, verdict.divergences)
         if (shown := verdict.divergences.get(d.id, 0))
     ]
     silent = [d.id for d in matrix.merged.divergences if not verdict.divergences.get(d.id)]
     if not rows and not silent:
         return ""
     lines = ["## Known divergences", ""]
-    lines += _table(["id", "what", "subjects", "clauses", "cause", "observed"], rows, numbers=1) if rows else []
+    lines += (
+        _table(["severity", "id", "what", "subjects", "clauses", "cause", "observed"], rows, numbers=1) if rows else []
+    )
     if silent:
         lines += ["", f"Known, and not seen in this run: {', '.join(map(_code, silent))}."]
     return "\n".join(lines)
@@ -130,7 +134,8 @@ def _accuracy(matrix: Matrix) -> str:
         [
             "## Largest error found, in ulp",
             "",
-            "0.5 and less is correctly rounded. In brackets: the largest share of a bound used.",
+            "0.5 and less is correctly rounded. In brackets: the largest error as a share of the result, and the "
+            "largest share of a bound used.",
             "",
             *_table(["subject", *heads], rows, numbers=len(heads)),
             *(f"\n{text(sentence)}." for sentence in tolerance.deep_sentences(matrix.merged.of(Accuracy))),
@@ -141,7 +146,9 @@ def _accuracy(matrix: Matrix) -> str:
 def _worst(row: tolerance.Precision | None) -> str:
     if row is None or not row.judged:
         return "–"
-    return tolerance.in_ulps(row.worst_ulps) + (f" ({row.worst_utilisation:.0%})" if row.worst_utilisation else "")
+    shares = [tolerance.relative(row.worst_relative)] if row.worst_relative else []
+    shares += [f"{row.worst_utilisation:.0%} used"] if row.worst_utilisation else []
+    return tolerance.in_ulps(row.worst_ulps) + (f" ({', '.join(shares)})" if shares else "")
 
 
 def _time(matrix: Matrix) -> str:

@@ -26,6 +26,9 @@ FORMAT = 2
 
 EARLY_LOSS = "nll_loss"  # what files of format 1 are about
 
+UNEXPLAINED = "unexplained"  # what `Accuracy.outside` says of wrong numbers that no known divergence explains
+INSTEAD = "NaN instead of an exception"  # what an `Observation` says of a call that must fail, where that is allowed
+
 # Statuses in the order in which tables show them; the words of `lossparity.specs.case.Status`.
 STATUSES = ("pass", "fail", "error", "crash", "timeout", "unsupported", "uninformative", "not_run")
 
@@ -78,6 +81,7 @@ class DivergenceInfo(msgspec.Struct, frozen=True, kw_only=True):
     reproducer: str
     selector: str
     vector: str
+    severity: str = ""  # in the words of reports/severity.py; empty in early files
 
 
 class Part(msgspec.Struct, frozen=True, order=True):
@@ -203,7 +207,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
 
     `ulps` counts errors in ulp, keyed by the error with two significant digits; `levels` counts ladder classes.
     The worst call is the one with the largest error in ulp among those judged. `deep` is the largest error, as a share,
-    among those that miss ACC-4.
+    among those that miss ACC-4. Results that are no rounding errors are counted by themselves: `outside` names the
+    known divergence that they show, or says that nothing explains them.
     """
 
     loss: str = EARLY_LOSS
@@ -212,14 +217,16 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
     dtype: str
     reduction: str
     decade: int  # floor(log10(positions)), 0 for fewer than ten
+    outside: str = ""  # empty: rounding errors; else a divergence's id, or UNEXPLAINED
     judged: int
     uninformative: int
     correctly_rounded: int
     ulps: dict[str, int]
     levels: dict[str, int]
     worst_ulps: float
+    worst_relative: float | None = None  # the largest |error|/|exact|; None: nowhere defined, or an early file
     worst_utilisation: float
-    worst_depth: int
+    worst_depth: int  # what is proven of a summation tree's height (specs/heights.py)
     worst_call: dict[str, Any] | None
     worst_observed: str
     worst_exact: str

@@ -15,6 +15,7 @@ from lossparity.reports import findings, html, tolerance
 from lossparity.reports.effort import efforts
 from lossparity.reports.matrix import State, cells
 from lossparity.reports.records import ClauseInfo, Item, Run
+from lossparity.reports.severity import Severity
 from lossparity.reports.verdict import summarise
 from lossparity.specs.stopwatch import PARTS
 
@@ -76,13 +77,18 @@ def test_every_cell_opens_and_says_in_words_what_it_shows(index: Path, loud: Run
 
 
 def test_what_is_unexpected_comes_first_and_in_full(index: Path, loud: Run) -> None:
+    """One finding of each kind, and none of them twice."""
     text = Page(index.read_text()).text
     wrong = [finding for finding in loud.of(sample_run.Finding) if not finding.expected]
-    for finding in wrong:
+    chosen = findings.one_of_each(wrong, 99)
+    assert 1 < len(chosen) < len(wrong)
+    for finding, _ in chosen:
         where = text.index(finding.digest)
         assert where < text.index("Subjects at a glance")
         assert " ".join(finding.summary.split()) in text
         assert finding.exact in text[where:]
+    first = text[: text.index("Subjects at a glance")]
+    assert sum(finding.digest in first for finding in wrong) == len(chosen)
 
 
 def test_hostile_words_are_escaped(index: Path) -> None:
@@ -211,6 +217,58 @@ def test_only_who_stands_out_is_called_best_or_worst(quiet: Run) -> None:
     assert groups["float32", "none"].worst == groups["float32", "none"].best == ()
     assert groups["float32", "mean"].worst[0].startswith("tensorflow")
     assert groups["float32", "mean"].best == ("numpy",)
+
+
+def test_wrong_numbers_have_rows_of_their_own_and_are_no_rounding_errors(index: Path, loud: Run) -> None:
+    found = loud.of(sample_run.Accuracy)
+    (group,) = [one for one in tolerance.table(found) if (one.dtype, one.reduction) == ("float32", "sum")]
+    assert [(row.subject, row.outside) for row in group.outside] == [
+        ("tensorflow", "tf-uint8-sentinel-wraps"),
+        ("torch", "unexplained"),
+    ]
+    assert max(row.worst_ulps for row in group.outside) == 3e9
+    assert max(row.worst_ulps for row in group.rows) < 1000
+    assert len({row.subject for row in group.rows}) == len(group.rows)
+    assert tolerance.bars([group])(max(row.worst_ulps for row in group.rows)) == 1
+    page = Page(index.read_text())
+    after = page.text[page.text.index("No rounding errors") :]
+    row = re.search(r"tensorflow tf-uint8-sentinel-wraps (.*?) X 6", after)
+    assert row is not None
+    assert row[1].split()[0] == "6"
+    assert "25,000 %" in row[1]
+    assert "torch unexplained" in after
+
+
+def test_a_relative_error_stands_beside_ulps(index: Path, loud: Run) -> None:
+    """1,900 ulp of bfloat16 are 1,500 %, of float64 nothing."""
+    rows = {(g.dtype, g.reduction, r.subject): r for g in tolerance.table(loud.of(sample_run.Accuracy)) for r in g.rows}
+    text = Page(index.read_text()).text
+    for key in (("bfloat16", "mean", "torch"), ("float64", "mean", "tensorflow")):
+        row = rows[key]
+        assert f"{tolerance.in_ulps(row.worst_ulps)}" in text
+        assert f"{tolerance.relative(row.worst_relative)}" in text
+        assert (
+            f"{tolerance.in_ulps(row.worst_ulps)} ({tolerance.relative(row.worst_relative)}, "
+            in (index.parent / "summary.md").read_text()
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(None, "–"), (0.984, "98 %"), (0.0038, "0.38 %"), (3.14e-8, "3.1e-08"), (250.0, "25,000 %"), (1e30, "1e+30")],
+)
+def test_a_relative_error_is_said_in_two_digits(error: float | None, said: str) -> None:
+    assert tolerance.relative(error) == said
+
+
+def test_the_ledger_says_the_most_severe_first(index: Path) -> None:
+    text = Page(index.read_text()).text
+    ledger = text[text.index("Departures that are recorded") : text.index("Rounding errors alone")]
+    words = [str(one) for one in Severity]
+    assert [ledger.index(word) for word in words] == sorted(ledger.index(word) for word in words)
+    summary = (index.parent / "summary.md").read_text()
+    assert "| silent wrong number | `tf-uint8-sentinel-wraps` |" in summary
+    assert summary.index("silent wrong number") < summary.index("missing error") < summary.index("| last digits")
 
 
 def test_what_a_sum_that_is_too_deep_amounts_to_is_said_at_a_glance(index: Path, loud: Run, tmp_path: Path) -> None:

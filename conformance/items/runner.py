@@ -141,7 +141,7 @@ class Work:
 
     def __init__(self, spec: ItemSpec, request: Request, executor: Executor) -> None:
         self.spec, self.request, self.executor, self.trail = spec, request, executor, executor.trail
-        self.notebook = Notebook(spec)
+        self.notebook = Notebook(spec, executor.traits.arithmetic)
         self._second_looks = spec.loss.second_looks
         self.drawn = 0
         self.beats = 0

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 
-from ...reports.findings import BEFORE, arrays_of, replay_line
+from ...reports.findings import BEFORE, arrays_of, replay_line, size
 from ...reports.records import Before, ClauseInfo, Finding, Record, Tally
 from ...specs.call import Array, Crashed, Earlier, Outcome, Raised, Returned, TimedOut, Unsupported
 from ...specs.case import (
@@ -100,7 +100,7 @@ def kinds(records: Sequence[Record]) -> list[Finding]:
     found = [record for record in records if isinstance(record, Finding) and not record.expected]
     made = {(one.loss, one.subject, one.made_from): one for one in most_telling_first(records, found) if one.made_from}
     smallest: dict[tuple[str, ...], Finding] = {}
-    for one in sorted(most_telling_first(records, found), key=_size):
+    for one in sorted(most_telling_first(records, found), key=size):
         if not one.made_from:
             smallest.setdefault((one.loss, one.subject, one.symptom or one.because, *one.clauses[:1]), one)
     chosen = [made.get((one.loss, one.subject, one.digest), one) for one in smallest.values()]
@@ -137,12 +137,6 @@ def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str, str], fl
         total[key] += tally.count
         wrong[key] += 0 if tally.expected else tally.count
     return {key: wrong[key] / total[key] for key in total if wrong[key] >= _NO_CHANCE}
-
-
-def _size(finding: Finding) -> int:
-    """Elements of a call's arrays."""
-    arrays = (value for value in finding.call.values() if isinstance(value, dict) and "shape" in value)
-    return sum(math.prod(array["shape"]) for array in arrays)
 
 
 def _labelled(label: str, text: str) -> str:

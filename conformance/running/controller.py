@@ -31,6 +31,7 @@ from ...specs.loss import LARGE
 from ..items import breadcrumb
 from ..items.child import environment
 from ..items.spec import ItemSpec, Request
+from ..judging import severities
 from ..judging.ledger import Divergence, condition
 from ..planning import machine, plan
 from ..planning.plan import RunSpec
@@ -326,6 +327,7 @@ def _divergence(row: Divergence) -> records.DivergenceInfo:
         reproducer=row.reproducer,
         selector=", ".join(f"{fact} {condition(wanted)}" for fact, wanted in (row.selector | on).items()),
         vector=row.vector,
+        severity=severities.severity(row),
     )
 
 
