@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +21,12 @@ from ...reports.guard import NotDrawn
 from ...reports.kills import Zoo
 from ...reports.overview import Overview
 from ...reports.ratios import NOISY, Board, Change, Timing
-from ...reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo
+from ...reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo, Tally
+from ...reports.severity import by_severity
 from ...reports.speed import duration, size, speed_sentence
 from ...reports.tolerance import deep_sentences
 from ...reports.verdict import plural
+from ...specs.case import FAILED
 from ...specs.stopwatch import PARTS
 from ..judging import explain
 from ..planning.plan import RunSpec
@@ -110,6 +113,7 @@ def closing(console: Console, run: Run, result: Result, index: Path, *, verbose:
     for line in executed(run.header.subjects):
         console.print(line, markup=False, soft_wrap=True)
     deep_sums(console, run.of(Accuracy))
+    known(console, run)
     footer = result.footer
     for note in footer.notes:
         console.print(note, style="yellow", markup=False, soft_wrap=True)
@@ -132,6 +136,19 @@ def unexpected(console: Console, run: Run, items: int) -> None:
         left = len(kinds) - _SHOWN
         more = f", {plural(left, 'more kind')}" if left > 0 else ""
         console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
+
+
+def known(console: Console, run: Run) -> None:
+    """The known divergences that showed, a line for each severity, the worst first."""
+    shown = Counter[str]()
+    for one in run.of(Tally):
+        if one.divergence and one.expected and one.status in FAILED:
+            shown[one.divergence] += one.count
+    rows = by_severity((row for row in run.header.divergences if shown[row.id]), shown)
+    if rows:
+        console.print(f"{plural(len(rows), 'known divergence')} showed:")
+    for severity, same in itertools.groupby(rows, key=lambda row: row.severity):
+        console.print(f"  {severity or 'of no known severity'}: {', '.join(row.id for row in same)}", soft_wrap=True)
 
 
 def deep_sums(console: Console, accuracy: Iterable[Accuracy]) -> None:
