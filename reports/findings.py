@@ -6,9 +6,11 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from ..specs import losses
 from ..specs.call import Array
 from ..specs.encoding import decode_call
 from ..specs.errors import UsageError, VectorError
-from .records import Finding
+from .records import Finding, Tally
 
 # Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
 LONGEST_CALL = 20_000
@@ -101,16 +103,33 @@ def by_cell(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]
     return found
 
 
-def one_of_each(findings: Iterable[Finding], limit: int) -> list[tuple[Finding, tuple[str, ...]]]:
+def shares_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str], float]:
+    """Of each subject and clause, which share of the calls came out unexpectedly: a large one tells more."""
+    total, wrong = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for tally in tallies:
+        total[tally.subject, tally.clause] += tally.count
+        wrong[tally.subject, tally.clause] += 0 if tally.expected else tally.count
+    return {where: wrong[where] / number for where, number in total.items() if number}
+
+
+def telling_first(finding: Finding, shares: Mapping[tuple[str, str], float]) -> list[str]:
+    """The clauses of a finding, the most telling first."""
+    return sorted(finding.clauses, key=lambda id: -shares.get((finding.subject, id), 0.0))
+
+
+def one_of_each(
+    findings: Iterable[Finding], limit: int, shares: Mapping[tuple[str, str], float] = MappingProxyType({})
+) -> list[tuple[Finding, tuple[str, ...]]]:
     """The smallest finding of each kind with the other dtypes that show it, at most `limit`, in order of appearance.
 
-    A kind is one fault as far as its findings tell: a subject, a status, a divergence, what went wrong, and the first
-    clause that says so.
+    A kind is one fault as far as its findings tell: a subject, a status, what went wrong, and the divergence that
+    expects it, or of an unexpected one the most telling of its clauses.
     """
     kinds: dict[tuple[Any, ...], list[Finding]] = {}
     for one in findings:
-        key = (one.subject, one.expected, one.divergence, one.status, one.because, *one.clauses[:1])
-        kinds.setdefault(key, []).append(one)
+        fault, _, _ = one.because.partition(": ")  # without what is said of this call alone
+        says = one.divergence if one.expected else next(iter(telling_first(one, shares)), "")
+        kinds.setdefault((one.subject, one.expected, one.status, fault, says), []).append(one)
     return [_smallest(kind) for kind in list(kinds.values())[:limit]]
 
 
