@@ -6,9 +6,11 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,13 @@ from ..specs.call import Array
 from ..specs.encoding import decode_call
 from ..specs.errors import UsageError, VectorError
 from . import folder
-from .records import Finding
+from .records import Finding, Tally
 
+# (loss, subject, clause) -> which share of the calls came out unexpectedly
+Shares = Mapping[tuple[str, str, str], float]
+_NO_CHANCE = 3  # unexpected calls of a clause, from which on their share tells something
+# Clauses that say what is special about a call stand before those that every call exercises.
+_FAMILIES = ("PURE", "REL", "LAYOUT", "GRAD", "IGN", "WEIGHT", "SPECIAL", "VALUE", "ACC", "DTYPE", "SHAPE", "ERR")
 # Encoded calls longer than this stay in records.jsonl, so that a page can still be opened and mailed.
 LONGEST_CALL = 20_000
 _READABLE_ELEMENTS = 96
@@ -108,15 +115,47 @@ def by_cell(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]
     return found
 
 
-def one_of_each(findings: Iterable[Finding], limit: int) -> list[tuple[Finding, tuple[str, ...]]]:
+def shares_unexpected(tallies: Iterable[Tally]) -> Shares:
+    """Of each clause on each subject, which share of the calls came out unexpectedly, where that is no chance."""
+    total, wrong = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+    for tally in tallies:
+        key = tally.loss, tally.subject, tally.clause
+        total[key] += tally.count
+        wrong[key] += 0 if tally.expected else tally.count
+    return {key: wrong[key] / number for key, number in total.items() if wrong[key] >= _NO_CHANCE}
+
+
+def telling_first(finding: Finding, shares: Shares) -> tuple[str, ...]:
+    """The clauses of a finding, the most telling first: one that most of its calls broke tells more.
+
+    One that was made smaller keeps its order: what is left in it is what it is about.
+    """
+    if finding.made_from:
+        return finding.clauses
+
+    def rank(id: str) -> tuple[float, int]:
+        return -shares.get((finding.loss, finding.subject, id), 0.0), telling(id.partition("-")[0])
+
+    return tuple(sorted(finding.clauses, key=rank))
+
+
+def telling(family: str) -> int:
+    """The place of a family of clauses among others, those first that say most about a call."""
+    return _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
+
+
+def one_of_each(
+    findings: Iterable[Finding], limit: int, shares: Shares = MappingProxyType({})
+) -> list[tuple[Finding, tuple[str, ...]]]:
     """The smallest finding of each kind with the other dtypes that show it, at most `limit`, in order of appearance.
 
-    A kind is one fault as far as its findings tell: a subject, a status, a divergence, what went wrong, and the first
-    clause that says so.
+    A kind is one fault as far as its findings tell: a subject, a status, what went wrong, and the divergence that
+    expects it, or of an unexpected one the most telling of its clauses.
     """
     kinds: dict[tuple[Any, ...], list[Finding]] = {}
     for one in findings:
-        key = (one.subject, one.expected, one.divergence, one.status, one.symptom or one.because, *one.clauses[:1])
+        says = one.divergence if one.expected else next(iter(telling_first(one, shares)), "")
+        key = one.loss, one.subject, one.expected, one.status, one.symptom or one.because, says
         kinds.setdefault(key, []).append(one)
     return [_smallest(kind) for kind in list(kinds.values())[:limit]]
 

@@ -18,7 +18,7 @@ from . import bench, charts, findings, folder, kills, markdown, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, family_table
 from .overview import Overview
-from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
+from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo, Tally
 from .severity import by_severity, severity_of
 from .templates import anchor, asset, chart, environment
 from .verdict import summarise
@@ -219,13 +219,16 @@ class _Views:
         self.matrix = matrix
         self.clauses = {clause.id: clause for clause in matrix.merged.clauses}
         self.known = {divergence.id: divergence for divergence in matrix.merged.divergences}
+        self.shares = findings.shares_unexpected(matrix.merged.of(Tally))
         self.found = findings.by_cell(matrix.merged.of(Finding))
         self.shown: dict[int, str] = {}
 
     def unexpected(self) -> tuple[list[FindingView], int]:
         """Unexpected findings in full, and how many recorded ones are left out."""
         wrong = [finding for finding in self.matrix.merged.of(Finding) if not finding.expected]
-        chosen = findings.one_of_each(wrong, _UNEXPECTED)
+        replaced = {finding.made_from for finding in wrong}
+        wrong = [finding for finding in wrong if finding.digest not in replaced]
+        chosen = findings.one_of_each(wrong, _UNEXPECTED, self.shares)
         return [self.finding(*one) for one in chosen], len(wrong) - len(chosen)
 
     def panels(self) -> dict[str, list[CellView]]:
@@ -241,7 +244,9 @@ class _Views:
     def cell(self, cell: Cell, subject: SubjectInfo) -> CellView:
         """One cell."""
         recorded = sorted(self.found.get((cell.clause.id, cell.subject), []), key=self.place)
-        chosen = findings.one_of_each(recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS)
+        chosen = findings.one_of_each(
+            recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS, self.shares
+        )
         return CellView(
             cell,
             anchor(cell.clause.id, cell.subject),
@@ -271,7 +276,7 @@ class _Views:
             finding,
             also,
             self.state(finding),
-            tuple(self.clauses[name] for name in finding.clauses if name in self.clauses),
+            tuple(self.clauses[name] for name in findings.telling_first(finding, self.shares) if name in self.clauses),
             self.known.get(finding.divergence or ""),
             findings.arrays_of(finding.call, finding.loss),
             findings.snippet(finding.call, finding.loss) if here else None,

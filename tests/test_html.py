@@ -8,15 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import sample_facts
 import sample_run
 from lossparity.reports import findings, html, tolerance
 from lossparity.reports.effort import efforts
 from lossparity.reports.matrix import State, cells
-from lossparity.reports.records import ClauseInfo, Item, Run
+from lossparity.reports.records import ClauseInfo, Finding, Item, Run
 from lossparity.reports.severity import Severity
 from lossparity.reports.verdict import summarise
+from lossparity.specs.encoding import encode_call
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stopwatch import PARTS
 
 from .sample_pages import Page, small
@@ -80,7 +83,7 @@ def test_what_is_unexpected_comes_first_and_in_full(index: Path, loud: Run) -> N
     """One finding of each kind, and none of them twice."""
     text = Page(index.read_text()).text
     wrong = [finding for finding in loud.of(sample_run.Finding) if not finding.expected]
-    chosen = findings.one_of_each(wrong, 99)
+    chosen = findings.one_of_each(wrong, 99)  # of one clause each
     assert 1 < len(chosen) < len(wrong)
     for finding, _ in chosen:
         where = text.index(finding.digest)
@@ -237,6 +240,27 @@ def test_wrong_numbers_have_rows_of_their_own_and_are_no_rounding_errors(index: 
     assert row[1].split()[0] == "6"
     assert "25,000 %" in row[1]
     assert "torch unexplained" in after
+
+
+def test_one_fault_is_one_kind_whatever_its_calls_exercise_besides(loud: Run) -> None:
+    """The smallest of three calls, led by the clause that most of its calls broke; another fault is another kind."""
+    first = next(one for one in loud.of(sample_run.Finding) if not one.expected)
+
+    def found(clauses: tuple[str, ...], rows: int, dtype: str, because: str) -> Finding:
+        call = encode_call(NLL_LOSS.call(np.zeros((rows, 2), np.float32), np.zeros(rows, np.int64)))
+        return msgspec.structs.replace(first, clauses=clauses, dtype=dtype, because=because, call=call)
+
+    wrong = [
+        found(("SHAPE-1", "IGN-2"), 9, "float32", "Wrong: at 3."),
+        found(("IGN-2", "VALUE-3"), 4, "float16", "Wrong: at 4."),
+        found(("IGN-2",), 5, "float32", "Wrong: at 5."),
+        found(("IGN-2",), 1, "float32", "Crashed."),
+        found(("SHAPE-1",), 2, "float32", "Wrong: at 1."),
+    ]
+    shares = {(first.subject, "IGN-2"): 0.9, (first.subject, "SHAPE-1"): 0.1}
+    assert findings.one_of_each(wrong, 9, shares) == [(wrong[1], ("float32",)), (wrong[3], ()), (wrong[4], ())]
+    assert findings.one_of_each(wrong, 1, shares) == [(wrong[1], ("float32",))]
+    assert findings.telling_first(wrong[0], shares) == ["IGN-2", "SHAPE-1"]
 
 
 def test_a_relative_error_stands_beside_ulps(index: Path, loud: Run) -> None:

@@ -76,6 +76,15 @@ def test_a_short_accumulator_is_a_rounding_error_and_has_a_height() -> None:
     assert 5 < record.worst_depth < 200
 
 
+def test_a_failure_within_own_precision_that_nothing_explains_may_be_any_fault() -> None:
+    """Dividing by 40 instead of 39 is no more than 39 roundings of bfloat16 would do."""
+    x = cast(-np.linspace(1, 2, 39), "bfloat16")
+    wrong = x.astype(np.float64).sum() / -40
+    record = measured(x, wrong, reduction="mean")
+    assert (record.outside, record.judged, record.worst_depth) == (UNEXPLAINED, 1, 0)
+    assert set(record.levels) <= {"E5", "E6"}
+
+
 def test_a_sum_that_stagnates_is_a_rounding_error_if_a_row_says_so_and_shows_how_far_off_it_is() -> None:
     """256 of 32,768 ones in bfloat16: its own precision says nothing of so many; ulps hide what the share tells."""
     x = cast(np.full(32768, -1.0), "bfloat16")

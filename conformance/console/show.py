@@ -221,6 +221,7 @@ def split_table(run: Run) -> Table:
 
 def family_tables(console: Console, found: Overview) -> None:
     """For each loss subject by clause family, the worst state of each with its number of clauses."""
+    seen: set[matrix.State] = set()
     for name, of_loss in zip(found.names, found.matrices, strict=True):
         model = matrix.family_table(of_loss)
         families = list(next(iter(model.values()), {}))
@@ -235,8 +236,10 @@ def family_tables(console: Console, found: Overview) -> None:
         table.title_justify = "left"
         for subject, row in model.items():
             table.add_row(subject, *(row[family].text for family in families))
+            seen |= {row[family].state for family in families}
         put(console, table)
-    console.print("  ".join(f"{state.symbol} {state.label}" for state in matrix.State), style="dim", soft_wrap=True)
+    legend = (f"{state.symbol} {state.label}" for state in matrix.State if state in seen)
+    console.print("  ".join(legend), style="dim", soft_wrap=True)
 
 
 def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:

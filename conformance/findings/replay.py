@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from ...adapters import user
+from ...reports.findings import telling
 from ...reports.records import Finding
 from ...reports.verdict import plural
 from ...specs.call import FLOAT_DTYPES, Crashed, Earlier, Outcome, TimedOut, Unsupported
@@ -85,7 +86,7 @@ class Replayed:
         def rank(id: str) -> tuple[bool, bool, bool, int]:
             clause = self.case.rules.clauses[id]
             for_this = id in self.located.clauses
-            return id not in self.located.lead, clause.level != "MUST", not for_this, explain.telling(clause.family)
+            return id not in self.located.lead, clause.level != "MUST", not for_this, telling(clause.family)
 
         return tuple(sorted(ids, key=rank))
 

@@ -111,11 +111,10 @@ def _outside(judgement: Judgement, resolved: Sequence[Resolved]) -> str:
     for one in explained:
         if not one.rounding:
             return str(one.divergence)
-    value = judgement.aspects.get(Aspect.VALUE)
-    inaccurate = judgement.aspects.get(Aspect.ACCURACY) is Status.FAIL
-    if value is Status.FAIL or value is Status.UNINFORMATIVE and inaccurate and not explained:
+    if judgement.aspects.get(Aspect.VALUE) is Status.FAIL:
         return UNEXPLAINED
-    return ""
+    # Within the format's own precision: perhaps a short accumulator, perhaps a fault that is no larger than its errors.
+    return UNEXPLAINED if judgement.aspects.get(Aspect.ACCURACY) is Status.FAIL and not explained else ""
 
 
 def _record(whose: Mapping[str, str], reduction: str, decade: int, outside: str, entry: _Entry) -> Accuracy:

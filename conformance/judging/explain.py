@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, assert_never
@@ -12,7 +11,7 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 
-from ...reports.findings import BEFORE, arrays_of, replay_line, size
+from ...reports.findings import BEFORE, arrays_of, replay_line, shares_unexpected, size, telling_first
 from ...reports.records import Before, ClauseInfo, Finding, Record, Tally
 from ...specs.call import Array, Crashed, Earlier, Outcome, Raised, Returned, TimedOut, Unsupported
 from ...specs.case import (
@@ -43,9 +42,6 @@ _LONGEST = 300  # characters of an exception's message
 _SMALL = 1 << 14  # bytes of a call that is kept because of another one
 _PLAIN = ("nan", "inf", "number", "overflow")  # symptoms that both numbers show
 _COUNTABLE = 1e15  # ulps; more say nothing
-_NO_CHANCE = 3  # unexpected calls of a clause, from which on their share tells something
-# Clauses that say what is special about a call stand before those that every call exercises.
-_FAMILIES = ("PURE", "REL", "LAYOUT", "GRAD", "IGN", "WEIGHT", "SPECIAL", "VALUE", "ACC", "DTYPE", "SHAPE", "ERR")
 
 
 def finding(finding: Finding, clauses: Mapping[str, ClauseInfo] | Mapping[str, Clause], file: str = "") -> str:
@@ -108,35 +104,9 @@ def kinds(records: Sequence[Record]) -> list[Finding]:
 
 
 def most_telling_first(records: Iterable[Record], findings: Iterable[Finding]) -> list[Finding]:
-    """Findings, the clauses of each in order: one that most of its calls in these records broke tells more."""
-    share = _share_unexpected(record for record in records if isinstance(record, Tally))
-
-    def ordered(one: Finding) -> tuple[str, ...]:
-        if one.made_from:  # what is left in it is what it is about
-            return one.clauses
-
-        def rank(id: str) -> tuple[float, int]:
-            return -share.get((one.loss, one.subject, id), 0), telling(id.partition("-")[0])
-
-        return tuple(sorted(one.clauses, key=rank))
-
-    return [msgspec.structs.replace(one, clauses=ordered(one)) for one in findings]
-
-
-def telling(family: str) -> int:
-    """The place of a family of clauses among others, those first that say most about a call."""
-    return _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
-
-
-def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str, str], float]:
-    """Of each clause on each subject, which share of the calls came out unexpectedly, where that is no chance."""
-    total: Counter[tuple[str, str, str]] = Counter()
-    wrong: Counter[tuple[str, str, str]] = Counter()
-    for tally in tallies:
-        key = tally.loss, tally.subject, tally.clause
-        total[key] += tally.count
-        wrong[key] += 0 if tally.expected else tally.count
-    return {key: wrong[key] / total[key] for key in total if wrong[key] >= _NO_CHANCE}
+    """Findings of these records, the clauses of each in order."""
+    shares = shares_unexpected(record for record in records if isinstance(record, Tally))
+    return [msgspec.structs.replace(one, clauses=telling_first(one, shares)) for one in findings]
 
 
 def _labelled(label: str, text: str) -> str:
