@@ -58,7 +58,8 @@ def _started() -> Any:
     mine = os.getpid()
     if mine not in _running:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        _running[mine] = process = subprocess.Popen([sys.executable, "-c", _WORK], **pipes)  # type: ignore[call-overload]
+        process: Any = subprocess.Popen([sys.executable, "-c", _WORK], **pipes)  # type: ignore[call-overload]
+        _running[mine] = process
         process.stdin.write(json.dumps(sys.path).encode() + b"\n")
     return _running[mine]
 

@@ -55,6 +55,7 @@ class Writer:
             self._is_full = True
             with contextlib.suppress(OSError):  # what stays of the line, readers leave out
                 self._file.truncate(self._end)
+                self._file.seek(self._end)
             raise NotWritten(self._path, error) from error
         self._end = self._file.tell()
 

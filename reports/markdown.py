@@ -69,7 +69,7 @@ def _unexpected(matrix: Matrix, verdict: Summary) -> str:
 def _finding(finding: Finding) -> list[str]:
     facts = {"observed": finding.observed, "exact": finding.exact, "distance": finding.distance}
     return [
-        f"- **{text(finding.subject)}** {finding.dtype}, {', '.join(finding.clauses)}: {finding.status}",
+        f"- **{text(finding.subject)}** {text(finding.dtype)}, {text(', '.join(finding.clauses))}: {finding.status}",
         f"  - {text(finding.because)}",
         f"  - call {_code(finding.summary)}, digest {_code(finding.digest)}",
         *(f"  - {name} {_code(value)}" for name, value in facts.items() if value),
@@ -83,8 +83,8 @@ def _divergences(matrix: Matrix, verdict: Summary) -> str:
             d.severity or "–",
             _code(d.id),
             text(d.title),
-            ", ".join(d.subjects),
-            ", ".join(d.clauses),
+            text(", ".join(d.subjects)),
+            text(", ".join(d.clauses)),
             d.cause.replace("_", " "),
             f"{shown:,}",
         ]
@@ -106,7 +106,7 @@ def _divergences(matrix: Matrix, verdict: Summary) -> str:
 def _families(matrix: Matrix) -> str:
     table = family_table(matrix)
     families = list(matrix.families())
-    rows = [[name, *(row[family].text for family in families)] for name, row in table.items()]
+    rows = [[text(name), *(row[family].text for family in families)] for name, row in table.items()]
     used = {cell.state for row in table.values() for cell in row.values()}
     legend = ", ".join(f"{state.symbol} {state.label}" for state in State if state in used)
     return "\n".join(
@@ -127,7 +127,7 @@ def _accuracy(matrix: Matrix) -> str:
     found = {(row.subject, group.dtype, group.reduction): row for group in groups for row in group.rows}
     heads = [f"{group.dtype} {group.reduction}" for group in groups]
     rows = [
-        [subject.name, *(_worst(found.get((subject.name, group.dtype, group.reduction))) for group in groups)]
+        [text(subject.name), *(_worst(found.get((subject.name, group.dtype, group.reduction))) for group in groups)]
         for subject in matrix.subjects
     ]
     return "\n".join(
@@ -154,7 +154,7 @@ def _worst(row: tolerance.Precision | None) -> str:
 def _time(matrix: Matrix) -> str:
     rows = [
         [
-            effort.subject,
+            text(effort.subject),
             f"{effort.seconds:,.1f}",
             f"{effort.rate:,.0f}",
             *("–" if (share := effort.share(part)) is None else f"{share:.0%}" for part in PARTS),
@@ -172,10 +172,10 @@ def _environment(matrix: Matrix) -> str:
         ended = f"{footer.ended} after {footer.seconds:,.0f} s" if footer else "cut off"
         lines.append(
             f"- {header.started}, {ended}: profile {header.profile}, seed {header.seed}, "
-            f"{', '.join(f'{s.name} {s.version}' for s in header.subjects)}; {_code(header.command)}, "
+            f"{text(', '.join(f'{s.name} {s.version}' for s in header.subjects))}; {_code(header.command)}, "
             f"lossparity {header.lossparity}"
         )
-    lines += [f"- not installed: {backend.name} ({_code(backend.install)})" for backend in matrix.merged.absent]
+    lines += [f"- not installed: {text(backend.name)} ({_code(backend.install)})" for backend in matrix.merged.absent]
     return "\n".join(lines)
 
 
@@ -187,7 +187,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0)
 
 def text(words: str) -> str:
     """Plain words that Markdown must not read as markup."""
-    for mark in "\\`*_<>|[]":
+    for mark in "\\`*_<>|[]&":
         words = words.replace(mark, f"\\{mark}")
     return " ".join(words.split())
 

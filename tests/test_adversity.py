@@ -108,6 +108,10 @@ def test_a_writer_keeps_whole_lines_only(small: Callable[[int], Path], tmp_path:
     for record in run.records:
         writer.write(record)  # is dropped: it might fit, and would stand behind a gap
     assert len(records.read(file).records) == count
+    assert run.footer is not None
+    writer.close(run.footer)  # for which there is room
+    assert records.read(file).footer == run.footer
+    assert len(records.read(file).records) == count
 
 
 def _fits(writer: framed.Writer, record: records.Record) -> bool:

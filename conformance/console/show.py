@@ -19,6 +19,7 @@ from ...reports.bench import Bench
 from ...reports.effort import efforts
 from ...reports.guard import NotDrawn
 from ...reports.kills import Zoo
+from ...reports.lock import NoLock
 from ...reports.overview import Overview
 from ...reports.ratios import NOISY, Board, Change, Timing
 from ...reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo, Tally
@@ -54,6 +55,8 @@ def drawing(console: Console) -> Iterator[None]:
         def noted(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, NotDrawn):
                 failed.append(str(message))
+            elif issubclass(category, NoLock):
+                console.print(str(message), style="yellow", markup=False, soft_wrap=True)
             else:
                 usual(message, category, *place, **more)
 

@@ -14,6 +14,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
@@ -78,7 +79,7 @@ def _is_lost() -> bool:
     return isinstance(sink, _Sink) and sink.failure is not None
 
 
-def _text(sink: _Sink, like: io.TextIOBase) -> io.TextIOWrapper:
+def _text(sink: _Sink, like: TextIO) -> io.TextIOWrapper:
     buffer = io.BufferedWriter(sink)
     return io.TextIOWrapper(buffer, like.encoding, _HANDLER, line_buffering=like.line_buffering)  # type: ignore
 

@@ -32,7 +32,7 @@ def issue(found: Replayed, script: Reproducer) -> str:
 def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     finding, rules, loss = found.finding, found.case.rules, found.case.call.signature.loss
     title = found.rows[0].title if found.rows else finding.because.rstrip(".")
-    yield f"# {loss}: {title[0].lower() + title[1:]}"
+    yield f"# {loss}: {_plain(title[0].lower() + title[1:])}"
     yield ""
     yield f"`{found.subject}`, `{loss}({finding.summary})`"
     yield from ("", "## To reproduce", "")
@@ -40,11 +40,11 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
         yield from ("```python", script.text.rstrip(), "```", "", "It prints", "", "```")
         yield from (anonymous(script.output).rstrip(), "```")
     else:
-        yield f"{script.why_not[0].upper()}{script.why_not[1:]}."
+        yield f"{script.why_not[0].upper()}{_plain(script.why_not[1:])}."
         yield from ("", "```json", _encoded(found), "```")
     yield from ("", "## Observed and expected", "")
-    yield f"- Observed: {anonymous(finding.observed)}"
-    yield f"- Exact: {finding.exact}"
+    yield f"- Observed: {_plain(anonymous(finding.observed))}"
+    yield f"- Exact: {_plain(finding.exact)}"
     yield from [f"- Distance: {finding.distance}"] * bool(finding.distance)
     yield from ("", "## What says so", "")
     for id in found.failed[:_CLAUSES]:
@@ -102,6 +102,11 @@ def _versions(found: Replayed) -> Iterator[str]:
 def _encoded(found: Replayed) -> str:
     encoded = json.dumps(found.finding.call)
     return encoded if len(encoded) <= findings.LONGEST_CALL else f"(a call of {len(encoded):,} characters)"
+
+
+def _plain(text: str) -> str:
+    """A message of which nothing is taken for HTML: a framework's `<class 'float'>` would not be seen."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def anonymous(text: str) -> str:

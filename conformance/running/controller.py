@@ -37,7 +37,7 @@ from ..planning import machine, plan
 from ..planning.plan import RunSpec
 from ..planning.survey import Survey
 from . import soundness
-from .deaths import RAN_AGAIN, Deaths
+from .deaths import Deaths
 from .plugin import PROPERTY
 from .progress import Progress
 from .scheduling import GroupScheduling
@@ -197,8 +197,7 @@ def run(
         code = _pytest(run_spec, workers, len(specs), listener) if specs else pytest.ExitCode.OK
         listener.clock.cancel()
         stopped = breadcrumb.is_stopped(trail)
-        notes = [*listener.deaths.notes, *(f"{id}: a child process was killed from outside; {RAN_AGAIN}"
-                                    for id in breadcrumb.killed(trail))]  # fmt: skip
+        notes = listener.deaths.told()
     interrupted = code == pytest.ExitCode.INTERRUPTED
     cut = interrupted or listener.is_full
     if follow is not None and not cut:
@@ -215,13 +214,20 @@ def run(
         planned=sum(item.planned for item in listener.items),
         statuses=dict(statuses),
         unexpected=unexpected,
-        notes=tuple(notes),
+        notes=notes,
     )
+    if (full := _close(writer, footer)) and not problems:
+        problems, exit_code = [full], INTERRUPTED if interrupted else ENGINE_ERROR
+    return Result(file, exit_code, tuple(problems), tuple(listener.unexpected), footer)
+
+
+def _close(writer: framed.Writer, footer: Footer) -> str:
+    """End the file; why that did not succeed, or nothing."""
     try:
         writer.close(footer)
     except NotWritten as error:
-        problems, exit_code = problems or [str(error)], exit_code if interrupted else ENGINE_ERROR
-    return Result(file, exit_code, tuple(problems), tuple(listener.unexpected), footer)
+        return str(error)
+    return ""
 
 
 def judged(statuses: Counter[str], unexpected: int) -> int:

@@ -16,7 +16,7 @@ from ..judging import explain
 
 _OUTSIDE = 2  # deaths of workers outside of any call, after which a subject is given up
 _KILLS = 2  # of the workers of an item, each during another call, after which it is not tried again
-RAN_AGAIN = "SIGKILL is what the kernel sends when memory runs out. It ran again in a fresh process"
+_RAN_AGAIN = "SIGKILL is what the kernel sends when memory runs out. It ran again in a fresh process"
 _STARVED = "something kills them from outside, such as the kernel when memory runs out: try fewer workers, -n 1"
 _KILLED = "The process was killed by SIGKILL during this call, twice: it does so itself, or takes too much memory."
 _BECAUSE = {Status.TIMEOUT: "The call did not come back.", Status.CRASH: "The process died during this call."}
@@ -50,7 +50,7 @@ class Deaths:
         if _repeated(calls) or len(calls) > _KILLS:
             return False
         where = f"during {during.describe()}" if during else "outside of any call"
-        self.notes.append(f"{spec.id}: its worker was killed from outside, {where}; {RAN_AGAIN}")
+        self.notes.append(f"{spec.id}: its worker was killed from outside, {where}; {_RAN_AGAIN}")
         return True
 
     def records(self, nodeid: str, worker: str) -> list[Record]:
@@ -72,6 +72,13 @@ class Deaths:
         before = [Earlier(self.specs[past.item].subject, past.call, past.experiment) for past in crumb.before]
         because = _KILLED if _repeated(killed) else _BECAUSE[status]
         return [spec.record(statuses, unexpected=1), *_fatal(spec, crumb, status, because, before)]
+
+    def told(self) -> tuple[str, ...]:
+        """Sentences on everybody who was killed from outside and not accused, children of workers included."""
+        children = [
+            f"{id}: a child process was killed from outside; {_RAN_AGAIN}" for id in breadcrumb.killed(self.trail)
+        ]
+        return (*self.notes, *children)
 
     @property
     def whole(self) -> dict[str, list[str]]:
