@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -13,19 +14,18 @@ import click
 import msgspec
 from rich.console import Console
 
-from ..adapters import registry, user
-from ..adapters.base import FEATURES
+from ..adapters import registry
+from ..adapters.domains import with_targets
 from ..reports import bench as reports_bench
 from ..reports import kills as reports_kills
 from ..reports import ratios, records
 from ..specs import losses
-from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.loss import PROFILES, Loss
-from .console import follow_up, publish, show, spec_commands
+from .console import domain, follow_up, publish, show, spec_commands
 from .console.options import JSON, LOSS, LOSSES, adding, chosen
 from .items.spec import DEFAULT_PROFILE, Request
-from .planning import machine, plan
+from .planning import asking, machine, plan
 from .planning.plan import RunSpec
 
 console = Console(highlight=False)
@@ -111,12 +111,7 @@ def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> N
 @click.argument("target", metavar="MODULE:FUNCTION")
 @LOSS
 @click.option("--framework", required=True, metavar="|".join(registry.BUILT_IN), help="Whose arrays it takes.")
-@click.option("--dtypes", default="", metavar="NAME,...", help=f"Only these dtypes of input. Default: all, "
-              f"{','.join(FLOAT_DTYPES)}.")  # fmt: skip
-@click.option("--targets", default="", metavar="NAME,...", help="These dtypes of target, such as int64,int32. "
-              "Default: the framework's own, int64,int32 with jax and tensorflow, else int64.")  # fmt: skip
-@click.option("--without", "spared", multiple=True, metavar="NAME", help="Do not ask for this feature, such as "
-              f"gradient; repeatable: {', '.join(FEATURES)}.")  # fmt: skip
+@domain.for_domain()
 @click.option("--compiled", is_flag=True, help="Compile the function first: jax.jit, tf.function, torch.compile.")
 @click.option("--traced", is_flag=True, help="It calls something traced, which cannot raise on what targets hold and "
               "returns NaN. What jax.jit, tf.function, torch.compile or torch.jit made is recognised.")  # fmt: skip
@@ -127,9 +122,6 @@ def check(
     target: str,
     place: str,
     framework: str,
-    dtypes: str,
-    targets: str,
-    spared: tuple[str, ...],
     compiled: bool,
     traced: bool,
     **options: Any,
@@ -141,9 +133,11 @@ def check(
     and the current directory is importable. Of the framework's known divergences only those of its differentiation and
     mapping are expected of the function.
     """
-    asked = _words(dtypes), _words(targets), spared
-    found = user.target(framework, target, *asked, compiled=compiled, traced=traced)
-    request = _asked(options, [losses.find(place)])
+    loss = losses.find(place)
+    found = domain.target_of(framework, target, loss.signature, options, compiled=compiled, traced=traced)
+    within = with_targets(found.domain, registry.backend(framework).targets)
+    request = dataclasses.replace(_asked(options, [loss]), domain=within)
+    asking.require_some(request)
     _run((found.key,), request, **options)
 
 
@@ -174,10 +168,6 @@ def _part(text: str | None) -> records.Part | None:
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
         raise UsageError(f"--part {text}: write I/N with 1 <= I <= N, such as 2/5 for the second of five parts")
     return records.Part(int(number), int(of))
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _run(

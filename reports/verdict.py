@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .coverage import coverages
 from .matrix import Matrix, State
 from .records import STATUSES, Item, Run, Tally, count_statuses
 
@@ -56,6 +57,7 @@ def summarise(matrix: Matrix) -> Summary:
         f"{plural(len(matrix.subjects), 'subject')} ran {plural(ran, 'call')}.",
         _came_out(matrix, outlook, unexpected, divergences),
         _unjudged(planned, statuses),
+        *(one.sentence for one in coverages(matrix.subjects, items)),
     )
     return Summary(
         outlook,

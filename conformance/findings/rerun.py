@@ -216,7 +216,7 @@ class _Server:
             yield answer
             return
         yield dataclasses.replace(answer, is_last=False)
-        probed = self._probed[subject.name, dtype] = probe(subject, dtype, self.loss.probes)
+        probed = self._probed[subject.name, dtype] = probe(subject, dtype, self.loss)
         yield answer if probed == traits else self._answer(subject, case, dtype, probed)
 
     def _answer(self, subject: Subject, case: Case, dtype: str, traits: Traits) -> Answer:

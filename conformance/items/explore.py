@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -22,7 +23,7 @@ from ...specs.call import Outcome
 from ...specs.case import Case
 from ...specs.loss import LARGE
 from ..judging.judge import Judgement
-from .spec import ItemSpec, Request
+from .spec import Asked, ItemSpec, Request
 
 EXPLORED = {"quick": 25, "ci": 100, "nightly": 600, LARGE: 0}  # examples of each item
 FINDS = ".hypothesis/examples"  # in the current directory; nightly.yml keeps .hypothesis from night to night
@@ -61,17 +62,21 @@ class Examiner(Protocol):
 def explore(examiner: Examiner, spec: ItemSpec, request: Request, can: Capabilities) -> None:
     """Draw what a family explores; every call is noted until one is unexpected, then the smallest such one is."""
     count = EXPLORED[request.profile] if request.explored is None else request.explored
-    family = spec.loss.families.get(spec.family)
+    family, asked = spec.loss.families.get(spec.family), Asked(spec.loss, request.domain, can)
     if not count or family is None or family.explored is None or spec.dtype not in can.dtypes:
         return
-    exploration = family.explored(spec.dtype, can.tier, can.lacks)
+    exploration = family.explored(replace(asked.draw(spec, request, can.tier), lacks=can.lacks))
+    if exploration is None:
+        return
     found: list[tuple[Case, Tried]] = []
 
     def examine(drawn: Any) -> None:
         if examiner.is_stopped:
             return
         largest: float | None = None
-        for case in exploration.cases(drawn):
+        wanted = list(filter(asked.wants, exploration.cases(drawn)))
+        hypothesis.assume(wanted or not request.domain.is_narrow)
+        for case in wanted:
             tried = examiner.try_out(case)
             # Once something is found Hypothesis shrinks it: those calls are not counted.
             expected = examiner.is_expected(case, *tried) if found else examiner.record(case, *tried)
@@ -126,7 +131,7 @@ def _settings(request: Request, count: int, item: str) -> hypothesis.settings:
         max_examples=count,
         database=DirectoryBasedExampleDatabase(Path(FINDS, _UNSAFE.sub("_", item))) if nightly else None,
         deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+        suppress_health_check=[*HealthCheck],  # of what is drawn outside of a domain a lot is thrown away
         phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
         verbosity=hypothesis.Verbosity.quiet,
         report_multiple_bugs=False,

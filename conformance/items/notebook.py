@@ -12,7 +12,7 @@ import numpy as np
 
 from ...reports.records import Accuracy, Before, Finding, Observation, Record, Tally
 from ...specs import losses
-from ...specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut
+from ...specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
 from ...specs.case import Case, Exactly, Raises, Returns, Status, Unspecified, Verdict, Within
 from ...specs.encoding import encode_call
 from ...specs.exact import round_to
@@ -27,6 +27,7 @@ from .spec import ItemSpec
 
 # Findings kept of each kind (clauses, symptom, expected or not) in an item; tallies count them all.
 _KEPT = 2
+_REASONS, _LONGEST, _OTHER = 20, 200, "other reasons"  # of unsupported calls, as many and so long at most
 _KEPT_UNEXPECTED = 5
 DEPTH = "ACC-4"  # not a running sum
 _UNREMARKABLE = (Status.PASS, Status.UNINFORMATIVE, Status.UNSUPPORTED)
@@ -54,6 +55,7 @@ class Notebook:
         self.spec = spec
         self.statuses: Counter[str] = Counter()
         self.unexpected = 0
+        self.declined: Counter[str] = Counter()  # unsupported calls by reason
         self.first_unexpected = ""
         self._resolved: Counter[tuple[Resolved, ...]] = Counter()
         self._findings: list[Finding] = []
@@ -64,6 +66,8 @@ class Notebook:
     def enter(self, case: Case, outcome: Outcome, judgement: Judgement, resolved: tuple[Resolved, ...]) -> bool:
         """Note one judged call; returns whether everything about it was expected."""
         self.statuses[judgement.status.value] += 1
+        if isinstance(outcome, Unsupported):
+            self._decline(outcome.reason)
         self._resolved[resolved] += 1  # and taken apart in the end: many calls come out alike
         surprising, departed = _notable(resolved)
         self.unexpected += bool(surprising)
@@ -72,6 +76,12 @@ class Notebook:
         self._measure(case, outcome, judgement)
         self._observe(case, outcome)
         return not surprising
+
+    def _decline(self, reason: str) -> None:
+        """Count an unsupported call under the first reason that differs from its own in numbers alone."""
+        first = (reason.splitlines() or [""])[0][:_LONGEST]
+        same = (known for known in self.declined if _without_numbers(known) == _without_numbers(first))
+        self.declined[next(same, first if len(self.declined) < _REASONS else _OTHER)] += 1
 
     def lose(self, case: Case, message: str) -> None:
         """Note a call that our own bridge could not carry: ERROR, ours."""

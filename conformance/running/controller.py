@@ -283,7 +283,7 @@ def _unsound(
     yield from _engine_problems(listener.items, due, code, listener.deaths)
     if stopped or request.part is not None:
         return
-    yield from soundness.silent_hearts(listener.items)
+    yield from soundness.silent_hearts(listener.items, in_small=request.domain.is_small)
     if not request.families and request.profile != LARGE:
         yield from soundness.blind_spots(listener.whole, listener.judged, request.device)
 
@@ -307,7 +307,11 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
 
 def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], command: str) -> Header:
     request, chosen = run_spec.request, run_spec.subjects
-    subjects = tuple(subject for subject in survey.subjects if subject.name in chosen.get(subject.loss, ()))
+    subjects = tuple(
+        msgspec.structs.replace(subject, domain=request.domain.said)
+        for subject in survey.subjects
+        if subject.name in chosen.get(subject.loss, ())
+    )
     version = metadata.version("lossparity")
     versions = {"lossparity": version} | {subject.backend: subject.version for subject in subjects}
     return Header(

@@ -1,0 +1,88 @@
+"""Options that say what a function is for, and what stands beside the verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ...adapters import user
+from ...adapters.base import FEATURES
+from ...adapters.domains import domain_of
+from ...specs.call import FLOAT_DTYPES, Signature
+from ...specs.domain import value_of
+from ...specs.errors import UsageError
+from .options import adding
+
+_LISTS = ("dtypes", "targets", "ranks", "reductions", "arguments")
+_PLAIN = ("no_weight", "no_ignore_index", "no_empty", "no_unbatched")
+
+
+def for_domain() -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of commands that check a user's function; what they say arrives as one argument, `domain`."""
+    options = (
+        click.option("--dtypes", default="", metavar="NAME,...",
+                     help=f"Only these dtypes of input. Default: all, {','.join(FLOAT_DTYPES)}."),
+        click.option("--targets", default="", metavar="NAME,...",
+                     help="These dtypes of target, such as int64,int32. Default: the framework's own, int64,int32 with "
+                     "jax and tensorflow, else int64."),
+        click.option("--without", multiple=True, metavar="NAME",
+                     help=f"Do not ask for this feature, such as gradient; repeatable: {', '.join(FEATURES)}."),
+        click.option("--ranks", default="", metavar="N,...", help="Only input of so many axes, such as 2 or 2,3."),
+        click.option("--reductions", default="", metavar="NAME,...", help="Only these reductions, such as mean,sum."),
+        click.option("--no-weight", is_flag=True, help="It takes no weight."),
+        click.option("--no-ignore-index", is_flag=True, help="It takes no ignore_index, and ignores nothing."),
+        click.option("--no-empty", is_flag=True, help="No arrays without elements."),
+        click.option("--no-unbatched", is_flag=True, help="No 1-d input, which has no batch axis."),
+        click.option("--no", "absent", multiple=True, metavar="ARGUMENT",
+                     help="It takes no such argument, for losses with others than those. Repeatable."),
+        click.option("--only", multiple=True, metavar="OPTION=VALUE,...",
+                     help="Only these values of an option, for losses with others than reduction. Repeatable."),
+        click.option("--arguments", default="", metavar="NAME=OWN,...",
+                     help="What the function calls arguments of the loss, such as input=x,target=y."),
+    )  # fmt: skip
+    return adding(*options)
+
+
+def target_of(framework: str, place: str, signature: Signature, options: dict[str, Any], **how: bool) -> user.Target:
+    """The function with what the options of `for_domain` say of it; takes those out of `options`.
+
+    Raises UsageError for what does not exist.
+    """
+    lists = {name: _words(options.pop(name)) for name in _LISTS}
+    flags = {name: options.pop(name) for name in _PLAIN}
+    absent = [*options.pop("absent"), *(name for name in ("weight", "ignore_index") if flags[f"no_{name}"])]
+    only = dict(_assigned("--only", text) for text in options.pop("only"))
+    only |= {"reduction": lists["reductions"]} if lists["reductions"] else {}
+    domain = domain_of(
+        signature,
+        dtypes=lists["dtypes"],
+        targets=lists["targets"],
+        without=options.pop("without"),
+        ranks=[_rank(word) for word in lists["ranks"]],
+        only={name: [value_of(word) for word in words] for name, words in only.items()},
+        no=absent,
+        empty=not flags["no_empty"],
+        unbatched=not flags["no_unbatched"],
+        dashes="--",
+    )
+    names = [_assigned("--arguments", word) for word in lists["arguments"]]
+    return user.target(framework, place, domain, [(name, own) for name, (own,) in names], **how)
+
+
+def _assigned(option: str, text: str) -> tuple[str, list[str]]:
+    name, sign, values = text.partition("=")
+    if not sign or not name.strip() or not _words(values):
+        raise UsageError(f"{option} {text}: write NAME=VALUE")
+    return name.strip(), _words(values)
+
+
+def _rank(word: str) -> int:
+    if not word.isdecimal():
+        raise UsageError(f"--ranks: {word!r} is no number of axes; write such as 2 or 2,3")
+    return int(word)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
