@@ -10,7 +10,9 @@ from typing import Any
 from ..specs.call import Signature
 from ..specs.domain import EVERYTHING, Domain
 from ..specs.errors import UsageError, nearest
+from .spelling import literal
 
+_ITSELF = "its_own"  # in scripts
 _BY_POSITION, _ANY_NAME = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD
 
 
@@ -61,13 +63,13 @@ class Binding:
         omitted = self._omitted(own)
         if not omitted and not self.names:
             return function
-        values = {name: known[0] for name, known in self.domain.choices}
+        usual = signature.defaults | {name: known[0] for name, known in self.domain.choices}
 
         def call(*arrays: Any, **rest: Any) -> Any:
             given = dict(zip(signature.required, arrays, strict=True)) | rest
             for name in omitted & given.keys():
                 value = given.pop(name)
-                if value is not None and value != values.get(name, signature.defaults.get(name)):
+                if value != usual[name] if name in usual else value is not None:
                     raise NotImplementedError(f"it takes no {name}")
             positional, keywords = self._spelt(own, given)
             return function(*positional, **keywords)
@@ -76,6 +78,23 @@ class Binding:
         told.__signature__ = self._as_called()
         told.bound = function  # what adapters.base.unwrapped leads to
         return call
+
+    def lines(self) -> tuple[str, ...]:
+        """Lines of a script that do what `bound` does to the function of the loss's name, as far as can be told."""
+        signature, defaults = self.signature, self.signature.defaults
+        usual = {name for name, values in self.domain.choices if values == (defaults[name],)}
+        omitted = {*self.domain.absent, *usual}
+        if not omitted and not self.names:
+            return ()
+        rest = (f"{name}={literal(defaults.get(name))}" for name in signature.omissible)
+        named = [name for name in signature.omissible if name not in omitted]
+        given = [*signature.required] if not self.names else [f"{self.names.get(n, n)}={n}" for n in signature.required]
+        given += [f"{self.names.get(name, name)}={name}" for name in named]
+        return (
+            f"{_ITSELF} = {signature.loss}",
+            f"def {signature.loss}({', '.join([*signature.required, *rest])}):",
+            f"    return {_ITSELF}({', '.join(given)})",
+        )
 
     def _omitted(self, own: inspect.Signature | None) -> frozenset[str]:
         """Arguments that are not passed."""

@@ -135,6 +135,11 @@ def parse(key: str) -> Target:
     return target(framework, place, domain, renamed, compiled=flags[_COMPILED], traced=flags[_TRACED])
 
 
+def domain_of(key: str) -> Domain:
+    """What the function that a key names is asked for; everything of a backend that is no user's function."""
+    return parse(key).domain if SIGN in key else EVERYTHING
+
+
 def backend(target: Target, framework: Backend) -> Backend:
     """The framework, with the user's function as its only subjects; the function is imported with the subjects.
 

@@ -197,6 +197,8 @@ def _run(
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
     show.closing(screen, run_read, result, index)
+    if said := domain.nothing_said(request, result.exit_code, run_read.of(records.Item)):
+        errors.print(f"lossparity: {said}", markup=False, soft_wrap=True)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())
     sys.exit(result.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Coverage:
     not_run: int
     declined: dict[str, int]
     unexpected: int
+    returned: int  # calls that came back with a result
 
     @property
     def share(self) -> float:
@@ -51,7 +53,7 @@ class Coverage:
     def _verdict(self) -> str:
         if self.unexpected:
             return "does not conform, asked for"
-        if not self.judged:
+        if not self.returned:
             return "was not judged, asked for"
         return "conforms, as far as it ran, for" if self.not_run else "conforms for"
 
@@ -61,6 +63,16 @@ def coverages(subjects: Iterable[SubjectInfo], items: Sequence[Item]) -> list[Co
     return [_of(one, [item for item in items if _is_of(item, one)]) for one in subjects if one.domain]
 
 
+def alike(reason: str, known: Iterable[str]) -> str:
+    """The known reason that differs from this one in numbers alone, or itself: messages name sizes."""
+    return next((one for one in known if without_numbers(one) == without_numbers(reason)), reason)
+
+
+def without_numbers(text: str) -> str:
+    """A message with its numbers replaced, so that like messages count as one."""
+    return re.sub(r"\d+", "#", text)
+
+
 def _is_of(item: Item, subject: SubjectInfo) -> bool:
     return (item.subject, item.loss) == (subject.name, subject.loss)
 
@@ -68,7 +80,8 @@ def _is_of(item: Item, subject: SubjectInfo) -> bool:
 def _of(subject: SubjectInfo, items: Sequence[Item]) -> Coverage:
     statuses, declined = count_statuses(items), Counter[str]()
     for item in items:
-        declined.update(item.declined)
+        for reason, count in item.declined.items():
+            declined[alike(reason, declined)] += count
     return Coverage(
         subject=subject.name,
         loss=subject.loss,
@@ -79,4 +92,5 @@ def _of(subject: SubjectInfo, items: Sequence[Item]) -> Coverage:
         not_run=statuses["not_run"],
         declined=dict(declined.most_common()),
         unexpected=sum(item.unexpected for item in items),
+        returned=sum(item.returned for item in items),
     )

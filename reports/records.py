@@ -134,6 +134,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
     heartbeats: int = 0  # outcomes perturbed on purpose that were all judged FAIL
     problem: str = ""  # what the suite itself got wrong here
     split: dict[str, float] = {}  # seconds by part of the work (specs/stopwatch.py); empty in early files
+    returned: int = 0  # calls that came back with a result; 0 in early files
     declined: dict[str, int] = {}  # unsupported calls by the reason, numbers aside; empty in early files
 
 

@@ -11,6 +11,8 @@ from .coverage import coverages
 from .matrix import Matrix, State
 from .records import STATUSES, Item, Run, Tally, count_statuses
 
+_NOTHING = 5  # the exit code of runs that say nothing
+
 
 class Outlook(enum.Enum):
     """The state of a whole report, the worst first."""
@@ -107,7 +109,7 @@ def _outlook(matrix: Matrix, ran: int, unexpected: int) -> Outlook:
         return Outlook.BROKEN
     if unexpected or matrix.merged.is_all and any(footer and footer.exit_code == 1 for footer in footers):
         return Outlook.UNEXPECTED
-    if not ran:
+    if not ran or {footer.exit_code for footer in footers if footer} == {_NOTHING}:
         return Outlook.EMPTY
     if matrix.merged.missing or any(footer is None or footer.ended != "complete" for footer in footers):
         return Outlook.INCOMPLETE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -10,9 +10,12 @@ import click
 from ...adapters import user
 from ...adapters.base import FEATURES
 from ...adapters.domains import domain_of
+from ...reports.records import Item
 from ...specs.call import FLOAT_DTYPES, Signature
 from ...specs.domain import value_of
-from ...specs.errors import UsageError
+from ...specs.errors import NothingRan, UsageError
+from ..items.spec import Request
+from ..planning import asking
 from .options import adding
 
 _LISTS = ("dtypes", "targets", "ranks", "reductions", "arguments")
@@ -52,7 +55,7 @@ def target_of(framework: str, place: str, signature: Signature, options: dict[st
     """
     lists = {name: _words(options.pop(name)) for name in _LISTS}
     flags = {name: options.pop(name) for name in _PLAIN}
-    absent = [*options.pop("absent"), *(name for name in ("weight", "ignore_index") if flags[f"no_{name}"])]
+    absent = [*options.pop("absent"), *(name for name in asking.SHORT if flags[f"no_{name}"])]
     only = dict(_assigned("--only", text) for text in options.pop("only"))
     only |= {"reduction": lists["reductions"]} if lists["reductions"] else {}
     domain = domain_of(
@@ -69,6 +72,15 @@ def target_of(framework: str, place: str, signature: Signature, options: dict[st
     )
     names = [_assigned("--arguments", word) for word in lists["arguments"]]
     return user.target(framework, place, domain, [(name, own) for name, (own,) in names], **how)
+
+
+def nothing_said(request: Request, exit_code: int, items: Iterable[Item]) -> str:
+    """Why a run that ended with this exit code says nothing of a user's function; empty if it does."""
+    if exit_code != NothingRan.exit_code or not request.domain.is_narrow:
+        return ""
+    if not sum(item.planned for item in items):
+        return f"nothing was left to ask: {asking.blamed(request)} leave no call that this function can be asked"
+    return "no legal call came back with a result, so that nothing can be said of what it computes"
 
 
 def _assigned(option: str, text: str) -> tuple[str, list[str]]:

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from ...adapters import user
+from ...specs import losses
 from ...specs.call import SPARSE_BYTES, Call, Crashed, TimedOut
 from ...specs.encoding import encode_call
 from ...specs.errors import LossparityError, NotReproduced, VectorError
@@ -36,6 +38,8 @@ def smaller(session: Session, found: Replayed) -> Replayed:
     best = [found]
 
     def still_fails(call: Call) -> bool:
+        if not losses.find(call.signature.loss).is_within(user.domain_of(found.key), call):
+            return False
         # The clauses are those that the smaller call exercises by itself.
         located = dataclasses.replace(found.located, call=encode_call(call), clauses=())
         try:

@@ -6,6 +6,7 @@ A call that crashes or hangs costs the child, which is started again for the nex
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from ...reports.records import Before
 from ...specs import losses
 from ...specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
 from ...specs.case import Case, Status
+from ...specs.domain import EVERYTHING, Domain
 from ...specs.encoding import decode_call
 from ...specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ...specs.exact import keeps_subnormals
@@ -221,8 +223,10 @@ class _Server:
 
     def _answer(self, subject: Subject, case: Case, dtype: str, traits: Traits) -> Answer:
         siblings = [other for other in self.subjects.values() if other is not subject]
-        executor = Executor(subject, traits, self.isolation, self.trail, siblings)
-        asked = Request(device=self.device)
+        domain: Domain = getattr(subject, "domain", EVERYTHING)  # of a user's function: experiments do not leave it
+        asks = functools.partial(self.loss.is_within, domain)
+        executor = Executor(subject, traits, self.isolation, self.trail, siblings, asks=asks)
+        asked = Request(device=self.device, domain=domain)
         work = Work(
             ItemSpec(subject.name, case.family, dtype, self.loss.name, self.device),
             asked,

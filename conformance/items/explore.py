@@ -14,7 +14,7 @@ from unittest import mock
 import hypothesis
 from hypothesis import HealthCheck
 from hypothesis.database import DirectoryBasedExampleDatabase
-from hypothesis.errors import Flaky
+from hypothesis.errors import Flaky, Unsatisfiable
 from hypothesis.internal.cache import LRUCache
 from hypothesis.internal.conjecture import providers as _providers
 
@@ -95,6 +95,9 @@ def explore(examiner: Examiner, spec: ItemSpec, request: Request, can: Capabilit
     except (_Unexpected, Flaky):  # flaky: the same call came out otherwise the second time
         case, tried = found[-1]
         examiner.record(case, *tried)
+    except Unsatisfiable:  # of what is drawn nothing was in the domain
+        if not request.domain.is_narrow:
+            raise
 
 
 def _seed(seed: int, family: str, dtype: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...reports.coverage import alike, without_numbers
 from ...reports.records import Accuracy, Before, Finding, Observation, Record, Tally
 from ...specs import losses
 from ...specs.call import Call, Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
@@ -55,6 +56,7 @@ class Notebook:
         self.spec = spec
         self.statuses: Counter[str] = Counter()
         self.unexpected = 0
+        self.returned = 0
         self.declined: Counter[str] = Counter()  # unsupported calls by reason
         self.first_unexpected = ""
         self._resolved: Counter[tuple[Resolved, ...]] = Counter()
@@ -66,6 +68,7 @@ class Notebook:
     def enter(self, case: Case, outcome: Outcome, judgement: Judgement, resolved: tuple[Resolved, ...]) -> bool:
         """Note one judged call; returns whether everything about it was expected."""
         self.statuses[judgement.status.value] += 1
+        self.returned += isinstance(outcome, Returned)
         if isinstance(outcome, Unsupported):
             self._decline(outcome.reason)
         self._resolved[resolved] += 1  # and taken apart in the end: many calls come out alike
@@ -78,10 +81,9 @@ class Notebook:
         return not surprising
 
     def _decline(self, reason: str) -> None:
-        """Count an unsupported call under the first reason that differs from its own in numbers alone."""
-        first = (reason.splitlines() or [""])[0][:_LONGEST]
-        same = (known for known in self.declined if _without_numbers(known) == _without_numbers(first))
-        self.declined[next(same, first if len(self.declined) < _REASONS else _OTHER)] += 1
+        """Count an unsupported call by its reason, numbers aside."""
+        said = alike((reason.splitlines() or [""])[0][:_LONGEST], self.declined)
+        self.declined[said if said in self.declined or len(self.declined) < _REASONS else _OTHER] += 1
 
     def lose(self, case: Case, message: str) -> None:
         """Note a call that our own bridge could not carry: ERROR, ours."""
@@ -235,7 +237,7 @@ class Notebook:
                 self._see(case, clause, f"{_reduction(case.call)} raises {kind}")
             case Raises(categories), Raised(kind, message):
                 first = message.strip().splitlines()[0][:120] if message.strip() else ""
-                self._see(case, "ERR-10", f"{'+'.join(sorted(categories))}: {kind}: {_without_numbers(first)}")
+                self._see(case, "ERR-10", f"{'+'.join(sorted(categories))}: {kind}: {without_numbers(first)}")
             case Returns(shape, _, _), Returned(value) if not shape and value.shape == () and value == 0:
                 sign = "-0" if np.signbit(value) else "+0"
                 self._see(case, "SPECIAL-4", f"{_reduction(case.call)} gives {sign}")
@@ -266,8 +268,3 @@ def _positions(call: Call) -> int:
 
 def _decade(size: int) -> int:
     return len(str(max(size, 1))) - 1
-
-
-def _without_numbers(text: str) -> str:
-    """A message with its numbers replaced, so that like messages count as one."""
-    return "".join("#" if c.isdigit() else c for c in text).replace("##", "#").replace("##", "#")

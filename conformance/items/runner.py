@@ -136,6 +136,7 @@ def run_item(
         heartbeats=work.beats,
         problem=work.problem(),
         split=split,
+        returned=work.notebook.returned,
         declined=dict(work.notebook.declined.most_common()),
     )
     return [item, *work.notebook.records()], work.notebook.first_unexpected

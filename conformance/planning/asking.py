@@ -12,6 +12,7 @@ from ...specs.loss import LARGE, Draw, Loss
 from ...specs.vectors import vector_cases
 from ..items.spec import VECTORS, Request
 
+SHORT = ("weight", "ignore_index")  # arguments that have an option of their own, such as --no-weight
 _DEAREST = 3  # the tier of subjects that are asked most
 
 
@@ -28,7 +29,13 @@ def blamed(request: Request) -> str:
     parts, found = list(request.domain.parts()), [losses.find(place) for place in request.losses]
     alone = [name for name, rest in parts if any(_is_asked(loss, request, rest) for loss in found)]
     families = [f"--family {name}" for name in request.families]
-    return " and ".join([*(alone or [name for name, _ in parts]), *families])
+    return " and ".join([*map(_as_typed, alone or [name for name, _ in parts]), *families])
+
+
+def _as_typed(option: str) -> str:
+    """An option by the shorter name that it has for the commonest arguments."""
+    name = option.removeprefix("--no ")
+    return f"--no-{name.replace('_', '-')}" if name in SHORT else option.replace("--only reduction=", "--reductions ")
 
 
 def _is_asked(loss: Loss, request: Request, domain: Domain) -> bool:

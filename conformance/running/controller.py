@@ -232,6 +232,8 @@ def run(
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)
     verdict = judged(statuses, unexpected) if specs else EXPECTED  # a part may be empty
+    if request.domain.is_narrow and not stopped and not any(item.returned for item in listener.items):
+        verdict = verdict or NothingRan.exit_code  # what it computes was never seen
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else verdict
     footer = Footer(
         ended="interrupted" if interrupted else "stopped" if stopped else "complete",
