@@ -10,7 +10,6 @@ import contextlib
 import functools
 import importlib
 import importlib.util
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from ..specs.call import (
 from ..specs.errors import BridgeError
 from .spelling import Spelling
 
+BINDS = "_lossparity_binds"  # attribute of a function put around another: (itself, the other)
 USERS = "user"  # the binding of a user's function
 
 # What a subject may be without, besides dtypes.
@@ -282,10 +282,11 @@ def baselines_in(package: str) -> Callable[[Signature, str], list[Baseline]]:
 def unwrapped(function: Any) -> Any:
     """What a functools.partial, or a function that `adapters.binding` put around another, calls in the end."""
     while True:
+        itself, inner = getattr(function, BINDS, (None, None))
         if isinstance(function, functools.partial):
             function = function.func
-        elif inspect.isfunction(function) and hasattr(function, "bound"):
-            function = function.bound
+        elif inner is not None and itself is function:  # wrappers around it take its attributes over
+            function = inner
         else:
             return function
 

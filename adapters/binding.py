@@ -10,6 +10,7 @@ from typing import Any
 from ..specs.call import Signature
 from ..specs.domain import EVERYTHING, Domain
 from ..specs.errors import UsageError, nearest
+from .base import BINDS
 from .spelling import literal
 
 _ITSELF = "its_own"  # in scripts
@@ -45,8 +46,9 @@ class Binding:
         named = {name: signature.defaults.get(name) for name in signature.omissible if name not in self._omitted(own)}
         given: dict[str, Any] = dict.fromkeys(signature.required)
         try:
-            own.bind(*self._spelt(own, given)[0], **self._spelt(own, given)[1])
-            own.bind(*self._spelt(own, given | named)[0], **self._spelt(own, given | named)[1])
+            for arguments in (given, given | named):
+                positional, keywords = self._speller(own)(arguments)
+                own.bind(*positional, **keywords)
         except TypeError as error:
             called = ", ".join((*signature.required, *(f"{name}={value!r}" for name, value in named.items())))
             raise UsageError(
@@ -59,24 +61,26 @@ class Binding:
 
         It is the function itself where that makes no difference.
         """
-        own, signature = own_signature(function), self.signature
-        omitted = self._omitted(own)
+        own, required = own_signature(function), self.signature.required
+        omitted, spelt = tuple(self._omitted(own)), self._speller(own)
         if not omitted and not self.names:
             return function
-        usual = signature.defaults | {name: known[0] for name, known in self.domain.choices}
+        usual = self.signature.defaults | {name: known[0] for name, known in self.domain.choices}
 
-        def call(*arrays: Any, **rest: Any) -> Any:
-            given = dict(zip(signature.required, arrays, strict=True)) | rest
-            for name in omitted & given.keys():
-                value = given.pop(name)
-                if value != usual[name] if name in usual else value is not None:
-                    raise NotImplementedError(f"it takes no {name}")
-            positional, keywords = self._spelt(own, given)
+        def call(*arrays: Any, **rest: Any) -> Any:  # plain enough to be compiled
+            given = dict(zip(required, arrays, strict=False))
+            given.update(rest)
+            for name in omitted:
+                if name in given:
+                    value = given.pop(name)
+                    if value != usual[name] if name in usual else value is not None:
+                        raise NotImplementedError(f"it takes no {name}")
+            positional, keywords = spelt(given)
             return function(*positional, **keywords)
 
         told: Any = call
         told.__signature__ = self._as_called()
-        told.bound = function  # what adapters.base.unwrapped leads to
+        setattr(told, BINDS, (call, function))
         return call
 
     def lines(self) -> tuple[str, ...]:
@@ -103,14 +107,19 @@ class Binding:
         untaken = (name for name in single if own is not None and not _takes(own, self.names.get(name, name)))
         return frozenset((*absent, *untaken))
 
-    def _spelt(self, own: inspect.Signature | None, given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments as a function takes them: with names of its own all by name, unless it has positions only."""
-        if not self.names:
-            required = self.signature.required
-            return [given[name] for name in required], {n: value for n, value in given.items() if n not in required}
-        keywords = {self.names.get(name, name): value for name, value in given.items()}
+    def _speller(self, own: inspect.Signature | None) -> Callable[[dict[str, Any]], tuple[list[Any], dict[str, Any]]]:
+        """What gives a function its arguments: if it has names of its own all by name, unless it has positions only."""
+        names, required = dict(self.names), self.signature.required
         placed = [] if own is None else [name for name, one in own.parameters.items() if one.kind is _BY_POSITION]
-        return [keywords.pop(name) for name in placed if name in keywords], keywords
+
+        def as_they_are(given: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+            return [given[name] for name in required], {n: value for n, value in given.items() if n not in required}
+
+        def by_name(given: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+            keywords = {names.get(name, name): value for name, value in given.items()}
+            return [keywords.pop(name) for name in placed if name in keywords], keywords
+
+        return by_name if names else as_they_are
 
     def _as_called(self) -> inspect.Signature:
         """What the bound function takes."""

@@ -98,6 +98,11 @@ def small(function: Any, **options: Any) -> Any:
     return conformance_tests(function, framework="numpy", **(asked | {"no_empty": True} | options))
 
 
+def test_flushing_is_recognised_within_a_domain_too() -> None:
+    for family in ("special", "value"):
+        run(small(small_losses.flushing, families=family), f"{family}-float32")
+
+
 def test_what_is_wrong_outside_is_not_asked() -> None:
     run(small(small_losses.off_for_no_rows, families="shape"), "shape-float32")
     message = failure(small(small_losses.off_for_no_rows, families="shape", no_empty=False), "shape-float32")
@@ -211,6 +216,22 @@ def test_what_a_function_does_not_need_is_not_passed() -> None:
     with pytest.raises(NotImplementedError, match="it takes no ignore_index"):
         bound(np.zeros((1, 2)), np.zeros(1, int), weight=None, ignore_index=3, reduction="sum")
     assert Binding(NLL_LOSS).bound(open_to_all) is open_to_all
+
+
+def test_what_a_compiler_made_is_recognised_behind_a_binding() -> None:
+    jax = pytest.importorskip("jax")
+    from lossparity.adapters.jax.compiling import COMPILER
+
+    def nll(x: Any, t: Any) -> Any:
+        return -x[0, t[0]]
+
+    domain = domain_of(NLL_LOSS, no=("weight", "ignore_index"), only={"reduction": ("mean",)})
+    bound = Binding(NLL_LOSS, domain).bound(jax.jit(nll))
+    assert bound is not nll
+    assert COMPILER.made(bound) == "jax.jit"
+    compiled = COMPILER.compile(NLL_LOSS, Binding(NLL_LOSS, domain).bound(nll))
+    x, t = jax.numpy.ones((1, 2)), jax.numpy.zeros(1, int)
+    assert compiled(x, t, weight=None, ignore_index=-100, reduction="mean") == -1
 
 
 def test_a_finding_of_a_small_function_has_a_script_and_shrinks_inside(tmp_path: Path) -> None:
