@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 
 from ..adapters import registry
-from ..adapters.domains import with_targets
+from ..adapters.domains import asked_for
 from ..reports import bench as reports_bench
 from ..reports import kills as reports_kills
 from ..reports import ratios, records
@@ -135,8 +135,8 @@ def check(
     """
     loss = losses.find(place)
     found = domain.target_of(framework, target, loss.signature, options, compiled=compiled, traced=traced)
-    within = with_targets(found.domain, registry.backend(framework).targets)
-    request = dataclasses.replace(_asked(options, [loss]), domain=within)
+    within = asked_for(found.domain, loss.signature, registry.backend(framework).targets)
+    request = dataclasses.replace(_asked(options, [loss]), domain=within, is_check=True)
     asking.require_some(request)
     _run((found.key,), request, **options)
 

@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
 from ..adapters import registry, user
 from ..adapters.base import Backend, Subject
-from ..adapters.domains import domain_of, with_targets
+from ..adapters.domains import Asking, asked_for, domain_of
 from ..reports.records import Item, Record
 from ..reports.verdict import plural
 from ..specs import losses
@@ -60,17 +60,6 @@ def conformance_tests(
     *,
     framework: str,
     profile: str = DEFAULT_PROFILE,
-    dtypes: str | Iterable[str] = (),
-    targets: str | Iterable[str] = (),
-    without: str | Iterable[str] = (),
-    ranks: int | Iterable[int] = (),
-    reductions: str | Iterable[str] = (),
-    no_weight: bool = False,
-    no_ignore_index: bool = False,
-    no_empty: bool = False,
-    no_unbatched: bool = False,
-    no: str | Iterable[str] = (),
-    only: Mapping[str, Iterable[Any]] | None = None,
     arguments: Mapping[str, str] | None = None,
     compiled: bool = False,
     traced: bool = False,
@@ -79,14 +68,16 @@ def conformance_tests(
     seed: int | None = None,
     strict: bool = False,
     loss: str | Loss = losses.DEFAULT,
+    **domain: Unpack[Asking],
 ) -> Callable[[ItemSpec], None]:
     """A parametrized test function; assign it to a name that begins with `test_`.
 
     `function` takes the arguments of the loss as arrays of the framework, those of `nll_loss` being (input, target,
     weight=None, ignore_index=-100, reduction="mean"). `loss` is the name of one that ships, one of your own, or where
-    that is, MODULE:OBJECT. The other options are those of `lossparity check`: `ranks=2` to `no_unbatched=True` say what
-    the function does not do, and with losses that have other arguments `no="margin"` and `only={"power": (1, 2)}` do;
-    `arguments={"input": "x"}` says what it calls them; `ledger` is a file of known divergences.
+    that is, MODULE:OBJECT. The other options are those of `lossparity check`: `ranks=2`, `reductions="mean"`,
+    `no_weight=True` and their like say what the function is for (`domain`), `arguments={"input": "x"}` what it calls
+    its arguments; `ledger` is a file of known divergences.
+
     Where the framework is not installed the tests are skipped, and so is a test all of whose calls ask for what the
     function is without. With JAX there are tests of both modes, 64-bit types on and off.
 
@@ -96,44 +87,20 @@ def conformance_tests(
     backend = registry.backend(framework)
     user.require_wrap(backend)
     signature = (losses.register(loss) if isinstance(loss, Loss) else losses.find(loss)).signature
-    domain = domain_of(
-        signature,
-        dtypes=_words(dtypes),
-        targets=_words(targets),
-        without=_words(without),
-        ranks=(ranks,) if isinstance(ranks, int) else tuple(ranks),
-        only={name: tuple(values) for name, values in (only or {}).items()}
-        | ({"reduction": _words(reductions)} if reductions else {}),
-        no=(*_words(no), *["weight"] * no_weight, *["ignore_index"] * no_ignore_index),
-        empty=not no_empty,
-        unbatched=not no_unbatched,
-    )
+    asked = domain_of(signature, **domain)
     target = user.target_of(
-        function, framework, domain, (arguments or {}).items(), signature=signature, compiled=compiled, traced=traced
+        function, framework, asked, (arguments or {}).items(), signature=signature, compiled=compiled, traced=traced
     )
     if compiled and (backend.compiler is None or backend.module in sys.modules):  # else it cannot be compiled yet
         user.require_eager(function, target, backend)
     if plan.check_profile(profile) == LARGE:
         raise UsageError(f"profile {profile!r} takes gigabytes a call; leave it to `lossparity check`")
-    names = [target.subject + mode for mode in backend.modes]
-    seed = plan.choose_seed(profile, seed)
-    request = Request(
-        profile=profile,
-        seed=seed,
-        strict=strict,
-        device=_DEVICE,
-        families=_words(families),
-        losses=(signature.loss,),
-        domain=with_targets(domain, backend.targets),
-    )
-    suite = _Suite(
-        signature,
-        function,
-        target,
-        backend,
-        request,
-        [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))],
-    )
+    names, seed = [target.subject + mode for mode in backend.modes], plan.choose_seed(profile, seed)
+    within = asked_for(asked, signature, backend.targets)
+    request = Request(profile=profile, seed=seed, strict=strict, device=_DEVICE, families=_words(families),
+                      losses=(signature.loss,), domain=within, is_check=True)  # fmt: skip
+    rows = [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))]
+    suite = _Suite(signature, function, target, backend, request, rows)
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
     test.__doc__ = f"{target.place} conforms to the specification of {signature.loss}."
     items = plan.items({signature.loss: names}, request)
@@ -228,7 +195,8 @@ class _Suite:
         """Why no call of an item could be judged: what the function is without, or says that it does not do."""
         if item.declined:
             return next(iter(item.declined))
-        subject, everything = self.subjects[spec.subject], dataclasses.replace(self.request, domain=EVERYTHING)
+        everything = dataclasses.replace(self.request, domain=EVERYTHING, is_check=False)
+        subject = self.subjects[spec.subject]
         cases = itertools.islice(planned_cases(spec, everything, subject, self._known(spec))[0], 100)
         reasons = (subject.capabilities.refuses(case.call) for case in cases)
         asked = f"no calls of family {spec.family} are meant for this function, asked for {self.request.domain.said}"

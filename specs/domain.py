@@ -97,7 +97,7 @@ class Domain:
         """The domain in words for people, empty where it is everything."""
         ranks = f"{_either([f'{rank}-d' for rank in self.ranks])} input" if self.ranks else ""
         parts = (
-            _either(self.dtypes),
+            _either(self.dtypes) if self.dtypes or not self.is_narrow else "every dtype",
             ranks,
             f"{_either(self.targets)} targets" if self.targets else "",
             *(f"{name} {_either(list(map(str, values)))}" for name, values in self.choices),
@@ -135,7 +135,7 @@ _EMPTY, _UNBATCHED = "no empty arrays", "no 1-d input"
 def of_words(words: Sequence[str]) -> Domain:
     """The domain that `Domain.words` put into words; raises UsageError for a word that is none of those."""
     found: dict[str, Any] = {name: [] for name in ("dtypes", "targets", "ranks", "choices", "absent", "spared")}
-    flags: dict[str, bool] = {}
+    flags: dict[str, Any] = {}
     for word in words:
         first, _, rest = word.partition(" ")
         name, sign, values = word.partition("=")

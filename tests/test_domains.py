@@ -13,7 +13,7 @@ import pytest
 from lossparity.adapters import user
 from lossparity.adapters.base import Capabilities
 from lossparity.adapters.domains import domain_of
-from lossparity.conformance.items.spec import Asked
+from lossparity.conformance.items.spec import Asked, Request
 from lossparity.conformance.testing import conformance_tests
 from lossparity.specs.call import Call, Signature, Transform
 from lossparity.specs.case import Case
@@ -32,7 +32,7 @@ from .toy_loss import TOY, numbers
 
 SMALL_DOMAIN = domain_of(
     NLL_LOSS, dtypes=("float32",), targets=("int64",), ranks=(2,), only={"reduction": ("mean", "sum")},
-    no=("weight", "ignore_index"), empty=False,
+    no=("weight", "ignore_index"), no_empty=True,
 )  # fmt: skip
 
 
@@ -56,8 +56,8 @@ def call(shape: tuple[int, ...] = (4, 3), **more: Any) -> Call:
         ({"no": ["ignore_index"]}, call(ignore_index=-100), call(ignore_index=7)),
         ({"no": ["ignore_index"]}, call(), call().replace(target=np.array([0, 1, -100, 2]))),
         ({"only": {"ignore_index": [7]}}, call(ignore_index=7), call()),
-        ({"empty": False}, call(), call((4, 3, 0))),
-        ({"unbatched": False}, call((1, 3)), call((3,))),
+        ({"no_empty": True}, call(), call((4, 3, 0))),
+        ({"no_unbatched": True}, call((1, 3)), call((3,))),
     ],
 )  # fmt: skip
 def test_a_call_is_in_a_domain_or_not(options: dict[str, Any], inside: Call, outside: Call) -> None:
@@ -88,7 +88,7 @@ def test_a_domain_is_said_in_words_and_found_again() -> None:
         "float32, 2-d input, int64 targets, reduction mean or sum, no weight, no ignore_index, no empty arrays"
     )
     every = domain_of(
-        NLL_LOSS, dtypes=["float16"], targets=["int8"], without=["second order"], ranks=[1, 2], unbatched=False,
+        NLL_LOSS, dtypes=["float16"], targets=["int8"], without=["second order"], ranks=[1, 2], no_unbatched=True,
         only={"ignore_index": [-1, 7]}, no=["weight"],
     )  # fmt: skip
     for domain in (EVERYTHING, SMALL_DOMAIN, every):
@@ -113,7 +113,7 @@ def test_a_domain_is_said_in_words_and_found_again() -> None:
 )
 def test_what_does_not_exist_is_told(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        domain_of(NLL_LOSS, **options, dashes="--")
+        domain_of(NLL_LOSS, "--", **options)
 
 
 # --- what is planned -------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ DOMAINS = (
     SMALL_DOMAIN,
     domain_of(NLL_LOSS, ranks=(1,)),
     domain_of(NLL_LOSS, ranks=(4,), no=("weight",), targets=("uint8",)),
-    domain_of(NLL_LOSS, only={"ignore_index": (-1,)}, empty=False, unbatched=False),
+    domain_of(NLL_LOSS, only={"ignore_index": (-1,)}, no_empty=True, no_unbatched=True),
     domain_of(NLL_LOSS, no=("reduction", "ignore_index"), ranks=(2, 3)),
 )
 
@@ -194,7 +194,7 @@ def _draws(strategy: Any) -> list[Any]:
 
 def test_a_user_is_not_asked_for_what_the_framework_has_nothing_for() -> None:
     can = Capabilities(binding="user", style="eager", without={"weight gradient": "no", "jvp": "no"})
-    small, all_of_it = (Asked(LOSS, domain, can) for domain in (SMALL_DOMAIN, EVERYTHING))
+    small, all_of_it = (Asked(LOSS, Request(is_check=is_check), can) for is_check in (True, False))
     assert [small.lacks(kind) for kind in ("jvp", "weight_gradient", "gradient")] == [True, True, False]
     assert not all_of_it.lacks("jvp")  # is planned, and reported as unsupported
 

@@ -38,7 +38,7 @@ def for_domain() -> Callable[[Callable[..., None]], Callable[..., None]]:
         click.option("--no-ignore-index", is_flag=True, help="It takes no ignore_index, and ignores nothing."),
         click.option("--no-empty", is_flag=True, help="No arrays without elements."),
         click.option("--no-unbatched", is_flag=True, help="No 1-d input, which has no batch axis."),
-        click.option("--no", "absent", multiple=True, metavar="ARGUMENT",
+        click.option("--no", multiple=True, metavar="ARGUMENT",
                      help="It takes no such argument, for losses with others than those. Repeatable."),
         click.option("--only", multiple=True, metavar="OPTION=VALUE,...",
                      help="Only these values of an option, for losses with others than reduction. Repeatable."),
@@ -53,22 +53,18 @@ def target_of(framework: str, place: str, signature: Signature, options: dict[st
 
     Raises UsageError for what does not exist.
     """
-    lists = {name: _words(options.pop(name)) for name in _LISTS}
-    flags = {name: options.pop(name) for name in _PLAIN}
-    absent = [*options.pop("absent"), *(name for name in asking.SHORT if flags[f"no_{name}"])]
+    lists: dict[str, list[str]] = {name: _words(options.pop(name)) for name in _LISTS}
     only = dict(_assigned("--only", text) for text in options.pop("only"))
-    only |= {"reduction": lists["reductions"]} if lists["reductions"] else {}
+    flags: dict[str, Any] = {name: options.pop(name) for name in ("without", "no", *_PLAIN)}
     domain = domain_of(
         signature,
+        "--",
         dtypes=lists["dtypes"],
         targets=lists["targets"],
-        without=options.pop("without"),
         ranks=[_rank(word) for word in lists["ranks"]],
+        reductions=lists["reductions"],
         only={name: [value_of(word) for word in words] for name, words in only.items()},
-        no=absent,
-        empty=not flags["no_empty"],
-        unbatched=not flags["no_unbatched"],
-        dashes="--",
+        **flags,
     )
     names = [_assigned("--arguments", word) for word in lists["arguments"]]
     return user.target(framework, place, domain, [(name, own) for name, (own,) in names], **how)
@@ -76,7 +72,7 @@ def target_of(framework: str, place: str, signature: Signature, options: dict[st
 
 def nothing_said(request: Request, exit_code: int, items: Iterable[Item]) -> str:
     """Why a run that ended with this exit code says nothing of a user's function; empty if it does."""
-    if exit_code != NothingRan.exit_code or not request.domain.is_narrow:
+    if exit_code != NothingRan.exit_code or not request.is_check:
         return ""
     if not sum(item.planned for item in items):
         return f"nothing was left to ask: {asking.blamed(request)} leave no call that this function can be asked"

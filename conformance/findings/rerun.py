@@ -6,7 +6,6 @@ A call that crashes or hangs costs the child, which is started again for the nex
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -224,8 +223,7 @@ class _Server:
     def _answer(self, subject: Subject, case: Case, dtype: str, traits: Traits) -> Answer:
         siblings = [other for other in self.subjects.values() if other is not subject]
         domain: Domain = getattr(subject, "domain", EVERYTHING)  # of a user's function: experiments do not leave it
-        asks = functools.partial(self.loss.is_within, domain)
-        executor = Executor(subject, traits, self.isolation, self.trail, siblings, asks=asks)
+        executor = Executor(subject, traits, self.isolation, self.trail, siblings)
         asked = Request(device=self.device, domain=domain)
         work = Work(
             ItemSpec(subject.name, case.family, dtype, self.loss.name, self.device),

@@ -28,6 +28,11 @@ from .spec import Asked, ItemSpec, Request
 EXPLORED = {"quick": 25, "ci": 100, "nightly": 600, LARGE: 0}  # examples of each item
 FINDS = ".hypothesis/examples"  # in the current directory; nightly.yml keeps .hypothesis from night to night
 _DRAWS: Any = _providers  # private to Hypothesis, and not in every version that we take
+# A call may take long, and what is drawn outside of a domain is thrown away.
+_SUPPRESSED = (
+    *(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example),
+    HealthCheck.filter_too_much,
+)
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -62,10 +67,10 @@ class Examiner(Protocol):
 def explore(examiner: Examiner, spec: ItemSpec, request: Request, can: Capabilities) -> None:
     """Draw what a family explores; every call is noted until one is unexpected, then the smallest such one is."""
     count = EXPLORED[request.profile] if request.explored is None else request.explored
-    family, asked = spec.loss.families.get(spec.family), Asked(spec.loss, request.domain, can)
+    family, asked = spec.loss.families.get(spec.family), Asked(spec.loss, request, can)
     if not count or family is None or family.explored is None or spec.dtype not in can.dtypes:
         return
-    exploration = family.explored(replace(asked.draw(spec, request, can.tier), lacks=can.lacks))
+    exploration = family.explored(replace(asked.draw(spec.dtype, can.tier), lacks=can.lacks))
     if exploration is None:
         return
     found: list[tuple[Case, Tried]] = []
@@ -134,7 +139,7 @@ def _settings(request: Request, count: int, item: str) -> hypothesis.settings:
         max_examples=count,
         database=DirectoryBasedExampleDatabase(Path(FINDS, _UNSAFE.sub("_", item))) if nightly else None,
         deadline=None,
-        suppress_health_check=[*HealthCheck],  # of what is drawn outside of a domain a lot is thrown away
+        suppress_health_check=_SUPPRESSED,
         phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
         verbosity=hypothesis.Verbosity.quiet,
         report_multiple_bugs=False,

@@ -110,8 +110,7 @@ def run_item(
             f"{spec.id}: subnormal numbers are flushed to zero in this thread, so no exact answer can be trusted; "
             "something in this process switched flush-to-zero on: run the backends in separate processes"
         )
-    asks = functools.partial(spec.loss.is_within, request.domain)
-    work = Work(spec, request, Executor(subject, traits, isolation, trail, siblings, ledger, asks=asks))
+    work = Work(spec, request, Executor(subject, traits, isolation, trail, siblings, ledger))
     start, compiled = time.perf_counter(), subject.compilations()
     STOPWATCH.start()
     cases, planned = planned_cases(spec, request, subject, ledger)
@@ -147,6 +146,7 @@ class Work:
 
     def __init__(self, spec: ItemSpec, request: Request, executor: Executor) -> None:
         self.spec, self.request, self.executor, self.trail = spec, request, executor, executor.trail
+        executor.asks = functools.partial(spec.loss.is_within, request.domain)
         self.notebook = Notebook(spec)
         self._second_looks = spec.loss.second_looks
         self.drawn = 0

@@ -40,6 +40,7 @@ class Request:
     part: Part | None = None  # None: all of it
     losses: tuple[str, ...] = losses.BUILT_IN  # as `losses.find` takes them
     domain: Domain = EVERYTHING  # the calls that are asked for
+    is_check: bool = False  # of a user's function, which is not asked for what its framework has nothing for
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +81,32 @@ class ItemSpec:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of a subject in one item: calls of the domain, if there is one, that can be made of it at all.
+    """What is asked of a subject in one item: calls of the domain, and of a user's function those that can be made.
 
-    What a framework has nothing for, such as the gradient of a NumPy function, is not asked of a user's function: it
-    would say nothing about that.
+    What a framework has nothing for, such as the gradient of a NumPy function, would say nothing about that.
     """
 
     loss: Loss
-    domain: Domain
+    request: Request
     can: Capabilities
 
     def lacks(self, kind: str) -> bool:
         """Whether a kind of Transform (`Signature.kinds`) is not asked for."""
         transform = self.loss.signature.kinds[kind]
-        return self.domain.is_narrow and self.can.lacks(transform.kind, transform.wrt)
+        return self.request.is_check and self.can.lacks(transform.kind, transform.wrt)
 
     def wants(self, case: Case) -> bool:
         """Whether a case is asked for."""
-        if not self.domain.is_narrow:
-            return True
-        kind = case.call.kind
-        possible = (kind == "value" or not self.lacks(kind)) and not experiments.missing(case.experiment, self.can)
-        return possible and self.loss.is_within(self.domain, case.call)
+        kind, domain = case.call.kind, self.request.domain
+        if self.request.is_check and (
+            kind != "value" and self.lacks(kind) or experiments.missing(case.experiment, self.can)
+        ):
+            return False
+        return self.loss.is_within(domain, case.call)
 
-    def draw(self, spec: ItemSpec, request: Request, tier: int) -> Draw:
+    def draw(self, dtype: str, tier: int) -> Draw:
         """What cases of a family are for."""
-        return Draw(spec.dtype, request.profile, request.seed, tier, self.domain, self.lacks)
+        return Draw(dtype, self.request.profile, self.request.seed, tier, self.request.domain, self.lacks)
 
 
 def planned_cases(
@@ -113,7 +114,7 @@ def planned_cases(
 ) -> tuple[Iterable[Case], int]:
     """The corpus of one item, what of the family's cases is meant for a subject of this cost, and its size."""
     tier = subject.capabilities.tier
-    asked = Asked(spec.loss, request.domain, subject.capabilities)
+    asked = Asked(spec.loss, request, subject.capabilities)
     if spec.family == "layout" and "strides" in subject.capabilities.without:
         tier = 1  # a few calls show the reason as well as thousands
     if spec.family == VECTORS:
@@ -121,7 +122,7 @@ def planned_cases(
         known = (*vector_cases(spec.loss_name, spec.dtype, within), *ledger.vector_cases(spec.loss_name, spec.dtype))
         vectors = [case for case in known if case.tier <= tier and asked.wants(case)]
         return vectors, len(vectors)
-    family, draw = spec.loss.families[spec.family], asked.draw(spec, request, tier)
+    family, draw = spec.loss.families[spec.family], asked.draw(spec.dtype, tier)
     if family.size is not None:
         return filter(asked.wants, family.cases(draw)), family.size(draw)
     made = list(filter(asked.wants, family.cases(draw)))  # few, and not to be counted but by making them

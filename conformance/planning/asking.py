@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ...adapters.domains import SHORT
 from ...specs import losses
 from ...specs.call import FLOAT_DTYPES
 from ...specs.domain import Domain
@@ -12,7 +13,6 @@ from ...specs.loss import LARGE, Draw, Loss
 from ...specs.vectors import vector_cases
 from ..items.spec import VECTORS, Request
 
-SHORT = ("weight", "ignore_index")  # arguments that have an option of their own, such as --no-weight
 _DEAREST = 3  # the tier of subjects that are asked most
 
 
