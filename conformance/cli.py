@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,20 +13,19 @@ import click
 import msgspec
 from rich.console import Console
 
-from ..adapters import registry, user
-from ..adapters.base import FEATURES
+from ..adapters import registry
+from ..adapters.domains import asked_for
 from ..reports import bench as reports_bench
 from ..reports import folder, ratios, records
 from ..reports import kills as reports_kills
 from ..specs import losses
-from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.loss import PROFILES, Loss
-from .console import follow_up, publish, show, spec_commands, streams
+from .console import domain, follow_up, publish, show, spec_commands, streams
 from .console import progress as waiting
 from .console.options import JSON, LOSS, LOSSES, adding, chosen, console_command, folder_option, part
 from .items.spec import DEFAULT_PROFILE, Request
-from .planning import machine, plan
+from .planning import asking, machine, plan
 from .planning.plan import RunSpec
 
 console = Console(highlight=False)
@@ -116,12 +116,7 @@ def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> N
 @click.argument("target", metavar="MODULE:FUNCTION")
 @LOSS
 @click.option("--framework", required=True, metavar="|".join(registry.BUILT_IN), help="Whose arrays it takes.")
-@click.option("--dtypes", default="", metavar="NAME,...", help=f"Only these dtypes of input. Default: all, "
-              f"{','.join(FLOAT_DTYPES)}.")  # fmt: skip
-@click.option("--targets", default="", metavar="NAME,...", help="These dtypes of target, such as int64,int32. "
-              "Default: the framework's own, int64,int32 with jax and tensorflow, else int64.")  # fmt: skip
-@click.option("--without", "spared", multiple=True, metavar="NAME", help="Do not ask for this feature, such as "
-              f"gradient; repeatable: {', '.join(FEATURES)}.")  # fmt: skip
+@domain.for_domain()
 @click.option("--compiled", is_flag=True, help="Compile the function first: jax.jit, tf.function, torch.compile.")
 @click.option("--traced", is_flag=True, help="It calls something traced, which cannot raise on what targets hold and "
               "returns NaN. What jax.jit, tf.function, torch.compile or torch.jit made is recognised.")  # fmt: skip
@@ -134,9 +129,6 @@ def check(
     target: str,
     place: str,
     framework: str,
-    dtypes: str,
-    targets: str,
-    spared: tuple[str, ...],
     compiled: bool,
     traced: bool,
     shrink: bool,
@@ -149,9 +141,11 @@ def check(
     and the current directory is importable. Of the framework's known divergences only those of its differentiation and
     mapping are expected of the function.
     """
-    asked = _words(dtypes), _words(targets), spared
-    found = user.target(framework, target, *asked, compiled=compiled, traced=traced)
-    request = _asked(options, [losses.find(place)])
+    loss = losses.find(place)
+    found = domain.target_of(framework, target, loss.signature, options, compiled=compiled, traced=traced)
+    within = asked_for(found.domain, loss.signature, registry.backend(framework).targets)
+    request = dataclasses.replace(_asked(options, [loss]), domain=within, is_check=True)
+    asking.require_some(request)
     _run((found.key,), request, shrink=shrink, **options)
 
 
@@ -172,10 +166,6 @@ def _asked(options: dict[str, Any], asked: Sequence[Loss]) -> Request:
         stop=options.pop("stop", False),
         heartbeat=HEARTBEAT_OFF not in os.environ,
     )
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _run(names: tuple[str, ...], request: Request, *, out: Path, keep: int | None, **options: Any) -> None:
@@ -215,6 +205,8 @@ def _perform(
     run_read = records.read(result.file)
     index = html.write_site([run_read], out)
     show.closing(screen, run_read, result, index, verbose=verbose)
+    if said := domain.nothing_said(request, result.exit_code, run_read.of(records.Item)):
+        errors.print(f"lossparity: {said}", markup=False, soft_wrap=True)
     streams.farewell(errors, index)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())

@@ -47,6 +47,7 @@ class SubjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     target_dtypes: tuple[str, ...]
     gradual_underflow: dict[str, bool]  # by dtype, probed
     notes: tuple[str, ...] = ()
+    domain: str = ""  # of a user's function: what it was asked for, in words
 
 
 class AbsentBackend(msgspec.Struct, frozen=True):
@@ -137,6 +138,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
     heartbeats: int = 0  # outcomes perturbed on purpose that were all judged FAIL
     problem: str = ""  # what the suite itself got wrong here
     split: dict[str, float] = {}  # seconds by part of the work (specs/stopwatch.py); empty in early files
+    returned: int = 0  # calls that came back with a result; 0 in early files
+    declined: dict[str, int] = {}  # unsupported calls by the reason, numbers aside; empty in early files
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):

@@ -92,4 +92,4 @@ def _breaks_a_must(rules: Rules, verdicts: Sequence[Verdict]) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _traits(subject: Subject, dtype: str, loss: str) -> Traits:
-    return probe(subject, dtype, losses.find(loss).probes)
+    return probe(subject, dtype, losses.find(loss))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import warnings
 from collections import Counter
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from ...reports import matrix
 from ...reports.bench import Bench
+from ...reports.coverage import coverages
 from ...reports.effort import efforts
 from ...reports.guard import NotDrawn
 from ...reports.kills import Zoo
@@ -124,6 +126,8 @@ def closing(console: Console, run: Run, result: Result, index: Path, *, verbose:
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
+    for one in coverages(run.header.subjects, run.of(Item)):
+        console.print(one.sentence, markup=False, soft_wrap=True)
     console.print(f"Records: {result.file}", soft_wrap=True)
     console.print(f"Report: {index}", soft_wrap=True)
 
@@ -175,6 +179,9 @@ def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
         "problems": result.problems,
         "findings": findings,
         "deep_sums": deep_sentences(run.of(Accuracy)),
+        "domains": [
+            {**dataclasses.asdict(one), "share": one.share} for one in coverages(run.header.subjects, run.of(Item))
+        ],
         "subjects": run.header.subjects,
         "absent": run.header.absent,
         "records": str(result.file),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...adapters import user
 from ...adapters.execution import execute
 from ...specs import losses
 from ...specs.call import Crashed, Outcome, Raised, Returned, TimedOut
@@ -52,7 +53,9 @@ def likeness(session: Session, found: Replayed) -> Variant | None:
 
 def _confirmed(child: Child, session: Session, found: Replayed, candidates: Sequence[Variant]) -> list[Variant]:
     """Of mutants that answer one call as the subject does, those that answer the vectors so too."""
-    runs = [session.run(of_vector(vector), found.subject) for vector in _vectors(found)]
+    within, domain = losses.find(zoo.LOSS).is_within, user.domain_of(session.key)
+    cases = [located for located in map(of_vector, _vectors(found)) if within(domain, located.case().call)]
+    runs = [session.run(located, found.subject) for located in cases]
     runs = [run for run in runs if isinstance(run.outcome, Returned | Raised)]
     answers = _asked(child, candidates, [run.located.call for run in runs])
     confirmed: list[Variant] = []

@@ -21,6 +21,7 @@ from ...reports.records import Before
 from ...specs import losses
 from ...specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
 from ...specs.case import Case, Status
+from ...specs.domain import EVERYTHING, Domain
 from ...specs.encoding import decode_call
 from ...specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ...specs.exact import keeps_subnormals
@@ -213,13 +214,14 @@ class _Server:
             yield answer
             return
         yield dataclasses.replace(answer, is_last=False)
-        probed = self._probed[subject.name, dtype] = probe(subject, dtype, self.loss.probes)
+        probed = self._probed[subject.name, dtype] = probe(subject, dtype, self.loss)
         yield answer if probed == traits else self._answer(subject, case, dtype, probed)
 
     def _answer(self, subject: Subject, case: Case, dtype: str, traits: Traits) -> Answer:
         siblings = [other for other in self.subjects.values() if other is not subject]
+        domain: Domain = getattr(subject, "domain", EVERYTHING)  # of a user's function: experiments do not leave it
         executor = Executor(subject, traits, self.isolation, self.trail, siblings)
-        asked = Request(device=self.device)
+        asked = Request(device=self.device, domain=domain)
         work = Work(
             ItemSpec(subject.name, case.family, dtype, self.loss.name, self.device),
             asked,

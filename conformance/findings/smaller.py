@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+from ...adapters import user
+from ...specs import losses
 from ...specs.call import Call, Crashed, TimedOut
 from ...specs.encoding import encode_call
 from ...specs.errors import LossparityError
@@ -31,6 +33,8 @@ def smaller(session: Session, found: Replayed, seconds: float = shrink.SECONDS) 
     best = [found]
 
     def still_fails(call: Call) -> bool:
+        if not losses.find(call.signature.loss).is_within(user.domain_of(found.key), call):
+            return False
         located = dataclasses.replace(found.located, call=encode_call(call), clauses=(), lead=())
         try:
             again = session.run(located, found.subject)

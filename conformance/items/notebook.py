@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...reports.coverage import alike, without_numbers
 from ...reports.records import INSTEAD, Before, Finding, Observation, Record, Tally
-from ...specs.call import Crashed, Outcome, Raised, Returned, TimedOut
+from ...specs.call import Crashed, Outcome, Raised, Returned, TimedOut, Unsupported
 from ...specs.case import Case, Raises, Returns, Status, Unspecified, Verdict
 from ...specs.reductions import IEEE, Arithmetic
 from ...specs.rules import Aspect
@@ -21,6 +22,7 @@ from .spec import ItemSpec
 
 # Findings kept of each kind (clauses, symptom, expected or not) in an item; tallies count them all.
 _KEPT = 2
+_REASONS, _LONGEST, _OTHER = 20, 200, "other reasons"  # of unsupported calls, as many and so long at most
 _KEPT_UNEXPECTED = 5
 _UNREMARKABLE = (Status.PASS, Status.UNINFORMATIVE, Status.UNSUPPORTED)
 
@@ -32,6 +34,8 @@ class Notebook:
         self.spec = spec
         self.statuses: Counter[str] = Counter()
         self.unexpected = 0
+        self.returned = 0
+        self.declined: Counter[str] = Counter()  # unsupported calls by reason
         self.first_unexpected = ""
         self._resolved: Counter[tuple[Resolved, ...]] = Counter()
         self._findings: list[Finding] = []
@@ -42,6 +46,9 @@ class Notebook:
     def enter(self, case: Case, outcome: Outcome, judgement: Judgement, resolved: tuple[Resolved, ...]) -> bool:
         """Note one judged call; returns whether everything about it was expected."""
         self.statuses[judgement.status.value] += 1
+        self.returned += isinstance(outcome, Returned)
+        if isinstance(outcome, Unsupported):
+            self._decline(outcome.reason)
         self._resolved[resolved] += 1  # and taken apart in the end: many calls come out alike
         surprising, departed = _notable(resolved)
         self.unexpected += bool(surprising)
@@ -50,6 +57,11 @@ class Notebook:
         self._measured.enter(case, outcome, judgement, resolved)
         self._observe(case, outcome, judgement)
         return not surprising
+
+    def _decline(self, reason: str) -> None:
+        """Count an unsupported call by its reason, numbers aside."""
+        said = alike((reason.splitlines() or [""])[0][:_LONGEST], self.declined)
+        self.declined[said if said in self.declined or len(self.declined) < _REASONS else _OTHER] += 1
 
     def lose(self, case: Case, message: str) -> None:
         """Note a call that our own bridge could not carry: ERROR, ours."""
@@ -148,7 +160,7 @@ class Notebook:
                 self._see(case, clause, f"{reduction_word(case.call)} raises {kind}")
             case Raises(categories), Raised(kind, message):
                 first = message.strip().splitlines()[0][:120] if message.strip() else ""
-                self._see(case, "ERR-10", f"{'+'.join(sorted(categories))}: {kind}: {_without_numbers(first)}")
+                self._see(case, "ERR-10", f"{'+'.join(sorted(categories))}: {kind}: {without_numbers(first)}")
             case Raises(), Returned() if judgement.aspects.get(Aspect.RAISES) is Status.PASS:
                 for id in case.clauses:
                     if Aspect.RAISES in case.rules.clauses[id].judges:
@@ -168,8 +180,3 @@ def _notable(resolved: tuple[Resolved, ...]) -> tuple[tuple[Resolved, ...], tupl
     surprising = tuple(one for one in resolved if not one.expected)
     departed = tuple(one for one in resolved if one.expected and one.verdict.status not in _UNREMARKABLE)
     return surprising, departed
-
-
-def _without_numbers(text: str) -> str:
-    """A message with its numbers replaced, so that like messages count as one."""
-    return "".join("#" if c.isdigit() else c for c in text).replace("##", "#").replace("##", "#")

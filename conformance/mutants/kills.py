@@ -77,7 +77,7 @@ class _Contender:
         self.bout = Bout(variant.name, spec.family, spec.dtype, request.seed)
         self.subject = subject_of(variant)
         siblings = [subject_of(zoo.base(variant.framework))] if _has_siblings(variant) else []
-        traits = probe(self.subject, spec.dtype, spec.loss.probes)
+        traits = probe(self.subject, spec.dtype, spec.loss)
         trail = NoTrail()
         executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
         self.work = Work(spec, request, executor)

@@ -206,6 +206,8 @@ def run(
     unexpected = sum(item.unexpected for item in listener.items)
     statuses = records.count_statuses(listener.items)
     verdict = judged(statuses, unexpected) if specs else EXPECTED  # a part may be empty
+    if request.is_check and not stopped and not any(item.returned for item in listener.items):
+        verdict = verdict or NothingRan.exit_code  # what it computes was never seen
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else verdict
     footer = Footer(
         ended="interrupted" if cut else "stopped" if stopped else "complete",
@@ -268,7 +270,7 @@ def _unsound(
     yield from _engine_problems(listener.items, due, code, listener.deaths.count)
     if stopped or request.part is not None:
         return
-    yield from soundness.silent_hearts(listener.items)
+    yield from soundness.silent_hearts(listener.items, in_small=request.domain.is_small)
     if not request.families and request.profile != LARGE:
         yield from soundness.blind_spots(listener.deaths.whole, listener.judged, request.device)
 
@@ -292,7 +294,11 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
 
 def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], command: str) -> Header:
     request, chosen = run_spec.request, run_spec.subjects
-    subjects = tuple(subject for subject in survey.subjects if subject.name in chosen.get(subject.loss, ()))
+    subjects = tuple(
+        msgspec.structs.replace(subject, domain=_asked_for(request, subject.loss))
+        for subject in survey.subjects
+        if subject.name in chosen.get(subject.loss, ())
+    )
     version = metadata.version("lossparity")
     versions = {"lossparity": version} | {subject.backend: subject.version for subject in subjects}
     return Header(
@@ -317,6 +323,11 @@ def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], comma
         families=request.families,
         places={loss: losses.place(loss) for loss in chosen if losses.place(loss) != loss},
     )
+
+
+def _asked_for(request: Request, loss: str) -> str:
+    """What a user's function is asked for, in words."""
+    return request.domain.said or f"all that {loss} asks" * request.is_check
 
 
 def _divergence(row: Divergence) -> records.DivergenceInfo:
