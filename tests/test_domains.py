@@ -14,6 +14,8 @@ from lossparity.adapters import user
 from lossparity.adapters.base import Capabilities
 from lossparity.adapters.domains import domain_of
 from lossparity.conformance.items.spec import Asked, Request
+from lossparity.conformance.planning import plan
+from lossparity.conformance.planning.plan import RunSpec
 from lossparity.conformance.testing import conformance_tests
 from lossparity.specs.call import Call, Signature, Transform
 from lossparity.specs.case import Case
@@ -98,6 +100,16 @@ def test_a_domain_is_said_in_words_and_found_again() -> None:
     assert [value_of(text) for text in ("7", "1.5", "None", "True", "mean")] == [7, 1.5, None, True, "mean"]
     with pytest.raises(UsageError, match="'something' says nothing"):
         of_words(["something"])
+
+
+def test_a_domain_travels_with_a_run_and_is_part_of_its_digest() -> None:
+    runs = [
+        RunSpec(request=Request(domain=domain), backends=(), subjects={"nll_loss": ("numpy",)}, owners={})
+        for domain in (EVERYTHING, SMALL_DOMAIN, dataclasses.replace(SMALL_DOMAIN, empty=True))
+    ]
+    assert [RunSpec.decode(one.encode()) for one in runs] == runs
+    assert len({plan.digest(one, [], {}) for one in runs}) == 3
+    assert {spec.dtype for spec in plan.items(runs[1].subjects, runs[1].request)} == {"float32"}
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_conformance_tests_know_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     from lossparity.adapters.tensorflow import nll_loss
 
     case = case_of(vectors()["tensorflow-jvp-nan"])
-    monkeypatch.setattr("lossparity.conformance.items.spec.vector_cases", lambda loss, dtype: [case])
+    monkeypatch.setattr("lossparity.conformance.items.spec.vector_cases", lambda loss, dtype, asks=None: [case])
     spec = ItemSpec("tensorflow:lossparity.adapters.tensorflow.ports.nll_loss.nll_loss", VECTORS, "float32")
     testing.conformance_tests(nll_loss, framework="tensorflow")(spec)
     monkeypatch.setattr(plan, "machinery", lambda framework, subjects: [])
