@@ -99,13 +99,12 @@ def conformance_tests(
     within = asked_for(asked, signature, backend.targets)
     request = Request(profile=profile, seed=seed, strict=strict, device=_DEVICE, families=_words(families),
                       losses=(signature.loss,), domain=within, is_check=True)  # fmt: skip
-    rows = [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))]
-    suite = _Suite(signature, function, target, backend, request, rows)
+    known = () if ledger is None else load_file(Path(ledger), names)
+    suite = _Suite(signature, function, target, backend, request, [*plan.machinery(framework, names), *known])
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
     test.__doc__ = f"{target.place} conforms to the specification of {signature.loss}."
-    items = plan.items({signature.loss: names}, request)
     asking.require_some(request)
-    return _parametrized(test, items, target, backend)
+    return _parametrized(test, plan.items({signature.loss: names}, request), target, backend)
 
 
 def _parametrized(

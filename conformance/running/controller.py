@@ -176,9 +176,7 @@ def run(
 ) -> Result:
     """Run what was asked for and write OUT/records.jsonl; no call starts after `limit` minutes.
 
-    `follow` makes more records of those that came out unexpectedly.
-
-    Raises LossparityError for what is wrong before anything ran.
+    `follow` makes more records of those that came out unexpectedly. What is wrong before anything ran is raised.
     """
     start = time.perf_counter()
     request = run_spec.request
@@ -186,8 +184,7 @@ def run(
     rows = plan.divergences(run_spec)
     specs = plan.items(run_spec.subjects, request)
     header = _header(run_spec, survey, rows, command)
-    file = out / records.FILE
-    writer = framed.Writer(file, header)
+    writer = framed.Writer(file := out / records.FILE, header)
     with _trail(run_spec) as run_spec:
         trail = Path(run_spec.trail)
         clock = threading.Timer(math.inf if limit is None else 60 * limit, breadcrumb.stop, [trail])
@@ -203,19 +200,15 @@ def run(
     if follow is not None and not cut:
         listener.write(follow(header, listener.surprising))
     problems = [*listener.problems, *([] if cut else _unsound(listener, specs, request, code, stopped))]
-    unexpected = sum(item.unexpected for item in listener.items)
-    statuses = records.count_statuses(listener.items)
-    verdict = judged(statuses, unexpected) if specs else EXPECTED  # a part may be empty
-    if request.is_check and not stopped and not any(item.returned for item in listener.items):
-        verdict = verdict or NothingRan.exit_code  # what it computes was never seen
+    verdict = _verdict(listener.items, request, stopped) if specs else EXPECTED  # a part may be empty
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else verdict
     footer = Footer(
         ended="interrupted" if cut else "stopped" if stopped else "complete",
         exit_code=exit_code,
         seconds=time.perf_counter() - start,
         planned=sum(item.planned for item in listener.items),
-        statuses=dict(statuses),
-        unexpected=unexpected,
+        statuses=dict(records.count_statuses(listener.items)),
+        unexpected=sum(item.unexpected for item in listener.items),
         notes=notes,
     )
     if (full := _close(writer, footer)) and not problems:
@@ -230,6 +223,13 @@ def _close(writer: framed.Writer, footer: Footer) -> str:
     except NotWritten as error:
         return str(error)
     return ""
+
+
+def _verdict(items: Sequence[Item], request: Request, stopped: bool) -> int:
+    """The exit code of a run that the suite itself got through; of a check also whether anything was ever returned."""
+    verdict = judged(records.count_statuses(items), sum(item.unexpected for item in items))
+    is_seen = not request.is_check or stopped or any(item.returned for item in items)
+    return verdict if is_seen else verdict or NothingRan.exit_code
 
 
 def judged(statuses: Counter[str], unexpected: int) -> int:
