@@ -133,10 +133,16 @@ def telling_first(finding: Finding, shares: Shares) -> tuple[str, ...]:
     if finding.made_from:
         return finding.clauses
 
-    def rank(id: str) -> tuple[float, int]:
-        return -shares.get((finding.loss, finding.subject, id), 0.0), telling(id.partition("-")[0])
+    def rank(id: str) -> tuple[bool, float, int]:
+        family, share = id.partition("-")[0], shares.get((finding.loss, finding.subject, id), 0.0)
+        return not is_named(family, finding.symptom), -share, telling(family)
 
     return tuple(sorted(finding.clauses, key=rank))
+
+
+def is_named(family: str, symptom: str) -> bool:
+    """Whether what went wrong is what a family of clauses is about, a wrong dtype or shape."""
+    return family == symptom.upper()
 
 
 def telling(family: str) -> int:

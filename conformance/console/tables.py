@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_GAP, _FIXED = "   ", "\N{NO-BREAK SPACE}"
+_GAP = "   "
 
 
 def put(console: Console, table: Table) -> None:
@@ -20,6 +20,19 @@ def put(console: Console, table: Table) -> None:
     headings = [str(column.header) for column in others]
     for number, name in enumerate(names.cells):
         cells = [list(column.cells)[number] for column in others]
-        said = (f"{heading} {cell}".strip().replace(" ", _FIXED) for heading, cell in zip(headings, cells, strict=True))
+        said = [f"{heading} {cell}".strip() for heading, cell in zip(headings, cells, strict=True)]
         console.print(Text(str(name)), soft_wrap=True)
-        console.print(Text(_GAP + _GAP.join(said), style="dim"), soft_wrap=False)
+        for line in _filled(said, console.width):
+            console.print(Text(line), style="dim", soft_wrap=True)
+
+
+def _filled(parts: list[str], width: int) -> list[str]:
+    """Parts in lines that are as long as they may be; a part is never broken."""
+    lines = [""]
+    for part in parts:
+        longer = lines[-1] + _GAP + part
+        if lines[-1] and len(longer) > width:
+            lines.append(_GAP + part)
+        else:
+            lines[-1] = longer
+    return lines

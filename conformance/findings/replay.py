@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from ...adapters import user
-from ...reports.findings import telling
+from ...reports.findings import is_named, telling
 from ...reports.records import Finding
 from ...reports.verdict import plural
 from ...specs.call import FLOAT_DTYPES, Crashed, Earlier, Outcome, TimedOut, Unsupported
@@ -83,10 +83,11 @@ class Replayed:
         """
         ids = [one.verdict.clause for one in self.verdicts if one.verdict.status in FAILED]
 
-        def rank(id: str) -> tuple[bool, bool, bool, int]:
+        def rank(id: str) -> tuple[bool, bool, bool, bool, int]:
             clause = self.case.rules.clauses[id]
-            for_this = id in self.located.clauses
-            return id not in self.located.lead, clause.level != "MUST", not for_this, telling(clause.family)
+            named, for_this = is_named(clause.family, self.judgement.symptom), id in self.located.clauses
+            lead = id in self.located.lead
+            return not lead, clause.level != "MUST", not named, not for_this, telling(clause.family)
 
         return tuple(sorted(ids, key=rank))
 

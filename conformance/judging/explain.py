@@ -39,6 +39,7 @@ from .look import SYMPTOMS
 
 _ELEMENTS = 8  # of an array that are spelt out
 _LONGEST = 300  # characters of an exception's message
+_SENTENCE = 120  # of those that a sentence repeats
 _SMALL = 1 << 14  # bytes of a call that is kept because of another one
 _PLAIN = ("nan", "inf", "number", "overflow")  # symptoms that both numbers show
 _COUNTABLE = 1e15  # ulps; more say nothing
@@ -123,8 +124,25 @@ def because(case: Case, judgement: Judgement, outcome: Outcome) -> str:
     if found := apart(case, judgement, outcome):
         more = "" if judgement.symptom in _PLAIN else f" ({sentence})"
         sentence = f"the {asked_for(case.call) or 'loss'} is {found.words}{more}"
+    elif due := _instead(case, judgement, outcome):
+        sentence = f"{sentence}: {due}"
     more = f": {judgement.said}" if judgement.said else ""
     return sentence[0].upper() + sentence[1:] + more + "."
+
+
+def _instead(case: Case, judgement: Judgement, outcome: Outcome) -> str:
+    """What came instead of what is due, where that is no number."""
+    match judgement.symptom, case.expectation, outcome:
+        case "dtype", Returns(_, dtype), Returned(value):
+            return f"{value.dtype.name}, {dtype} is due"
+        case "shape", Returns(shape), Returned(value):
+            return f"{list(value.shape)}, {list(shape)} is due"
+        case "raised", _, Raised(kind, message):
+            return f"{kind}: {message.strip().partition(chr(10))[0][:_SENTENCE]}"
+        case "not_raised", Raises(categories), _:
+            return f"of category {' or '.join(sorted(categories))}"
+        case _:
+            return ""
 
 
 def fixed(resolved: Resolved) -> str:
