@@ -113,6 +113,7 @@ def test_check_and_replay_say_the_same(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lossparity.conformance.cli", "replay", f"{tmp_path}#{digest[1]}"]
     again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout
     (replayed,) = messages(again)
+    assert digest[1] in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert said.splitlines()[0] == replayed.splitlines()[0]
     first = [next(line for line in text.splitlines() if "MUST:" in line) for text in (said, replayed)]
     assert first[0].split()[0] == first[1].split()[0]

@@ -53,7 +53,8 @@ def _smaller(session: Session, one: Finding, header: Header) -> Iterator[Finding
     said = hinted(session, found, small)
     if small is not found or said.hint.text:
         origin = f"{one.origin}, made smaller" if small is not found else one.origin
-        yield msgspec.structs.replace(said.finding, made_from=one.digest, origin=origin, family=one.family)
+        told = {"made_from": one.digest, "origin": origin, "family": one.family, "device": one.device}
+        yield msgspec.structs.replace(said.finding, **told)
 
 
 def hinted(session: Session, found: Replayed, small: Replayed) -> Replayed:
