@@ -181,6 +181,7 @@ def _perform(
 ) -> None:  # fmt: skip
     """The same, once the folder is known; `begin` says where in it."""
     from ..reports import html
+    from ..reports.overview import Overview
     from . import lint as lint_module
     from .diagnosis.follow import FollowUp
     from .planning import survey
@@ -203,10 +204,11 @@ def _perform(
     with waiting.progress(screen) as progress:
         result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit, follow)
     run_read = records.read(result.file)
-    index = html.write_site([run_read], out)
-    show.closing(screen, run_read, result, index, verbose=verbose)
-    if said := domain.nothing_said(request, result.exit_code, run_read.of(records.Item)):
-        errors.print(f"lossparity: {said}", markup=False, soft_wrap=True)
+    said = Overview.of([run_read])
+    index = html.write_overview(said, out)
+    show.closing(screen, run_read, said, result, index, verbose=verbose)
+    if silent := domain.nothing_said(request, result.exit_code, run_read.of(records.Item)):
+        errors.print(f"lossparity: {silent}", markup=False, soft_wrap=True)
     streams.farewell(errors, index)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())

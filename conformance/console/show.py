@@ -103,7 +103,7 @@ def executed(subjects: Iterable[SubjectInfo]) -> list[str]:
     ]
 
 
-def closing(console: Console, run: Run, result: Result, index: Path, *, verbose: bool) -> None:
+def closing(console: Console, run: Run, found: Overview, result: Result, index: Path, *, verbose: bool) -> None:
     """The summary: clause families by subject, what was unexpected, and at last the verdict and where the page is.
 
     If `verbose`, also calls by subject, and where the time went.
@@ -111,7 +111,7 @@ def closing(console: Console, run: Run, result: Result, index: Path, *, verbose:
     if verbose:
         put(console, subject_table(run))
         put(console, split_table(run))
-    family_tables(console, Overview.of([run]))
+    family_tables(console, found)
     for message in result.problems:
         console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
     unexpected(console, run, len(result.unexpected))
