@@ -67,15 +67,18 @@ def test_a_failure_can_be_mended_from_its_message_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert footer(read).ended == "complete"
     for words in (
-        "unexpected: numpy:my_losses.mean_over_all/nll_loss, family value, float32: A number outside the bound",
+        "unexpected: The loss is wrong by 100 %: -2, exact -1 (a number outside the bound of",
+        "  subject   numpy:my_losses.mean_over_all/nll_loss, float32\n",
+        "  hint      observed / exact = 2 = the sum of the kept targets' weights\n",
         "  VALUE-3   MUST: mean gives -S/W, W being the sum of w[t] over kept positions",
         "  call      input=float32",
-        "  input     [",
-        "  target    ",
-        "  observed  float32 ",
+        "  input     [1.0]\n",
+        "  target    0\n",
+        "  observed  float32 -2.0 ",
         "rounds to",
-        " ulp, ",
-        "  origin    ",
+        " ulp; ",
+        "  again     lossparity replay ",
+        ", made smaller)\n",
     ):
         assert words in done.stdout
     assert "flushes" not in done.stdout  # its mean of subnormal numbers is too small, but not 0
@@ -101,7 +104,7 @@ def test_x_stops_at_the_first_unexpected_result_and_counts_the_rest(tmp_path: Pa
     complete = {spec.id for spec in plan.items({"nll_loss": ["numpy:my_losses.mean_over_all"]}, Request())}
     assert {item.id for item in read.of(Item)} == complete
     assert "stopped" in (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "unexpected: numpy:my_losses.mean_over_all" in done.stdout
+    assert "  subject   numpy:my_losses.mean_over_all/nll_loss" in done.stdout
     assert "engine error" not in done.stdout
 
 
@@ -118,7 +121,7 @@ def test_the_last_lines_say_what_a_running_sum_amounts_to(options: tuple[str, ..
     arguments = ("--family", "accuracy", "--dtypes", "float32", *options)
     done, read = check(tmp_path, f"{BAD}:running_sum", *arguments)
     assert done.returncode == code, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines()[-4:] if "ACC-4" in line]
+    (line,) = [line for line in done.stdout.splitlines()[-6:] if "ACC-4" in line]
     assert "running_sum's sums lose accuracy as they grow: float32 sum and mean up to 0." in line
     assert " % off at 65,537 terms, where a careful sum is at most 0.0006 % off (ACC-4, SHOULD)." in line
     worst = max((one.deep for one in read.of(Accuracy) if one.deep is not None), key=lambda deep: deep.error)
@@ -140,8 +143,8 @@ def test_x_leaves_a_correct_function_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "observed", "because"),
     [
-        ("exits", "SystemExit: done for today", "A legal call raised."),
-        ("raises", "RuntimeError: not written yet", "A legal call raised."),
+        ("exits", "SystemExit: done for today", "A legal call raised: SystemExit: done for today."),
+        ("raises", "RuntimeError: not written yet", "A legal call raised: RuntimeError: not written yet."),
         ("returns_floats", "float, which is no numpy.ndarray", "The call did not simply return an array."),
         ("spoils_its_target", "a result, and target modified in place", "The call did not simply return an array."),
     ],
@@ -158,7 +161,8 @@ def test_misbehaviour_is_a_clear_verdict(name: str, observed: str, because: str,
 def test_no_result_is_no_error(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{BAD}:returns_none_for_errors", "--family", "error", "--dtypes", "float32")
     assert done.returncode == 1
-    assert {finding.because for finding in wrong(read)} == {"A value where an error is due."}
+    due = {finding.because for finding in wrong(read)}
+    assert due == {f"A value where an error is due: one of category {one}." for one in ("dtype", "index", "shape", "value")}
     assert "NoneType, which is no numpy.ndarray" in done.stdout
 
 

@@ -27,7 +27,8 @@ def proportion(found: Replayed, smaller: Replayed) -> str:
     words = [one for one in first if second is None or one in second]
     if not 0 < len(words) <= _MOST:
         return ""
-    return f"observed / exact = {first[words[0]]} = {' = '.join(words)}"
+    text = f"observed / exact = {(second or first)[words[0]]} = {' = '.join(words)}"
+    return text if second else f"before the call was made smaller, {text}"
 
 
 def _ratios(found: Replayed, *, distinct: bool = False) -> dict[str, str] | None:
@@ -44,11 +45,11 @@ def _ratios(found: Replayed, *, distinct: bool = False) -> dict[str, str] | None
         known = {words: value for words, value in known.items() if words == first[value]}
     grade = found.judgement.grade
     bound = Fraction(grade.bound) if grade is not None and math.isfinite(grade.bound) else Fraction(0)
-    return {
-        over if under == _ONE else f"{over} / {under}": f"{_plain(a)}/{_plain(b)}"
+    return dict(
+        (over, _plain(a)) if under == _ONE else (f"{over} / {under}", f"{_plain(a)}/{_plain(b)}")
         for (over, a), (under, b) in itertools.permutations(known.items(), 2)
         if a != b and b and _is(number, a / b, bound)
-    }
+    )
 
 
 def _is(number: Apart, ratio: Fraction, bound: Fraction) -> bool:

@@ -140,7 +140,7 @@ def _instead(case: Case, judgement: Judgement, outcome: Outcome) -> str:
         case "raised", _, Raised(kind, message):
             return f"{kind}: {message.strip().partition(chr(10))[0][:_SENTENCE]}"
         case "not_raised", Raises(categories), _:
-            return f"of category {' or '.join(sorted(categories))}"
+            return f"one of category {' or '.join(sorted(categories))}"
         case _:
             return ""
 
