@@ -123,6 +123,8 @@ def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> N
 @click.option("-x", "stop", is_flag=True, help="Stop at the first unexpected result.")
 @click.option("--shrink/--no-shrink", default=True, show_default=True, help="Make the calls that are shown smaller, as "
               "long as they fail in the same way, and look for a likely cause.")  # fmt: skip
+@click.option("--shrink-seconds", type=click.FloatRange(min=0.1), default=3.0, show_default=True,
+              help="How long for each of at most five; frameworks that compile every new shape need more.")  # fmt: skip
 @_running(timeout=60.0, out=CHECKED)
 @JSON
 def check(
@@ -132,6 +134,7 @@ def check(
     compiled: bool,
     traced: bool,
     shrink: bool,
+    shrink_seconds: float,
     **options: Any,
 ) -> None:
     """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
@@ -146,7 +149,7 @@ def check(
     within = asked_for(found.domain, loss.signature, registry.backend(framework).targets)
     request = dataclasses.replace(_asked(options, [loss]), domain=within, is_check=True)
     asking.require_some(request)
-    _run((found.key,), request, shrink=shrink, **options)
+    _run((found.key,), request, shrink_seconds=shrink_seconds if shrink else None, **options)
 
 
 def _asked(options: dict[str, Any], asked: Sequence[Loss]) -> Request:
@@ -177,7 +180,7 @@ def _run(names: tuple[str, ...], request: Request, *, out: Path, keep: int | Non
 
 def _perform(
     names: tuple[str, ...], request: Request, begin: Callable[[], Path], command: str,
-    *, workers: int | None, limit: float | None, as_json: bool, verbose: bool, shrink: bool = False,
+    *, workers: int | None, limit: float | None, as_json: bool, verbose: bool, shrink_seconds: float | None = None,
 ) -> None:  # fmt: skip
     """The same, once the folder is known; `begin` says where in it."""
     from ..reports import html
@@ -200,7 +203,7 @@ def _perform(
     )
     show.opening(screen, spec, found)
     out = begin()
-    follow = FollowUp(names[0], request, show.aside(screen)) if shrink else None
+    follow = FollowUp(names[0], request, shrink_seconds, show.aside(screen)) if shrink_seconds else None
     with waiting.progress(screen) as progress:
         result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit, follow)
     run_read = records.read(result.file)

@@ -142,7 +142,7 @@ def telling_first(finding: Finding, shares: Shares) -> tuple[str, ...]:
 
 def is_named(family: str, symptom: str) -> bool:
     """Whether what went wrong is what a family of clauses is about, a wrong dtype or shape."""
-    return family == symptom.upper()
+    return family in ("DTYPE", "SHAPE") and family == symptom.upper()
 
 
 def telling(family: str) -> int:

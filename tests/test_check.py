@@ -162,7 +162,9 @@ def test_no_result_is_no_error(tmp_path: Path) -> None:
     done, read = check(tmp_path, f"{BAD}:returns_none_for_errors", "--family", "error", "--dtypes", "float32")
     assert done.returncode == 1
     due = {finding.because for finding in wrong(read)}
-    assert due == {f"A value where an error is due: one of category {one}." for one in ("dtype", "index", "shape", "value")}
+    assert due == {
+        f"A value where an error is due: one of category {one}." for one in ("dtype", "index", "shape", "value")
+    }
     assert "NoneType, which is no numpy.ndarray" in done.stdout
 
 

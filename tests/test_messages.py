@@ -55,8 +55,9 @@ def test_two_numbers_that_differ_never_read_alike() -> None:
 
 # --- wrong kernels -----------------------------------------------------------------------------------------
 
-VALUE = ("--dtypes", "float32")
-BACKWARD = (*VALUE, "--family", "gradient", "--family", "layout") + tuple(
+FLOAT32 = ("--dtypes", "float32")
+VALUE = (*FLOAT32, "--family", "value")
+BACKWARD = (*FLOAT32, "--family", "gradient", "--family", "layout") + tuple(
     word for name in ("jvp", "second order", "vmap", "weight gradient") for word in ("--without", name)
 )
 KERNELS = {
@@ -65,9 +66,12 @@ KERNELS = {
         VALUE,
         ["the mean divides by the number of kept positions instead of their weight"],
     ),
-    "wrong_kernels:ignored_times_zero": (VALUE, ["ignored position adds nothing", "-100"]),
+    "wrong_kernels:ignored_times_zero": ((*FLOAT32, "--family", "ignore"), ["ignored position adds nothing", "-100"]),
     "bad_gradients:upstream_ignored": (BACKWARD, ["gradient by input", "1 / upstream there"]),
-    "bad_gradients:normaliser_missing": (BACKWARD, ["gradient by input", "the sum of the kept targets' weights"]),
+    "bad_gradients:normaliser_missing": (
+        BACKWARD,
+        ["gradient by input", "observed / exact = .*(kept positions|the sum of the kept targets' weights)"],
+    ),
     "bad_gradients:nan_in_ignored_row": (BACKWARD, ["gradient by input is nan", "at ignored positions"]),
 }
 
@@ -83,7 +87,7 @@ def test_a_message_alone_names_the_fault(framework: str, kernel: str, tmp_path: 
     assert done.returncode == 1, done.stdout + done.stderr
     (message,) = messages(done.stdout)
     for said in words:
-        assert said in message, message
+        assert re.search(said, message), message
     lines = message.splitlines()
     assert len(lines) <= LINES, message
     arrays = [line for line in lines if re.match(r"  (input|target|weight|upstream) ", line)]
@@ -93,7 +97,10 @@ def test_a_message_alone_names_the_fault(framework: str, kernel: str, tmp_path: 
 def checked(function: str, framework: str, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lossparity.conformance.cli", "check", function, "--framework", framework]
     return subprocess.run(
-        [*command, "-x", "-n", "1", *options, "--out", str(out)], capture_output=True, text=True, cwd=ROOT
+        [*command, "-x", "-n", "1", "--shrink-seconds", "60", *options, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
 
 
@@ -155,7 +162,9 @@ def test_a_mutant_is_taken_for_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mean_over_all", "nan_at_ignored"])
 def test_a_fault_that_no_mutant_has_is_taken_for_none(name: str) -> None:
-    ids = [id for id, one in vectors().items() if {"IGN-2", "IGN-5", "WEIGHT-1"} & set(one.clauses)]
+    ids = [
+        id for id, one in vectors().items() if "transform" not in one.call and one.call["input"]["dtype"] == "float32"
+    ]
     with Session(f"numpy@examples/my_losses.py:{name}", "nll_loss", Request()) as session:
         (subject,) = session.hello.subjects
         found = failing(session, subject, ids)

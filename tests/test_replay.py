@@ -44,6 +44,11 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def replayed_as(printed: str) -> str:
+    """The name that a printed finding is replayed by."""
+    return printed.partition("  again     lossparity replay ")[2].split()[0]
+
+
 def one_finding(folder: Path, status: str = "fail") -> Finding:
     found = records.read(folder / "reports-out" / "check" / "latest" / "records.jsonl").of(Finding)
     return next(one for one in found if not one.expected and one.status == status and "ACC-2" in one.clauses)
@@ -55,7 +60,13 @@ def test_from_a_finding_to_a_script_and_an_issue(checked: Path, tmp_path: Path) 
     name = f"reports-out/check#{finding.digest[:12]}"
     done = lossparity("replay", name, "--script", str(script), "--issue", str(report), folder=checked)
     assert done.returncode == 1, done.stdout + done.stderr
-    for words in ("unexpected: numpy:mine.mean_over_all", "VALUE-3", finding.observed, finding.exact, "  fail      "):
+    for words in (
+        "  subject   numpy:mine.mean_over_all/nll_loss",
+        "VALUE-3",
+        finding.observed,
+        finding.exact,
+        "  fail      ",
+    ):
         assert words in done.stdout
     text = script.read_text(encoding="utf-8")
     assert "from mine import mean_over_all as nll_loss" in text
@@ -121,7 +132,7 @@ def test_what_does_not_show_again_is_not_acquitted(tmp_path: Path) -> None:
     arguments = ("--framework", "numpy", "--family", "value", "--dtypes", "float32", "-n", "1", "-x")
     done = lossparity("check", "mine.py:loss", *arguments, folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    name = next(line.split()[-1] for line in done.stdout.splitlines() if "lossparity replay" in line)
+    name = replayed_as(done.stdout)
     done = lossparity("replay", name, folder=tmp_path)
     assert (done.returncode, "pass" in done.stdout) == (3, True), done.stdout + done.stderr
     assert "does not reproduce: " in done.stderr
@@ -139,7 +150,7 @@ def test_what_shows_at_times_is_looked_for(tmp_path: Path) -> None:
     arguments = ("--framework", "numpy", "--family", "value", "--dtypes", "float32", "-n", "1", "-x")
     done = lossparity("check", "mine.py:loss", *arguments, folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    name = next(line.split()[-1] for line in done.stdout.splitlines() if "lossparity replay" in line)
+    name = replayed_as(done.stdout)
     done = lossparity("replay", name, "--json", folder=tmp_path)
     (one,) = json.loads(done.stdout)
     assert (done.returncode, one["reproduced"], one["runs"]) == (1, True, 2), done.stderr

@@ -30,21 +30,24 @@ from ..mutants import zoo
 from ..mutants.kills import subject_of
 from ..mutants.zoo import Variant
 
-SECONDS = 6.0  # for all calls of mutants
+SECONDS = 5.0  # for all calls of mutants, each time
 _CANDIDATES, _VECTORS = 12, 150  # at most
 _FEWEST = 2  # vectors that a mutant has to fail, for the likeness to mean anything
 Encoded = dict[str, Any]
 
 
-def likeness(session: Session, found: Replayed) -> Variant | None:
-    """The mutant that the subject of a case that failed cannot be told from; None where there is none, or several."""
+def likeness(session: Session, found: Replayed, seconds: float = SECONDS) -> Variant | None:
+    """The mutant that the subject of a case that failed cannot be told from; None where there is none, or several.
+
+    None, too, where mutants need longer than so many seconds for a call, or for the vectors.
+    """
     loss = found.case.call.signature.loss
     if loss != zoo.LOSS or found.located.experiment or not isinstance(found.outcome, Returned | Raised):
         return None
     chosen = [one for one in zoo.mutants() if one.framework in _frameworks(found)]
     if not chosen:
         return None
-    with Child(_serve, SECONDS, silent=True) as child:
+    with Child(_serve, seconds, silent=True) as child:
         first = _asked(child, chosen, [found.located.call])
         alike = [one for one in chosen if one.name in first and _alike(first[one.name][0], found.outcome)]
         alike = _confirmed(child, session, found, alike[:_CANDIDATES]) if alike else []

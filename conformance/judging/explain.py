@@ -90,14 +90,14 @@ def suspects(calls: Iterable[Earlier]) -> tuple[Before, ...]:
 
 
 def kinds(records: Sequence[Record]) -> list[Finding]:
-    """Of each kind of unexpected findings the smallest, small ones first, its most telling clauses in front.
+    """Of each kind of unexpected findings the smallest, small and plain ones first, its most telling clauses in front.
 
     Where that one was made smaller, it is the smaller one.
     """
     found = [record for record in records if isinstance(record, Finding) and not record.expected]
     made = {(one.loss, one.subject, one.made_from): one for one in most_telling_first(records, found) if one.made_from}
     smallest: dict[tuple[str, ...], Finding] = {}
-    for one in sorted(most_telling_first(records, found), key=size):
+    for one in sorted(most_telling_first(records, found), key=lambda one: (size(one), "transform" in one.call)):
         if not one.made_from:
             smallest.setdefault((one.loss, one.subject, one.symptom or one.because, *one.clauses[:1]), one)
     chosen = [made.get((one.loss, one.subject, one.digest), one) for one in smallest.values()]

@@ -13,7 +13,8 @@ def make(fault: str) -> Any:
         right = nll_loss(input, target, weight, ignore_index, reduction)
         if reduction not in ("sum", "mean"):
             return right
-        kept = target != ignore_index
+        held = jnp.iinfo(target.dtype).min <= ignore_index <= jnp.iinfo(target.dtype).max
+        kept = target != ignore_index if held else jnp.ones(target.shape, bool)
         if fault == "ignored_times_zero":
             axis = min(1, input.ndim - 1)
             picked = jnp.take_along_axis(input, jnp.expand_dims(jnp.where(kept, target, 0), axis), axis)

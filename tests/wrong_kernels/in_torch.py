@@ -11,6 +11,8 @@ def make(fault: str) -> Any:
     def loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
         if weight is not None and weight.shape != input.shape[min(1, input.ndim - 1) :][:1]:  # torch takes (1, C)
             raise ValueError(f"weight is {tuple(weight.shape)}")
+        if target.shape != input.shape[: input.ndim > 1] + input.shape[2:]:  # torch takes one of (1,) for ()
+            raise ValueError(f"input is {tuple(input.shape)}, target is {tuple(target.shape)}")
         right = torch.nn.functional.nll_loss(input, target, weight, ignore_index=ignore_index, reduction="none")
         if reduction not in ("sum", "mean"):
             return torch.nn.functional.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
