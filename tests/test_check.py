@@ -70,7 +70,7 @@ def test_a_failure_can_be_mended_from_its_message_alone(tmp_path: Path) -> None:
         "unexpected: The loss is wrong by 100 %: -2, exact -1 (a number outside the bound of",
         "  subject   numpy:my_losses.mean_over_all/nll_loss, float32\n",
         "  hint      observed / exact = 2 = the sum of the kept targets' weights\n",
-        "  VALUE-3   MUST: mean gives -S/W, W being the sum of w[t] over kept positions",
+        "  WEIGHT-1  MUST: weight has shape (C,) and input's dtype; class c is scaled by w[c], once, in numerator and",
         "  call      input=float32",
         "  input     [1.0]\n",
         "  target    0\n",

@@ -99,16 +99,14 @@ def isolation() -> Iterator[Callable[[str], Isolation]]:
         one.close()
 
 
-def test_a_child_that_is_killed_is_tried_again(
-    isolation: Callable[[str], Isolation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOSSPARITY_TEST_FILE", str(tmp_path / "killed"))
+def test_a_child_that_is_killed_is_tried_again(isolation: Callable[[str], Isolation]) -> None:
+    killed = Path(os.environ["LOSSPARITY_TEST_FILE"])
     children, once = isolation("KILLED_ONCE"), subject("killed_once")
     assert isinstance(children.run(once, CUBE, Returned), Returned)  # the first call in its process,
-    (tmp_path / "killed").unlink()
+    killed.unlink()
     assert isinstance(children.run(once, flat(1), Returned), Returned)
     assert isinstance(children.run(once, CUBE, Returned), Returned)  # and one that followed others
-    assert (tmp_path / "killed").exists()
+    killed.unlink()
     assert children.kills == 2
 
 
