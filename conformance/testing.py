@@ -81,8 +81,7 @@ def conformance_tests(
     Where the framework is not installed the tests are skipped, and so is a test all of whose calls ask for what the
     function is without. With JAX there are tests of both modes, 64-bit types on and off.
 
-    Raises UsageError, NothingRan where nothing is left to ask, or LedgerError for the file, when it is called and not
-    when the tests run.
+    Raises UsageError, NothingRan (nothing is left to ask), or LedgerError (the file), before any test runs.
     """
     backend = registry.backend(framework)
     user.require_wrap(backend)
