@@ -208,8 +208,9 @@ def _perform(
         result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit, follow)
     run_read = records.read(result.file)
     said = Overview.of([run_read])
+    show.closing(screen, run_read, said, result, verbose=verbose)  # at once: drawing the page takes a second or more
     index = html.write_overview(said, out)
-    show.closing(screen, run_read, said, result, index, verbose=verbose)
+    screen.print(f"Report: {index}", soft_wrap=True)
     if silent := domain.nothing_said(request, result.exit_code, run_read.of(records.Item)):
         errors.print(f"lossparity: {silent}", markup=False, soft_wrap=True)
     streams.farewell(errors, index)

@@ -103,8 +103,8 @@ def executed(subjects: Iterable[SubjectInfo]) -> list[str]:
     ]
 
 
-def closing(console: Console, run: Run, found: Overview, result: Result, index: Path, *, verbose: bool) -> None:
-    """The summary: clause families by subject, what was unexpected, and at last the verdict and where the page is.
+def closing(console: Console, run: Run, found: Overview, result: Result, *, verbose: bool) -> None:
+    """The summary: clause families by subject, what was unexpected, and at last the verdict.
 
     If `verbose`, also calls by subject, and where the time went.
     """
@@ -129,7 +129,6 @@ def closing(console: Console, run: Run, found: Overview, result: Result, index: 
     for one in coverages(run.header.subjects, run.of(Item)):
         console.print(one.sentence, markup=False, soft_wrap=True)
     console.print(f"Records: {result.file}", soft_wrap=True)
-    console.print(f"Report: {index}", soft_wrap=True)
 
 
 def unexpected(console: Console, run: Run, items: int) -> None:
