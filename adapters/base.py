@@ -242,6 +242,8 @@ class Backend:
     compiler: Compiler | None = None
     # (subject, call) -> how a user writes the call down, for reproducers; of a user's function as of the eager subject.
     spell: Callable[[str, Call], Spelling] | None = None
+    # Subjects that this machine has no tools for, with what is missing and what to do: they are left out.
+    lacking: Callable[[], Mapping[str, str]] = dict
     # (signature, device) -> what is timed beside the subjects, `lossparity bench`.
     baselines: Callable[[Signature, str], list[Baseline]] | None = None
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ...specs.call import TARGET_DTYPES, Call, Signature
+from ...specs.errors import AdapterUnavailable
 from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in
 from ..spelling import Spelling
 from ..user import returning
-from .compiling import COMPILE, COMPILER, SCRIPT, compiled_whole, never_eager
+from .compiling import COMPILE, COMPILER, SCRIPT, compiled_whole, never_eager, without_compiler
 from .script import spell
 from .subject import TorchSubject, built
 
@@ -91,6 +92,8 @@ def _wrap(signature: Signature, function: Callable[..., Any], name: str, device:
     _without_tf32()
     by = COMPILER.made(function)
     without = dict(_STRIDES)
+    if by == COMPILE and (missing := without_compiler()):
+        raise AdapterUnavailable(f"{name}: {missing}")
     if by == COMPILE:
         function, without = never_eager(function, name), without | _AROUND_COMPILED
     can = Capabilities(
@@ -102,6 +105,11 @@ def _wrap(signature: Signature, function: Callable[..., Any], name: str, device:
         without=without,
     )
     return [TorchSubject(name, returning(function, torch.Tensor), device, can, compiled=by == COMPILE)]
+
+
+def _lacking() -> dict[str, str]:
+    missing = without_compiler()
+    return {COMPILED: missing} if missing else {}
 
 
 def _version() -> str:
@@ -125,6 +133,7 @@ BACKEND = Backend(
     devices=_devices,
     wrap=_wrap,
     compiler=COMPILER,
+    lacking=_lacking,
     spell=_spell,
     baselines=baselines_in(f"{__package__}.baselines"),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -12,10 +14,18 @@ from ...specs.errors import BridgeError, CannotCompile
 from ..base import Compiler, unwrapped
 
 COMPILE, SCRIPT = "torch.compile", "torch.jit"
+_CXX = ("g++", "clang++", "c++")
 
 # Far above the number of signatures of any profile: a recompilation too many is an error, never a silent fall
 # back to eager.
 _RECOMPILE_LIMIT = 1 << 14
+
+
+def without_compiler() -> str:
+    """What is missing for torch.compile to work on this machine, and what to do; "" where nothing is."""
+    if any(map(shutil.which, filter(None, (os.environ.get("CXX"), *_CXX)))):
+        return ""
+    return "torch.compile needs a C++ compiler, and none is found: install g++ or clang, or name one in CXX"
 
 
 def never_eager(compiled: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -33,7 +33,7 @@ from ...specs.case import FAILED
 from ...specs.stopwatch import PARTS
 from ..judging import explain
 from ..planning.plan import RunSpec
-from ..planning.survey import NOT_PROBED, Survey
+from ..planning.survey import NOT_PROBED, Survey, missing_tools
 from .tables import put
 
 if TYPE_CHECKING:  # what it needs takes a while to import, and --help needs none of it
@@ -89,8 +89,8 @@ def opening(console: Console, run: RunSpec, found: Survey) -> None:
         console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
     for one in found.absent:
         console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
-    for sentence in found.elsewhere:
-        console.print(f"  left out: {sentence}", style="yellow", markup=False, soft_wrap=True)
+    for sentence in [*missing_tools(found.backends), *(f"left out: {sentence}" for sentence in found.elsewhere)]:
+        console.print(f"  {sentence}", style="yellow", markup=False, soft_wrap=True)
 
 
 def executed(subjects: Iterable[SubjectInfo]) -> list[str]:
@@ -270,7 +270,7 @@ def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
     console.print("-b takes a backend, such as torch, for all its subjects, or a subject, such as torch:compile",
                   style="dim", soft_wrap=True)  # fmt: skip
     for tool in missing:
-        console.print(tool, style="yellow", markup=False)
+        console.print(tool, style="yellow", markup=False, soft_wrap=True)
     for absent in found.absent:
         console.print(f"{absent.name} is not installed; install it with: {absent.install}", markup=False)
     for sentence in found.elsewhere:

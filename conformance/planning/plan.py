@@ -95,10 +95,13 @@ def choose_backends(names: Sequence[str]) -> list[Backend]:
 def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
     """The subjects that `-b` names, dear ones as `known` (subject -> backend) orders them.
 
-    A backend's name stands for all its subjects; raises UsageError for a subject that does not exist.
+    A backend's name stands for all its subjects; raises UsageError for a subject that does not exist,
+    AdapterUnavailable for one that this machine has no tools for.
     """
     names = [registry.backend(name).name if _is_path(name) else name for name in names]
     for name in names:
+        if why := "" if name in known or _is_path(name) else registry.backend(_backend_of(name)).lacking().get(name):
+            raise AdapterUnavailable(f"{name}: {why}")
         if name not in known and _backend_of(name) != name:
             raise UsageError(f"no subject {name!r}; {nearest(name, known)}")
     return tuple(subject for subject, backend in known.items() if not names or {subject, backend} & set(names))
@@ -130,7 +133,7 @@ def _in_import_order(backends: Iterable[Backend]) -> list[Backend]:
 
 
 def start(backend: Backend, signature: Signature, device: str) -> list[Subject]:
-    """Import a backend and make its subjects of a loss, whose bridges can be checked.
+    """Import a backend and make its subjects of a loss, whose bridges can be checked, but those it lacks tools for.
 
     Raises AdapterUnavailable when it or the device cannot start, or a subject is without `echo`.
     """
@@ -140,7 +143,8 @@ def start(backend: Backend, signature: Signature, device: str) -> list[Subject]:
         raise NoSuchDevice(
             f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
         )
-    subjects = backend.subjects(signature, device)
+    lacking = backend.lacking()
+    subjects = [one for one in backend.subjects(signature, device) if one.name not in lacking]
     for subject in subjects:
         require_echo(subject)
     gc.freeze()  # a framework's modules stay; the collector need not walk through them again and again

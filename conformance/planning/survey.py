@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -56,9 +55,12 @@ class Survey:
 
     @property
     def owners(self) -> dict[str, tuple[str, ...]]:
-        """backend -> its subjects."""
-        names = {backend.name: backend.name for backend in self.backends}
-        return {name: tuple(dict.fromkeys(s.name for s in self.subjects if s.backend == name)) for name in names}
+        """backend -> its subjects, those that are left out as well."""
+        found = {backend.name: list(backend.lacking()) for backend in self.backends}
+        return {
+            name: tuple(dict.fromkeys([*(s.name for s in self.subjects if s.backend == name), *lacking]))
+            for name, lacking in found.items()
+        }
 
     @property
     def flushing(self) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -313,11 +315,10 @@ def absent() -> list[AbsentBackend]:
     return [AbsentBackend(backend.name, backend.install) for backend in known if not registry.is_installed(backend)]
 
 
-def missing_tools() -> list[str]:
-    """Tools outside Python that a subject needs and that are not found."""
-    if registry.is_installed(registry.backend("torch")) and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        return ["torch:compile needs a C++ compiler, and none is found: install g++ or clang"]
-    return []
+def missing_tools(backends: Iterable[Backend]) -> list[str]:
+    """Subjects that are left out, as tools outside Python are not found, each with what to do."""
+    installed = [backend for backend in backends if registry.is_installed(backend)]
+    return [f"{subject} is left out: {why}" for backend in installed for subject, why in backend.lacking().items()]
 
 
 def _describe_subject(backend: Backend, loss: str, subject: Subject) -> SubjectInfo:
