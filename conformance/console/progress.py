@@ -29,9 +29,12 @@ class _Items:
 
     @property
     def times(self) -> str:
-        """How long it has taken, and how much longer it takes if what is left is like what is done."""
+        """How long it has taken, and how much longer it takes if what is left is like what is done.
+
+        Items take very different times: nothing is said before a tenth of them is done.
+        """
         spent = time.monotonic() - self.start
-        if not self.done or self.done >= self.total:
+        if self.done < self.total / 10 or self.done >= self.total:
             return minutes(spent)
         return f"{minutes(spent)}, about {minutes(spent * (self.total - self.done) / self.done)} left"
 
