@@ -29,6 +29,9 @@ from ..specs.call import (
 from ..specs.errors import BridgeError
 from .spelling import Spelling
 
+BINDS = "_lossparity_binds"  # attribute of a function put around another: (itself, the other)
+USERS = "user"  # the binding of a user's function
+
 # What a subject may be without, besides dtypes.
 FEATURES = {
     "gradient": "a gradient with respect to input",
@@ -82,6 +85,11 @@ class Capabilities:
     notes: tuple[str, ...] = ()
 
     @property
+    def is_users(self) -> bool:
+        """Whether it is a user's function, which is asked for what it takes and may say that it does not do more."""
+        return self.binding == USERS
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """Floating-point dtypes of input that the subject takes."""
         return tuple(dtype for dtype in FLOAT_DTYPES if dtype not in self.without)
@@ -91,9 +99,9 @@ class Capabilities:
         """Integer dtypes of target that the subject takes."""
         return tuple(dtype for dtype in TARGET_DTYPES if f"target {dtype}" not in self.without)
 
-    def lacks(self, kind: str) -> bool:
-        """Whether the subject is without a feature that this kind of Transform takes, by the main array."""
-        return any(feature in self.without for feature in _FEATURES_OF[kind])
+    def lacks(self, kind: str, wrt: str = "") -> bool:
+        """Whether the subject is without a feature that this kind of Transform takes, by the main array or `wrt`."""
+        return any(feature in self.without for feature in _features(kind, wrt))
 
     def refuses(self, call: Call) -> str | None:
         """Why the subject does not take this call, or None. Calls that must raise on their dtype are taken."""
@@ -106,12 +114,17 @@ class Capabilities:
         return None
 
 
+def _features(kind: str, wrt: str) -> Iterator[str]:
+    """The features that a kind of Transform takes."""
+    if wrt and "gradient" in _FEATURES_OF[kind]:
+        yield f"{wrt} gradient"
+    yield from _FEATURES_OF[kind]
+
+
 def _needs(call: Call) -> Iterator[str]:
     """The features that a call takes."""
     if call.transform is not None:
-        if call.transform.wrt and "gradient" in _FEATURES_OF[call.transform.kind]:
-            yield f"{call.transform.wrt} gradient"
-        yield from _FEATURES_OF[call.transform.kind]
+        yield from _features(call.transform.kind, call.transform.wrt)
     for _, layout in call.layouts:
         yield "strides"
         if layout in _FEATURE_OF_LAYOUT:
@@ -267,10 +280,15 @@ def baselines_in(package: str) -> Callable[[Signature, str], list[Baseline]]:
 
 
 def unwrapped(function: Any) -> Any:
-    """What a functools.partial calls in the end."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
+    """What a functools.partial, or a function that `adapters.binding` put around another, calls in the end."""
+    while True:
+        itself, inner = getattr(function, BINDS, (None, None))
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inner is not None and itself is function:  # wrappers around it take its attributes over
+            function = inner
+        else:
+            return function
 
 
 def reduced(losses: Any, reduction: str) -> Any:

@@ -46,6 +46,13 @@ def execute(subject: Subject, call: Call) -> tuple[Outcome, float]:
         raise BridgeError(f"{subject.name}: cannot read the result of {call.describe()}: {error!r}") from error
 
 
+def declined(subject: Subject, outcome: Outcome) -> Outcome:
+    """The outcome of a legal call: by NotImplementedError a user's function says that it does not do this."""
+    if isinstance(outcome, Raised) and outcome.type == NotImplementedError.__name__ and subject.capabilities.is_users:
+        return Unsupported(": ".join(filter(None, (outcome.type, outcome.message.strip()))))
+    return outcome
+
+
 def _handed_over(subject: Subject, call: Call) -> Callable[[], Any] | Unsupported:
     """The invocation of a call, whose arrays came over the bridge as they are; raises BridgeError when they do not."""
     try:

@@ -1,16 +1,15 @@
 """A user's own function as a backend, for `lossparity check`, and as a subject, for `lossparity.conformance.testing`.
 
-`FRAMEWORK@MODULE:FUNCTION`, with `?` behind it and the dtypes that are asked for, the features that are not, and how
-it is executed, is the name by which each process of a run finds it:
-jax@/home/me/my_losses.py:nll?float32,float64,int64,jvp,compiled.
+`FRAMEWORK@MODULE:FUNCTION`, with `?` behind it and what is asked of it, how it spells arguments and how it is executed,
+is the name by which each process of a run finds it:
+jax@/home/me/my_losses.py:nll?float32,int64,2-d,reduction=mean,no weight,without jvp,input:x,compiled.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -20,13 +19,16 @@ import numpy as np
 
 from ..specs import loading
 from ..specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call, Signature
-from ..specs.errors import CannotCompile, UsageError, nearest
-from .base import FEATURES, Backend, Capabilities, Compiler, Subject
+from ..specs.domain import EVERYTHING, Domain, of_words
+from ..specs.errors import CannotCompile, UsageError
+from .base import USERS, Backend, Capabilities, Compiler, Subject
+from .binding import Binding
+from .domains import with_targets
 
 SIGN = "@"
 _ALONE = "a user's function is executed in one way only"
 _WATCHED = 1 << 27  # bytes of an argument that is compared with what it held before; larger ones are left to PURE-1
-_COMPILED, _TRACED = "compiled", "traced"  # in keys
+_COMPILED, _TRACED, _IS = "compiled", "traced", ":"  # in keys
 FOUND_BY = "found by -b "  # begins the note that holds a function's key
 
 
@@ -37,9 +39,8 @@ class Target:
     framework: str
     module: str  # package.module, or the path of a file that ends in .py
     function: str  # its name there; dots lead into classes
-    dtypes: tuple[str, ...] = FLOAT_DTYPES
-    target_dtypes: tuple[str, ...] = ()  # empty: those that are the framework's own default
-    spared: tuple[str, ...] = ()  # FEATURES that are not asked for
+    domain: Domain = EVERYTHING  # without targets those that are the framework's own default
+    arguments: tuple[tuple[str, str], ...] = ()  # of the loss -> as the function spells them
     compiled: bool = False  # it is compiled by us, with the framework's compiler
     traced: bool = False  # it is traced in a way that cannot be recognised
 
@@ -47,7 +48,8 @@ class Target:
     def key(self) -> str:
         """The name by which `parse` finds it again."""
         flags = (_COMPILED,) * self.compiled + (_TRACED,) * self.traced
-        words = (*self.dtypes, *self.target_dtypes, *self.spared, *flags)
+        renamed = (f"{name}{_IS}{own}" for name, own in self.arguments)
+        words = (*self.domain.words, *renamed, *flags)
         return f"{self.framework}{SIGN}{self.place}?{','.join(words)}"
 
     @property
@@ -69,42 +71,41 @@ class Target:
     @property
     def without(self) -> dict[str, str]:
         """Capabilities.without: the dtypes and features that are not asked for."""
-        no_dtype = f"not asked for: --dtypes {','.join(self.dtypes)}"
-        no_target = f"not asked for: --targets {','.join(self.target_dtypes)}"
-        without = {dtype: no_dtype for dtype in FLOAT_DTYPES if dtype not in self.dtypes}
-        without |= {f"target {dtype}": no_target for dtype in TARGET_DTYPES if dtype not in self.target_dtypes}
-        return without | {name: f"not asked for: --without '{name}'" for name in self.spared}
+        dtypes, targets = self.domain.dtypes or FLOAT_DTYPES, self.domain.targets
+        no_dtype = f"not asked for: --dtypes {','.join(dtypes)}"
+        no_target = f"not asked for: --targets {','.join(targets)}"
+        without = {dtype: no_dtype for dtype in FLOAT_DTYPES if dtype not in dtypes}
+        without |= {f"target {dtype}": no_target for dtype in TARGET_DTYPES if dtype not in targets}
+        return without | {name: f"not asked for: --without '{name}'" for name in self.domain.spared}
+
+    def binding(self, signature: Signature) -> Binding:
+        """How the function is called."""
+        return Binding(signature, self.domain, dict(self.arguments))
 
 
 def target(
     framework: str,
     place: str,
-    dtypes: Sequence[str] = (),
-    target_dtypes: Sequence[str] = (),
-    spared: Sequence[str] = (),
+    domain: Domain = EVERYTHING,
+    arguments: Iterable[tuple[str, str]] = (),
     *,
     compiled: bool = False,
     traced: bool = False,
 ) -> Target:
-    """What MODULE:FUNCTION means here; without dtypes all, without target dtypes the framework's own, less `spared`.
-
-    Raises UsageError unless it has that form and dtypes and features exist.
-    """
+    """What MODULE:FUNCTION means here, asked for a domain; raises UsageError unless it has that form."""
     module, _, function = place.rpartition(":")
     if not module or not function:
         raise UsageError(f"{place!r} names no function; write MODULE:FUNCTION or path/to/file.py:FUNCTION")
     if loading.is_file(module):
         module = str(Path(module).resolve())
-    found = Target(framework, module, function, compiled=compiled, traced=traced)
-    return _asked(found, dtypes, target_dtypes, spared, "--")
+    return Target(framework, module, function, domain, tuple(arguments), compiled, traced)
 
 
 def target_of(
     function: Callable[..., Any],
     framework: str,
-    dtypes: Sequence[str] = (),
-    target_dtypes: Sequence[str] = (),
-    spared: Sequence[str] = (),
+    domain: Domain = EVERYTHING,
+    arguments: Iterable[tuple[str, str]] = (),
     *,
     signature: Signature,
     compiled: bool = False,
@@ -112,26 +113,15 @@ def target_of(
 ) -> Target:
     """A function of this signature as a target, named by the module that defines it; the rest as for `target`.
 
-    Raises UsageError unless it can be called as the suite will call it, and dtypes and features exist.
+    Raises UsageError unless it can be called as the suite will call it.
     """
     if not callable(function):
         raise UsageError(f"{_shortened(repr(function))} is of type {_name(type(function))}; pass the function itself")
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__
     module = getattr(function, "__module__", None) or type(function).__module__
-    found = Target(framework, module, name, compiled=compiled, traced=traced)
-    _require_fit(function, found, signature)
-    return _asked(found, dtypes, target_dtypes, spared)
-
-
-def _asked(
-    target: Target, dtypes: Sequence[str], target_dtypes: Sequence[str], spared: Sequence[str], dashes: str = ""
-) -> Target:
-    """The target with what is asked of it; raises UsageError naming the option, which begins with `dashes`."""
-    _check(dtypes, FLOAT_DTYPES, f"{dashes}dtypes")
-    _check(target_dtypes, TARGET_DTYPES, f"{dashes}targets")
-    _check(spared, FEATURES, f"{dashes}without")
-    floats = tuple(dtypes) or FLOAT_DTYPES
-    return dataclasses.replace(target, dtypes=floats, target_dtypes=tuple(target_dtypes), spared=tuple(spared))
+    found = Target(framework, module, name, domain, tuple(arguments), compiled, traced)
+    found.binding(signature).require_fit(function, found.place)
+    return found
 
 
 def parse(key: str) -> Target:
@@ -140,9 +130,14 @@ def parse(key: str) -> Target:
     place, mark, words = rest.rpartition("?") if "?" in rest else (rest, "", "")
     named = [word for word in words.split(",") if word] if mark else []
     flags = {flag: flag in named for flag in (_COMPILED, _TRACED)}
-    floats, spared = ([word for word in named if word in known] for known in (FLOAT_DTYPES, FEATURES))
-    integers = [word for word in named if word not in (*floats, *spared, *flags)]
-    return target(framework, place, floats, integers, spared, compiled=flags[_COMPILED], traced=flags[_TRACED])
+    renamed = [(name, own) for name, sign, own in (word.partition(_IS) for word in named) if sign]
+    domain = of_words([word for word in named if word not in flags and _IS not in word])
+    return target(framework, place, domain, renamed, compiled=flags[_COMPILED], traced=flags[_TRACED])
+
+
+def domain_of(key: str) -> Domain:
+    """What the function that a key names is asked for; everything of a backend that is no user's function."""
+    return parse(key).domain if SIGN in key else EVERYTHING
 
 
 def backend(target: Target, framework: Backend) -> Backend:
@@ -164,10 +159,12 @@ def subjects(
     signature: Signature, function: Callable[..., Any], target: Target, framework: Backend, device: str
 ) -> list[Subject]:
     """The function in each mode of the framework, which is imported already, asked for what the target says."""
-    target = dataclasses.replace(target, target_dtypes=target.target_dtypes or framework.targets)
+    target = dataclasses.replace(target, domain=with_targets(target.domain, framework.targets))
     compiler = None
     if target.compiled:
         require_eager(function, target, framework)
+    function = target.binding(signature).bound(function)
+    if target.compiled:
         compiler = _require_compiler(framework)
         function = compiler.compile(signature, function)
     wrap = require_wrap(framework)
@@ -242,12 +239,13 @@ class UserSubject:
 
     def __init__(self, inner: Subject, target: Target, compiler: Compiler | None = None) -> None:
         self._inner, self._compiler, self._place = inner, compiler, target.place
+        self.domain = target.domain  # the calls that it is asked for
         self.name, self.device = inner.name, inner.device
         self.random_state = getattr(inner, "random_state", None)  # of the framework's global generator
         can = inner.capabilities
         self.capabilities = dataclasses.replace(
             can,
-            binding="user",
+            binding=USERS,
             style=_style(can, target),
             traced=can.traced or target.traced,
             tier=min(can.tier, 2) if target.traced else can.tier,
@@ -268,6 +266,8 @@ class UserSubject:
                 return _Result(foreign, arguments, laid)
             except Exception as error:
                 self._require_compilable(error)
+                if isinstance(error, NotImplementedError) and type(error) is not NotImplementedError:
+                    raise NotImplementedError(f"{type(error).__name__}: {error}") from error
                 raise
 
         return run
@@ -325,28 +325,5 @@ def load(target: Target, signature: Signature) -> Callable[..., Any]:
     found = loading.load(target.module, target.function, callable, "FUNCTION")
     if not callable(found):
         raise UsageError(f"{target.place} is of type {type(found).__name__}; name a function instead")
-    _require_fit(found, target, signature)
+    target.binding(signature).require_fit(found, target.place)
     return found
-
-
-def _require_fit(function: Callable[..., Any], target: Target, signature: Signature) -> None:
-    """Guard that a function takes what it will be called with; some compiled ones do not tell."""
-    try:
-        own = inspect.signature(function)
-    except (TypeError, ValueError):
-        return
-    required = (None,) * len(signature.required)
-    named = {name: signature.defaults.get(name) for name in signature.omissible}
-    try:
-        own.bind(*required)
-        own.bind(*required, **named)
-    except TypeError as error:
-        taken = ", ".join(map(str, own.parameters))
-        called = ", ".join((*signature.required, *(f"{name}={default!r}" for name, default in named.items())))
-        raise UsageError(f"{target.place} takes ({taken}), but is called with ({called}): {error}") from error
-
-
-def _check(given: Iterable[str], known: Collection[str], option: str) -> None:
-    for word in given:
-        if word not in known:
-            raise UsageError(f"{option}: there is no {word!r}; {nearest(word, known)}")

@@ -32,7 +32,7 @@ def run(subject: Any, family: str, dtype: str, profile: str, folder: Path) -> It
     spec = ItemSpec(subject.name, family, dtype)
     chosen = Request(profile=profile)
     trail, isolation = Trail(folder, "main", 300.0), Isolation("numpy", "cpu", 300.0)
-    traits = probe(subject, dtype, spec.loss.probes)
+    traits = probe(subject, dtype, spec.loss)
     records, unexpected = runner.run_item(spec, chosen, subject, traits, NOTHING_KNOWN, trail, isolation)
     assert not unexpected, unexpected
     item = records[0]

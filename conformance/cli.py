@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,25 +13,26 @@ import click
 import msgspec
 from rich.console import Console
 
-from ..adapters import registry, user
-from ..adapters.base import FEATURES
+from ..adapters import registry
+from ..adapters.domains import asked_for
 from ..reports import bench as reports_bench
+from ..reports import folder, ratios, records
 from ..reports import kills as reports_kills
-from ..reports import ratios, records
 from ..specs import losses
-from ..specs.call import FLOAT_DTYPES
 from ..specs.errors import LossparityError, UsageError
 from ..specs.loss import PROFILES, Loss
-from .console import follow_up, publish, show, spec_commands
-from .console.options import JSON, LOSS, LOSSES, adding, chosen
+from .console import domain, follow_up, publish, show, spec_commands, streams
+from .console import progress as waiting
+from .console.options import JSON, LOSS, LOSSES, adding, chosen, console_command, folder_option, part
 from .items.spec import DEFAULT_PROFILE, Request
-from .planning import machine, plan
+from .planning import asking, machine, plan
 from .planning.plan import RunSpec
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 OUT = Path("reports-out")
+CHECKED = OUT / "check"
 _FAMILIES = tuple(losses.find(losses.DEFAULT).families_of(DEFAULT_PROFILE))
 # For a test of the suite only: a run without heartbeats must end as an engine error.
 HEARTBEAT_OFF = "LOSSPARITY_WITHOUT_HEARTBEAT"
@@ -40,6 +41,7 @@ HEARTBEAT_OFF = "LOSSPARITY_WITHOUT_HEARTBEAT"
 class _Group(click.Group):
     """Turns our errors into one line and their exit code, click's usage errors into 4."""
 
+    @streams.robust()
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             with show.drawing(errors):
@@ -64,8 +66,8 @@ def main() -> None:
     """
 
 
-def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of commands that run the suite; a call may take so many seconds unless told otherwise."""
+def _running(timeout: float, out: Path) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of commands that run the suite, where a call may take so many seconds, and where it all goes."""
     options = (
         click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
                      help="How much to run."),
@@ -86,8 +88,11 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
                      help="Seconds that one call may take."),
         click.option("--limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
                      help="Start no more calls after so many minutes, and count what is left as not run."),
-        click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True,
-                     help="Folder for records.jsonl and index.html."),
+        click.option("-v", "--verbose", is_flag=True, help="Show where the time went, too."),
+        folder_option(out, f"Folder for records.jsonl and index.html. {out} holds a folder for each run, and latest "
+                      "leads to the newest; any other holds the run itself, and earlier ones in folders inside."),
+        click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep only the newest N runs in OUT. "
+                     "Default: all."),
     )  # fmt: skip
 
     return adding(*options)
@@ -99,7 +104,7 @@ def _running(timeout: float) -> Callable[[Callable[..., None]], Callable[..., No
               "(torch:compile) or package.module:object; repeatable. Default: every installed backend.")  # fmt: skip
 @click.option("--part", metavar="I/N", help="Only the I-th of N parts of the run, for as many machines; `lossparity "
               "report` adds them up.")  # fmt: skip
-@_running(timeout=300.0)
+@_running(timeout=300.0, out=OUT)
 @JSON
 def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> None:
     """Run the suite and write OUT/records.jsonl and OUT/index.html."""
@@ -111,27 +116,25 @@ def run(places: tuple[str, ...], backends: tuple[str, ...], **options: Any) -> N
 @click.argument("target", metavar="MODULE:FUNCTION")
 @LOSS
 @click.option("--framework", required=True, metavar="|".join(registry.BUILT_IN), help="Whose arrays it takes.")
-@click.option("--dtypes", default="", metavar="NAME,...", help=f"Only these dtypes of input. Default: all, "
-              f"{','.join(FLOAT_DTYPES)}.")  # fmt: skip
-@click.option("--targets", default="", metavar="NAME,...", help="These dtypes of target, such as int64,int32. "
-              "Default: the framework's own, int64,int32 with jax and tensorflow, else int64.")  # fmt: skip
-@click.option("--without", "spared", multiple=True, metavar="NAME", help="Do not ask for this feature, such as "
-              f"gradient; repeatable: {', '.join(FEATURES)}.")  # fmt: skip
+@domain.for_domain()
 @click.option("--compiled", is_flag=True, help="Compile the function first: jax.jit, tf.function, torch.compile.")
 @click.option("--traced", is_flag=True, help="It calls something traced, which cannot raise on what targets hold and "
               "returns NaN. What jax.jit, tf.function, torch.compile or torch.jit made is recognised.")  # fmt: skip
 @click.option("-x", "stop", is_flag=True, help="Stop at the first unexpected result.")
-@_running(timeout=60.0)
+@click.option("--shrink/--no-shrink", default=True, show_default=True, help="Make the calls that are shown smaller, as "
+              "long as they fail in the same way, and look for a likely cause.")  # fmt: skip
+@click.option("--shrink-seconds", type=click.FloatRange(min=0.1), default=3.0, show_default=True,
+              help="How long for each of at most five; frameworks that compile every new shape need more.")  # fmt: skip
+@_running(timeout=60.0, out=CHECKED)
 @JSON
 def check(
     target: str,
     place: str,
     framework: str,
-    dtypes: str,
-    targets: str,
-    spared: tuple[str, ...],
     compiled: bool,
     traced: bool,
+    shrink: bool,
+    shrink_seconds: float,
     **options: Any,
 ) -> None:
     """Run the suite on a function of your own, and write OUT/records.jsonl and OUT/index.html.
@@ -141,10 +144,12 @@ def check(
     and the current directory is importable. Of the framework's known divergences only those of its differentiation and
     mapping are expected of the function.
     """
-    asked = _words(dtypes), _words(targets), spared
-    found = user.target(framework, target, *asked, compiled=compiled, traced=traced)
-    request = _asked(options, [losses.find(place)])
-    _run((found.key,), request, **options)
+    loss = losses.find(place)
+    found = domain.target_of(framework, target, loss.signature, options, compiled=compiled, traced=traced)
+    within = asked_for(found.domain, loss.signature, registry.backend(framework).targets)
+    request = dataclasses.replace(_asked(options, [loss]), domain=within, is_check=True)
+    asking.require_some(request)
+    _run((found.key,), request, shrink_seconds=shrink_seconds if shrink else None, **options)
 
 
 def _asked(options: dict[str, Any], asked: Sequence[Loss]) -> Request:
@@ -160,32 +165,28 @@ def _asked(options: dict[str, Any], asked: Sequence[Loss]) -> Request:
         ledgers=plan.paths(options.pop("ledgers")),
         forgotten=options.pop("forgotten"),
         seconds=options.pop("timeout"),
-        part=_part(options.pop("part", None)),
+        part=part(options.pop("part", None)),
         stop=options.pop("stop", False),
         heartbeat=HEARTBEAT_OFF not in os.environ,
     )
 
 
-def _part(text: str | None) -> records.Part | None:
-    """The part of a run that `--part` names; raises UsageError unless it is one."""
-    if text is None:
-        return None
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UsageError(f"--part {text}: write I/N with 1 <= I <= N, such as 2/5 for the second of five parts")
-    return records.Part(int(number), int(of))
+def _run(names: tuple[str, ...], request: Request, *, out: Path, keep: int | None, **options: Any) -> None:
+    """Run the suite on these backends, in a folder that nobody else writes to, and exit with its code."""
+    command, sys.argv[1:] = console_command(), []  # workers are told the latter, and take UTF-8 alone
+    with folder.claimed(out, dated=out in (OUT, CHECKED), keep=keep, command=command) as begin:
+        _perform(names, request, begin, command, **options)
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _run(
-    names: tuple[str, ...], request: Request, *, workers: int | None, limit: float | None, out: Path, as_json: bool
-) -> None:
-    """Run the suite on these backends and exit with its code."""
+def _perform(
+    names: tuple[str, ...], request: Request, begin: Callable[[], Path], command: str,
+    *, workers: int | None, limit: float | None, as_json: bool, verbose: bool, shrink_seconds: float | None = None,
+) -> None:  # fmt: skip
+    """The same, once the folder is known; `begin` says where in it."""
     from ..reports import html
+    from ..reports.overview import Overview
     from . import lint as lint_module
+    from .diagnosis.follow import FollowUp
     from .planning import survey
     from .running import controller
 
@@ -201,12 +202,18 @@ def _run(
         flushing=found.flushing,
     )
     show.opening(screen, spec, found)
-    command = shlex.join(["lossparity", *sys.argv[1:]])
-    with show.progress(screen) as progress:
-        result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit)
+    out = begin()
+    follow = FollowUp(names[0], request, shrink_seconds, show.aside(screen)) if shrink_seconds else None
+    with waiting.progress(screen) as progress:
+        result = controller.run(spec, found, workers or machine.cores(), out, progress, command, limit, follow)
     run_read = records.read(result.file)
-    index = html.write_site([run_read], out)
-    show.closing(screen, run_read, result, index)
+    said = Overview.of([run_read])
+    show.closing(screen, run_read, said, result, verbose=verbose)  # at once: drawing the page takes a second or more
+    index = html.write_overview(said, out)
+    screen.print(f"Report: {index}", soft_wrap=True)
+    if silent := domain.nothing_said(request, result.exit_code, run_read.of(records.Item)):
+        errors.print(f"lossparity: {silent}", markup=False, soft_wrap=True)
+    streams.farewell(errors, index)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())
     sys.exit(result.exit_code)
@@ -243,8 +250,7 @@ def backends(device: str, as_json: bool) -> None:
               "ones have to pass.")  # fmt: skip
 @click.option("--thorough", is_flag=True, help="Run every case on every mutant, to see all clauses that notice it.")
 @click.option("-n", "--workers", type=click.IntRange(min=1), default=None, help="Processes. Default: all cores.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder for mutants.json "
-              "and mutants.html.")  # fmt: skip
+@folder_option(OUT, "Folder for mutants.json and mutants.html.")
 @JSON
 def mutants(
     place: str,
@@ -268,29 +274,21 @@ def mutants(
     screen = errors if as_json else console
     zoo.require(losses.find(place).name)
     variants = kills.choose(names)
-    command = shlex.join(["lossparity", *sys.argv[1:]])
+    command = console_command()
     depth = kills.ALL if thorough else kills.SPARING
-    with show.progress(screen) as progress:
+    with waiting.progress(screen) as progress:
         found = kills.run(
             variants, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
         )
     file = reports_kills.write(found, out)
-    page = html.write_mutants(found, out, beside_run=(out / records.FILE).exists())
-    _link(out)
+    page = html.write_mutants(found, out, beside_run=folder.address(out))
+    publish.link(out)
     if as_json:
         click.echo(file.read_text(encoding="utf-8"))
     else:
         show.zoo(console, found)
         console.print(f"Report: {page}", soft_wrap=True)
     sys.exit(0 if found.is_sound else 1)
-
-
-def _link(out: Path) -> None:
-    """Let the page of a run in the same folder, if there is one, link to a page that was written just now."""
-    from ..reports import html
-
-    if (out / records.FILE).exists():
-        html.write_site([records.read(out / records.FILE)], out)
 
 
 @main.command()
@@ -309,8 +307,7 @@ def _link(out: Path) -> None:
 @click.option("--timeout", type=click.FloatRange(min=1), default=120.0, show_default=True,
               help="Seconds without a sign of life after which a contestant is given up.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with what OUT/bench.jsonl has.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder for bench.jsonl "
-              "and bench.html.")  # fmt: skip
+@folder_option(OUT, "Folder for bench.jsonl and bench.html.")
 @JSON
 def bench(
     place: str, backends: tuple[str, ...], budget: float, baseline: str, threads: str, device: str, seed: int,
@@ -328,14 +325,14 @@ def bench(
     options = harness.Options(
         loss=losses.place(losses.find(place).name), names=backends,
         budget=budget, device=plan.check_device(device), seed=seed, baseline=baseline, timeout=timeout,
-        resume=resume, command=shlex.join(["lossparity", *sys.argv[1:]]),
+        resume=resume, command=console_command(),
         threads=("1", "all") if threads == "both" else (threads,),
     )  # fmt: skip
     screen.print(f"Up to {budget:g} s: {options.processes} fresh processes for each point", style="dim")
-    with show.clock(screen, budget) as said:
+    with waiting.clock(screen, budget) as said:
         found = harness.run(options, out, harness.Watch(said))
-    page, boards = speed_page.write_bench(found, out, beside_run=(out / records.FILE).exists())
-    _link(out)
+    page, boards = speed_page.write_bench(found, out, beside_run=folder.address(out))
+    publish.link(out)
     if as_json:
         click.echo(msgspec.json.encode(show.bench_data(found, boards, page)).decode())
         return

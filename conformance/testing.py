@@ -13,25 +13,28 @@ survives both.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
 from ..adapters import registry, user
 from ..adapters.base import Backend, Subject
+from ..adapters.domains import Asking, asked_for, domain_of
 from ..reports.records import Item, Record
 from ..reports.verdict import plural
 from ..specs import losses
 from ..specs.call import Signature
 from ..specs.case import Status
+from ..specs.domain import EVERYTHING
 from ..specs.errors import LossparityError, UsageError
 from ..specs.loss import LARGE, Loss
 from ..specs.vectors import vector_cases
@@ -44,7 +47,7 @@ from .judging import explain
 from .judging.judge import Traits
 from .judging.ledger import Divergence, Ledger, for_subject
 from .judging.rows import load_file
-from .planning import plan
+from .planning import asking, plan
 from .running import soundness
 
 _DEVICE = "cpu"
@@ -57,9 +60,7 @@ def conformance_tests(
     *,
     framework: str,
     profile: str = DEFAULT_PROFILE,
-    dtypes: str | Iterable[str] = (),
-    targets: str | Iterable[str] = (),
-    without: str | Iterable[str] = (),
+    arguments: Mapping[str, str] | None = None,
     compiled: bool = False,
     traced: bool = False,
     families: str | Iterable[str] = (),
@@ -67,40 +68,42 @@ def conformance_tests(
     seed: int | None = None,
     strict: bool = False,
     loss: str | Loss = losses.DEFAULT,
+    **domain: Unpack[Asking],
 ) -> Callable[[ItemSpec], None]:
     """A parametrized test function; assign it to a name that begins with `test_`.
 
     `function` takes the arguments of the loss as arrays of the framework, those of `nll_loss` being (input, target,
     weight=None, ignore_index=-100, reduction="mean"). `loss` is the name of one that ships, one of your own, or where
-    that is, MODULE:OBJECT. The other options are those of `lossparity check`; `ledger` is a file of known divergences.
+    that is, MODULE:OBJECT. The other options are those of `lossparity check`: `ranks=2`, `reductions="mean"`,
+    `no_weight=True` and their like say what the function is for (`domain`), `arguments={"input": "x"}` what it calls
+    its arguments; `ledger` is a file of known divergences.
+
     Where the framework is not installed the tests are skipped, and so is a test all of whose calls ask for what the
     function is without. With JAX there are tests of both modes, 64-bit types on and off.
 
-    Raises UsageError, or LedgerError for the file, when it is called and not when the tests run.
+    Raises UsageError, NothingRan (nothing is left to ask), or LedgerError (the file), before any test runs.
     """
     backend = registry.backend(framework)
     user.require_wrap(backend)
-    asked = [_words(option) for option in (dtypes, targets, without)]
     signature = (losses.register(loss) if isinstance(loss, Loss) else losses.find(loss)).signature
-    target = user.target_of(function, framework, *asked, signature=signature, compiled=compiled, traced=traced)
+    asked = domain_of(signature, **domain)
+    target = user.target_of(
+        function, framework, asked, (arguments or {}).items(), signature=signature, compiled=compiled, traced=traced
+    )
     if compiled and (backend.compiler is None or backend.module in sys.modules):  # else it cannot be compiled yet
         user.require_eager(function, target, backend)
     if plan.check_profile(profile) == LARGE:
         raise UsageError(f"profile {profile!r} takes gigabytes a call; leave it to `lossparity check`")
-    names = [target.subject + mode for mode in backend.modes]
-    seed = plan.choose_seed(profile, seed)
-    request = Request(profile=profile, seed=seed, strict=strict, device=_DEVICE, families=_words(families))
-    suite = _Suite(
-        signature,
-        function,
-        target,
-        backend,
-        request,
-        [*plan.machinery(framework, names), *(() if ledger is None else load_file(Path(ledger), names))],
-    )
+    names, seed = [target.subject + mode for mode in backend.modes], plan.choose_seed(profile, seed)
+    within = asked_for(asked, signature, backend.targets)
+    request = Request(profile=profile, seed=seed, strict=strict, device=_DEVICE, families=_words(families),
+                      losses=(signature.loss,), domain=within, is_check=True)  # fmt: skip
+    known = () if ledger is None else load_file(Path(ledger), names)
+    suite = _Suite(signature, function, target, backend, request, [*plan.machinery(framework, names), *known])
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
     test.__doc__ = f"{target.place} conforms to the specification of {signature.loss}."
-    items = [one for one in plan.items({signature.loss: names}, request) if one.dtype in target.dtypes]
+    items = plan.items({signature.loss: names}, request)
+    asking.require_some(request)
     return _parametrized(test, items, target, backend)
 
 
@@ -157,16 +160,17 @@ class _Suite:
         except LossparityError as error:
             pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
         item = next(record for record in records if isinstance(record, Item))
-        problems = [*soundness.unaccounted([item]), *soundness.silent_hearts([item])]
+        small = self.request.domain.is_small
+        problems = [*soundness.unaccounted([item]), *soundness.silent_hearts([item], in_small=small)]
         if item.unexpected or problems:
             pytest.fail(self._in_words(item, records, problems), pytrace=False)
         if set(item.statuses) <= _SAYS_NOTHING:
-            pytest.skip(self._why_nothing(spec, item.planned))
+            pytest.skip(self._why_nothing(spec, item))
 
     def _records(self, spec: ItemSpec) -> list[Record]:
         subject, key = self.subjects[spec.subject], (spec.subject, spec.dtype)
         if key not in self._traits:
-            self._traits[key] = probe(subject, spec.dtype, spec.loss.probes)
+            self._traits[key] = probe(subject, spec.dtype, spec.loss)
         known = self._known(spec)
         return run_item(spec, self.request, subject, self._traits[key], known, NoTrail(), NoIsolation())[0]
 
@@ -186,14 +190,16 @@ class _Suite:
             lines.append(f"\n{plural(len(kinds) - _SHOWN, 'more kind')}; `lossparity check` reports them all")
         return "\n".join(lines)
 
-    def _why_nothing(self, spec: ItemSpec, planned: int) -> str:
-        """Why no call of an item could be judged: what the function is without."""
-        if not planned:
-            return f"no calls of family {spec.family} are meant for this function in {spec.dtype}"
+    def _why_nothing(self, spec: ItemSpec, item: Item) -> str:
+        """Why no call of an item could be judged: what the function is without, or says that it does not do."""
+        if item.declined:
+            return next(iter(item.declined))
+        everything = dataclasses.replace(self.request, domain=EVERYTHING, is_check=False)
         subject = self.subjects[spec.subject]
-        cases = itertools.islice(planned_cases(spec, self.request, subject, self._known(spec))[0], 100)
+        cases = itertools.islice(planned_cases(spec, everything, subject, self._known(spec))[0], 100)
         reasons = (subject.capabilities.refuses(case.call) for case in cases)
-        return next(filter(None, reasons), f"no call of {spec.id} can be judged")
+        asked = f"no calls of family {spec.family} are meant for this function, asked for {self.request.domain.said}"
+        return next(filter(None, reasons), asked)
 
 
 # --- a process that is not ours ---------------------------------------------------------------------------

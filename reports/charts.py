@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from . import engine
 from .tolerance import Group, Precision
 
 # Stand-ins for colours, replaced by CSS variables after drawing: one picture serves light, dark and print.
@@ -196,8 +197,6 @@ def _facets(alt: Any, chart: Any, groups: Sequence[Group], skip: str = "") -> An
 
 def draw(chart: Any, label: str) -> str:
     """Render to SVG, then hand colours to the style sheet and give every mark its text as a tooltip."""
-    import vl_convert
-
     axis = {
         "labelColor": INK,
         "titleColor": INK,
@@ -212,7 +211,7 @@ def draw(chart: Any, label: str) -> str:
         "view": {"stroke": GRID},
         "font": "sans-serif",
     }
-    svg: str = vl_convert.vegalite_to_svg(chart.configure(**look).to_dict())
+    svg = engine.svg(chart.configure(**look).to_dict())
     for stand_in, variable in _VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     svg = re.sub(r"#0000f(\d)", r"var(--s\1)", svg)

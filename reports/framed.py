@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from ..specs.errors import RecordsError
+from ..specs.errors import NotWritten, RecordsError, VectorError
 
 Head = TypeVar("Head")
 _Decode = Callable[[str], Any]
@@ -30,23 +31,43 @@ class Writer:
 
     def __init__(self, path: Path, header: msgspec.Struct | None) -> None:
         """Begin a file with a header, or without one go on with a file that is there, after its last whole line."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._end, self._is_full = path, 0, False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab" if header is None else "wb", buffering=0)
+        except OSError as error:
+            raise NotWritten(path, error) from error
         if header is None:
-            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-        self._file: TextIO = path.open("a" if header is None else "w", encoding="utf-8")
-        if header is not None:
+            self._end = path.read_bytes().rfind(b"\n") + 1
+            self._file.truncate(self._end)
+        else:
             self.write(header)
 
-    def write(self, line: msgspec.Struct) -> None:
-        """Append one line."""
-        self._file.write(_encode(line).decode() + "\n")
-        self._file.flush()
+    def write(self, *lines: msgspec.Struct) -> None:
+        """Append lines, all or none of them; raises NotWritten, and takes no more of them then."""
+        if self._is_full:
+            return
+        rest = b"".join(_encode(line) + b"\n" for line in lines)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._is_full = True
+            with contextlib.suppress(OSError):  # what stays of the line, readers leave out
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
+            raise NotWritten(self._path, error) from error
+        self._end = self._file.tell()
 
     def close(self, footer: msgspec.Struct) -> None:
-        """Append the footer and make the file durable."""
-        self.write(footer)
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Append the footer, for which there may be room again, and make the file durable."""
+        self._is_full = False
+        with self._file:
+            self.write(footer)
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise NotWritten(self._path, error) from error
 
 
 def read(
@@ -69,7 +90,8 @@ def read(
         raw = path.read_bytes().split(b"\n")
     except OSError as error:
         raise RecordsError(f"{path}: {error.strerror}; {where}") from error
-    if not raw[-1]:
+    cut = bool(raw[-1])
+    if not cut:
         raw.pop()
     version, header = _header(path, raw[0] if raw else b"", head, newest, f"it is not a {what} of `{command}`")
     decode = older.get(version, decode)
@@ -77,8 +99,8 @@ def read(
     for number, line in enumerate(raw[1:], 2):
         try:
             lines.append(decode(line.decode()))  # all of it is text: unknown names are not looked at otherwise
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            if number == len(raw):
+        except (msgspec.MsgspecError, UnicodeDecodeError, VectorError) as error:
+            if cut and number == len(raw):
                 break
             raise RecordsError(f"{path}:{number}: {error}; the file is damaged, run `{command}` again") from error
     return header, lines
@@ -95,6 +117,6 @@ def _header(path: Path, line: bytes, head: type[Head], newest: int, otherwise: s
             f"{path}: written in format {version}, this lossparity reads up to {newest}; upgrade lossparity to read it"
         )
     try:
-        return version, msgspec.json.decode(line, type=head)
-    except msgspec.MsgspecError as error:
+        return version, msgspec.json.decode(line.decode(), type=head)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RecordsError(f"{path}:1: {error}; {otherwise}") from error

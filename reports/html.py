@@ -14,13 +14,15 @@ from typing import Any
 import markupsafe
 
 from ..specs.stopwatch import PARTS
-from . import bench, charts, findings, kills, markdown, tolerance
+from . import bench, charts, findings, folder, kills, markdown, tolerance
 from .effort import efforts
 from .matrix import Cell, Matrix, State, family_table
 from .overview import Overview
-from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo
+from .records import Accuracy, ClauseInfo, DivergenceInfo, Finding, Item, Observation, Run, SubjectInfo, Tally
+from .severity import by_severity, severity_of
 from .templates import anchor, asset, chart, environment
 from .verdict import summarise
+from .whole import write_text
 
 # Findings shown in a cell that does not pass, and in one that does; the others are in records.jsonl.
 _PER_CELL, _PER_PASS = 4, 1
@@ -32,6 +34,8 @@ class FindingView:
     """A finding as shown: with an `anchor` where its call is printed, else `elsewhere` points there."""
 
     finding: Finding
+    also: tuple[str, ...]  # other dtypes that show the same
+    state: State  # of its divergence, if it has one
     clauses: tuple[ClauseInfo, ...]
     divergence: DivergenceInfo | None
     arrays: list[findings.ArrayText]
@@ -66,29 +70,34 @@ def write_overview(overview: Overview, out: Path, others: Mapping[str, str] | No
 
     Where they are about more than one loss on one device, each has a page of its own, and `index.html` leads to them.
     `others` are names and addresses of pages to link to; by default the kill matrix and the speed report in the same
-    folder, if any.
+    folder, if any, or beside the folders of several runs.
     """
     out.mkdir(parents=True, exist_ok=True)
     index = out / "index.html"
-    if others is None:
-        pages = {"Mutants": kills.PAGE, "Speed": bench.PAGE}
-        others = {name: page for name, page in pages.items() if (out / page).exists()}
-    (out / "summary.md").write_text("\n".join(map(markdown.summary, overview.matrices)), encoding="utf-8")
+    others = _beside(out) if others is None else others
+    write_text(out / folder.SUMMARY, "\n".join(map(markdown.summary, overview.matrices)))
     if len(overview.matrices) == 1:
-        index.write_text(render(overview.matrices[0], others), encoding="utf-8")
+        write_text(index, render(overview.matrices[0], others))
         return index
     for page, matrix in zip(overview.addresses, overview.matrices, strict=True):
-        (out / page).write_text(render(matrix, {"All losses": index.name, **others}), encoding="utf-8")
+        write_text(out / page, render(matrix, {"All losses": index.name, **others}))
     content = {"overview": overview, "others": others, "states": list(State)}
     text = environment().get_template("overview.html").render(**content, stylesheet=asset("style.css"))
-    index.write_text(text, encoding="utf-8")
+    write_text(index, text)
     return index
 
 
-def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
+def _beside(out: Path) -> dict[str, str]:
+    """Names and addresses of the pages that lie beside a run's."""
+    pages = {"Mutants": kills.PAGE, "Speed": bench.PAGE}
+    up = "../" if folder.is_dated(out) else ""
+    return {name: up + page for name, page in pages.items() if (out / up / page).exists()}
+
+
+def write_mutants(zoo: kills.Zoo, out: Path, beside_run: str = "") -> Path:
     """Write the kill matrix as `mutants.html` into `out` and return its path.
 
-    With `beside_run` it links to the `index.html` in the same folder.
+    It links to the page of a run beside it, whose address is `beside_run`, if there is one.
     """
     out.mkdir(parents=True, exist_ok=True)
     ours = "lossparity", "this suite, stopping at the first kill"
@@ -107,7 +116,7 @@ def write_mutants(zoo: kills.Zoo, out: Path, beside_run: bool = False) -> Path:
         beside_run=beside_run,
         stylesheet=asset("style.css"),
     )
-    page.write_text(text, encoding="utf-8")
+    write_text(page, text)
     return page
 
 
@@ -133,6 +142,7 @@ def render(matrix: Matrix, others: Mapping[str, str] = MappingProxyType({})) -> 
             unexpected=views.unexpected(),
             panels=views.panels(),
             divergences=views.divergences(),
+            known=set(views.known),
             accuracy=_Accuracy(matrix.merged.of(Accuracy), styled),
             ladder=tolerance.LADDER,
             styled=styled,
@@ -209,14 +219,17 @@ class _Views:
         self.matrix = matrix
         self.clauses = {clause.id: clause for clause in matrix.merged.clauses}
         self.known = {divergence.id: divergence for divergence in matrix.merged.divergences}
+        self.shares = findings.shares_unexpected(matrix.merged.of(Tally))
         self.found = findings.by_cell(matrix.merged.of(Finding))
         self.shown: dict[int, str] = {}
 
     def unexpected(self) -> tuple[list[FindingView], int]:
         """Unexpected findings in full, and how many recorded ones are left out."""
         wrong = [finding for finding in self.matrix.merged.of(Finding) if not finding.expected]
-        chosen = findings.varied(wrong, _UNEXPECTED)
-        return [self.finding(finding) for finding in chosen], len(wrong) - len(chosen)
+        replaced = {finding.made_from for finding in wrong}
+        wrong = [finding for finding in wrong if finding.digest not in replaced]
+        chosen = findings.one_of_each(wrong, _UNEXPECTED, self.shares)
+        return [self.finding(*one) for one in chosen], len(wrong) - len(chosen)
 
     def panels(self) -> dict[str, list[CellView]]:
         """For each clause, what its cells open to."""
@@ -230,27 +243,40 @@ class _Views:
 
     def cell(self, cell: Cell, subject: SubjectInfo) -> CellView:
         """One cell."""
-        recorded = self.found.get((cell.clause.id, cell.subject), [])
-        chosen = findings.varied(recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS)
+        recorded = sorted(self.found.get((cell.clause.id, cell.subject), []), key=self.place)
+        chosen = findings.one_of_each(
+            recorded, _PER_CELL if cell.state.rank < State.PASS.rank else _PER_PASS, self.shares
+        )
         return CellView(
             cell,
             anchor(cell.clause.id, cell.subject),
             subject,
-            tuple(self.known[name] for name in cell.divergences if name in self.known),
-            tuple(self.finding(finding) for finding in chosen),
+            tuple(by_severity(self.known[name] for name in cell.divergences if name in self.known)),
+            tuple(self.finding(*one) for one in chosen),
             len(recorded) - len(chosen),
             tuple(_observed(self.matrix, cell)),
         )
 
-    def finding(self, finding: Finding) -> FindingView:
-        """One finding; its call is printed only where it is shown first."""
+    def place(self, finding: Finding) -> tuple[bool, int]:
+        """Where a finding stands in its cell: unexpected ones first, then those of the most severe divergences."""
+        return finding.expected, self.state(finding).rank
+
+    def state(self, finding: Finding) -> State:
+        """What the divergence of a finding shows, if it has one."""
+        divergence = self.known.get(finding.divergence or "")
+        return State.of_severity(divergence and severity_of(divergence))
+
+    def finding(self, finding: Finding, also: tuple[str, ...] = ()) -> FindingView:
+        """One finding, which other dtypes show too; its call is printed only where it is shown first."""
         elsewhere = self.shown.get(id(finding))
         here = None if elsewhere else f"finding-{len(self.shown) + 1}"
         if here:
             self.shown[id(finding)] = here
         return FindingView(
             finding,
-            tuple(self.clauses[name] for name in finding.clauses if name in self.clauses),
+            also,
+            self.state(finding),
+            tuple(self.clauses[name] for name in findings.telling_first(finding, self.shares) if name in self.clauses),
             self.known.get(finding.divergence or ""),
             findings.arrays_of(finding.call, finding.loss),
             findings.snippet(finding.call, finding.loss) if here else None,
@@ -260,9 +286,9 @@ class _Views:
         )
 
     def divergences(self) -> list[tuple[DivergenceInfo, int]]:
-        """Known divergences with how often each showed."""
+        """Known divergences with how often each showed, the most severe first."""
         shown = summarise(self.matrix).divergences
-        return [(divergence, shown[name]) for name, divergence in self.known.items()]
+        return [(known, shown[known.id]) for known in by_severity(self.known.values(), shown)]
 
 
 def _observed(matrix: Matrix, cell: Cell) -> list[tuple[str, int]]:

@@ -10,6 +10,7 @@ import msgspec
 from ..specs.errors import RecordsError
 from .records import EARLY_LOSS
 from .verdict import plural
+from .whole import write_bytes
 
 FORMAT = 1
 FILE, PAGE = "mutants.json", "mutants.html"
@@ -174,7 +175,7 @@ def write(zoo: Zoo, out: Path) -> Path:
     """Write OUT/mutants.json and return its path."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / FILE
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(zoo), indent=1) + b"\n")
+    write_bytes(file, msgspec.json.format(msgspec.json.encode(zoo), indent=1) + b"\n")
     return file
 
 
@@ -182,7 +183,7 @@ def read(file: Path) -> Zoo:
     """The run that `write` wrote; raises RecordsError for a file that is none, or newer than this lossparity."""
     try:
         zoo = msgspec.json.decode(file.read_bytes(), type=Zoo)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordsError(f"{file}: {error}; write it anew with `lossparity mutants`") from error
     if zoo.format > FORMAT:
         raise RecordsError(f"{file}: format {zoo.format}, this lossparity reads up to {FORMAT}; upgrade lossparity")

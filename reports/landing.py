@@ -13,6 +13,7 @@ from .markdown import SYMBOLS, text
 from .overview import Overview
 from .records import Run
 from .verdict import Outlook, apart, plural, worst
+from .whole import write_text
 
 _HEADLINES = {
     Outlook.BROKEN: "The suite itself failed",
@@ -80,8 +81,8 @@ def write(parts: Mapping[str, Sequence[Path]], out: Path, failed: Sequence[str] 
     missing = [f"The job {job} failed, and what it left may be incomplete." for job in failed]
     missing += [one.missing for found in read.values() for one in found if one.missing]
     site = Site((*runs, *zoos, *speeds), tuple(missing))
-    (out / "index.html").write_text(html.render_landing(site=site), encoding="utf-8")
-    (out / "summary.md").write_text(_summary(site), encoding="utf-8")
+    write_text(out / "index.html", html.render_landing(site=site))
+    write_text(out / "summary.md", _summary(site))
     return site
 
 
@@ -123,7 +124,7 @@ def _of_runs(part: str, found: Sequence[_Read], links: Mapping[str, str], out: P
 
 
 def _of_zoo(part: str, zoo: kills.Zoo, out: Path) -> Page:
-    page = html.write_mutants(zoo, out, beside_run=True)
+    page = html.write_mutants(zoo, out, beside_run="index.html")
     outlook = Outlook.EXPECTED if zoo.is_sound else Outlook.UNEXPECTED
     return Page(part, page.name, outlook, zoo.headline(), zoo.sentence(), zoo.started, zoo.command)
 
@@ -131,7 +132,7 @@ def _of_zoo(part: str, zoo: kills.Zoo, out: Path) -> Page:
 def _of_benches(found: Mapping[str, Sequence[bench.Bench]], out: Path) -> Iterator[Page]:
     """The speed report of each loss, from the last part that has one."""
     chosen = {one.header.loss: (part, one) for part, benches in found.items() for one in benches}
-    written = speed_page.write_benches([one for _, one in chosen.values()], out, beside_run=True)
+    written = speed_page.write_benches([one for _, one in chosen.values()], out, beside_run="index.html")
     for (part, one), (page, boards) in zip(chosen.values(), written, strict=True):
         outlook = Outlook.EXPECTED if one.footer is not None and boards else Outlook.INCOMPLETE
         header, says = one.header, speed.speed_sentence(one, boards)

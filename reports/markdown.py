@@ -10,6 +10,7 @@ from .effort import efforts
 from .guard import guarded
 from .matrix import Matrix, State, family_table
 from .records import Accuracy, Finding, Item
+from .severity import by_severity
 from .verdict import Outlook, Summary, summarise
 
 _UNEXPECTED = 20
@@ -68,7 +69,7 @@ def _unexpected(matrix: Matrix, verdict: Summary) -> str:
 def _finding(finding: Finding) -> list[str]:
     facts = {"observed": finding.observed, "exact": finding.exact, "distance": finding.distance}
     return [
-        f"- **{text(finding.subject)}** {finding.dtype}, {', '.join(finding.clauses)}: {finding.status}",
+        f"- **{text(finding.subject)}** {text(finding.dtype)}, {text(', '.join(finding.clauses))}: {finding.status}",
         f"  - {text(finding.because)}",
         f"  - call {_code(finding.summary)}, digest {_code(finding.digest)}",
         *(f"  - {name} {_code(value)}" for name, value in facts.items() if value),
@@ -79,21 +80,24 @@ def _finding(finding: Finding) -> list[str]:
 def _divergences(matrix: Matrix, verdict: Summary) -> str:
     rows = [
         [
+            d.severity or "–",
             _code(d.id),
             text(d.title),
-            ", ".join(d.subjects),
-            ", ".join(d.clauses),
+            text(", ".join(d.subjects)),
+            text(", ".join(d.clauses)),
             d.cause.replace("_", " "),
             f"{shown:,}",
         ]
-        for d in matrix.merged.divergences
+        for d in by_severity(matrix.merged.divergences, verdict.divergences)
         if (shown := verdict.divergences.get(d.id, 0))
     ]
     silent = [d.id for d in matrix.merged.divergences if not verdict.divergences.get(d.id)]
     if not rows and not silent:
         return ""
     lines = ["## Known divergences", ""]
-    lines += _table(["id", "what", "subjects", "clauses", "cause", "observed"], rows, numbers=1) if rows else []
+    lines += (
+        _table(["severity", "id", "what", "subjects", "clauses", "cause", "observed"], rows, numbers=1) if rows else []
+    )
     if silent:
         lines += ["", f"Known, and not seen in this run: {', '.join(map(_code, silent))}."]
     return "\n".join(lines)
@@ -102,7 +106,7 @@ def _divergences(matrix: Matrix, verdict: Summary) -> str:
 def _families(matrix: Matrix) -> str:
     table = family_table(matrix)
     families = list(matrix.families())
-    rows = [[name, *(row[family].text for family in families)] for name, row in table.items()]
+    rows = [[text(name), *(row[family].text for family in families)] for name, row in table.items()]
     used = {cell.state for row in table.values() for cell in row.values()}
     legend = ", ".join(f"{state.symbol} {state.label}" for state in State if state in used)
     return "\n".join(
@@ -123,14 +127,15 @@ def _accuracy(matrix: Matrix) -> str:
     found = {(row.subject, group.dtype, group.reduction): row for group in groups for row in group.rows}
     heads = [f"{group.dtype} {group.reduction}" for group in groups]
     rows = [
-        [subject.name, *(_worst(found.get((subject.name, group.dtype, group.reduction))) for group in groups)]
+        [text(subject.name), *(_worst(found.get((subject.name, group.dtype, group.reduction))) for group in groups)]
         for subject in matrix.subjects
     ]
     return "\n".join(
         [
             "## Largest error found, in ulp",
             "",
-            "0.5 and less is correctly rounded. In brackets: the largest share of a bound used.",
+            "0.5 and less is correctly rounded. In brackets: the largest error as a share of the result, and the "
+            "largest share of a bound used.",
             "",
             *_table(["subject", *heads], rows, numbers=len(heads)),
             *(f"\n{text(sentence)}." for sentence in tolerance.deep_sentences(matrix.merged.of(Accuracy))),
@@ -141,13 +146,15 @@ def _accuracy(matrix: Matrix) -> str:
 def _worst(row: tolerance.Precision | None) -> str:
     if row is None or not row.judged:
         return "–"
-    return tolerance.in_ulps(row.worst_ulps) + (f" ({row.worst_utilisation:.0%})" if row.worst_utilisation else "")
+    shares = [tolerance.relative(row.worst_relative)] if row.worst_relative else []
+    shares += [f"{row.worst_utilisation:.0%} used"] if row.worst_utilisation else []
+    return tolerance.in_ulps(row.worst_ulps) + (f" ({', '.join(shares)})" if shares else "")
 
 
 def _time(matrix: Matrix) -> str:
     rows = [
         [
-            effort.subject,
+            text(effort.subject),
             f"{effort.seconds:,.1f}",
             f"{effort.rate:,.0f}",
             *("–" if (share := effort.share(part)) is None else f"{share:.0%}" for part in PARTS),
@@ -165,10 +172,10 @@ def _environment(matrix: Matrix) -> str:
         ended = f"{footer.ended} after {footer.seconds:,.0f} s" if footer else "cut off"
         lines.append(
             f"- {header.started}, {ended}: profile {header.profile}, seed {header.seed}, "
-            f"{', '.join(f'{s.name} {s.version}' for s in header.subjects)}; {_code(header.command)}, "
+            f"{text(', '.join(f'{s.name} {s.version}' for s in header.subjects))}; {_code(header.command)}, "
             f"lossparity {header.lossparity}"
         )
-    lines += [f"- not installed: {backend.name} ({_code(backend.install)})" for backend in matrix.merged.absent]
+    lines += [f"- not installed: {text(backend.name)} ({_code(backend.install)})" for backend in matrix.merged.absent]
     return "\n".join(lines)
 
 
@@ -180,7 +187,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0)
 
 def text(words: str) -> str:
     """Plain words that Markdown must not read as markup."""
-    for mark in "\\`*_<>|[]":
+    for mark in "\\`*_<>|[]&":
         words = words.replace(mark, f"\\{mark}")
     return " ".join(words.split())
 

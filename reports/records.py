@@ -16,15 +16,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..specs.call import Call
-from ..specs.encoding import encode_call
+from ..specs.encoding import check_call, encode_call
 from ..specs.errors import RecordsError
 from ..specs.grades import Excess
-from . import framed
+from . import folder, framed
 
-FILE = "records.jsonl"
+FILE = folder.RUN
 FORMAT = 2
 
 EARLY_LOSS = "nll_loss"  # what files of format 1 are about
+
+UNEXPLAINED = "unexplained"  # what `Accuracy.outside` says of wrong numbers that no known divergence explains
+INSTEAD = "NaN instead of an exception"  # what an `Observation` says of a call that must fail, where that is allowed
 
 # Statuses in the order in which tables show them; the words of `lossparity.specs.case.Status`.
 STATUSES = ("pass", "fail", "error", "crash", "timeout", "unsupported", "uninformative", "not_run")
@@ -44,6 +47,7 @@ class SubjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     target_dtypes: tuple[str, ...]
     gradual_underflow: dict[str, bool]  # by dtype, probed
     notes: tuple[str, ...] = ()
+    domain: str = ""  # of a user's function: what it was asked for, in words
 
 
 class AbsentBackend(msgspec.Struct, frozen=True):
@@ -78,6 +82,7 @@ class DivergenceInfo(msgspec.Struct, frozen=True, kw_only=True):
     reproducer: str
     selector: str
     vector: str
+    severity: str = ""  # in the words of reports/severity.py; empty in early files
 
 
 class Part(msgspec.Struct, frozen=True, order=True):
@@ -133,6 +138,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, tag="item"):
     heartbeats: int = 0  # outcomes perturbed on purpose that were all judged FAIL
     problem: str = ""  # what the suite itself got wrong here
     split: dict[str, float] = {}  # seconds by part of the work (specs/stopwatch.py); empty in early files
+    returned: int = 0  # calls that came back with a result; 0 in early files
+    declined: dict[str, int] = {}  # unsupported calls by the reason, numbers aside; empty in early files
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True, tag="tally"):
@@ -181,6 +188,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding"):
     observed: str
     exact: str
     distance: str  # in ulp and in bounds, or empty
+    symptom: str = ""  # what went wrong, in one word
+    hint: str = ""  # what may be the cause, in a sentence; no verdict
+    made_from: str = ""  # digest of the finding that was made smaller; no tally counts this one
     call: dict[str, Any]  # specs.encoding.encode_call
     summary: str  # the call in one line
     digest: str
@@ -200,7 +210,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
 
     `ulps` counts errors in ulp, keyed by the error with two significant digits; `levels` counts ladder classes.
     The worst call is the one with the largest error in ulp among those judged. `deep` is the largest error, as a share,
-    among those that miss ACC-4.
+    among those that miss ACC-4. Results that are no rounding errors are counted by themselves: `outside` names the
+    known divergence that they show, or says that nothing explains them.
     """
 
     loss: str = EARLY_LOSS
@@ -209,14 +220,16 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy"):
     dtype: str
     reduction: str
     decade: int  # floor(log10(positions)), 0 for fewer than ten
+    outside: str = ""  # empty: rounding errors; else a divergence's id, or UNEXPLAINED
     judged: int
     uninformative: int
     correctly_rounded: int
     ulps: dict[str, int]
     levels: dict[str, int]
     worst_ulps: float
+    worst_relative: float | None = None  # the largest |error|/|exact|; None: nowhere defined, or an early file
     worst_utilisation: float
-    worst_depth: int
+    worst_depth: int  # what is proven of a summation tree's height (specs/heights.py)
     worst_call: dict[str, Any] | None
     worst_observed: str
     worst_exact: str
@@ -244,12 +257,29 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
     planned: int
     statuses: dict[str, int]
     unexpected: int
+    notes: tuple[str, ...] = ()  # sentences on what else happened, such as a worker that was killed from outside
 
 
 Record = Item | Tally | Finding | Accuracy | Observation
 Line = Header | Record | Footer
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode_line = msgspec.json.Decoder(Line).decode
+
+
+def _decode(text: str) -> Line:
+    """A line; raises VectorError for arrays that cannot be what was written, before anybody makes them."""
+    line = _decode_line(text)
+    match line:
+        case Finding(call=call, before=before):
+            calls = [call, *(one.call for one in before)]
+        case Accuracy(worst_call=call):
+            calls = [call]
+        case _:
+            calls = []
+    for call in calls:
+        if call is not None:
+            check_call(call)
+    return line
 
 
 class Matter(NamedTuple):
@@ -292,11 +322,14 @@ def read(path: Path) -> Run:
     return Run(str(path), header, tuple(records), footer)
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
-    """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none."""
+def find(paths: Iterable[Path], *, earlier: bool = False) -> list[Path]:
+    """The records files that `paths` name: files as they are, folders searched; raises RecordsError for none.
+
+    Of several runs in folders named by their moments only the newest counts, unless `earlier` ones are asked for.
+    """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.rglob(FILE)) if path.is_dir() else [path]
+        inside = folder.files(path, FILE, earlier=earlier) if path.is_dir() else [path]
         if not inside:
             raise RecordsError(f"{path}: holds no {FILE}; `lossparity run --out {path}` writes one")
         found += inside

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..specs.errors import RecordsError
-from . import bench, kills, records
+from . import bench, folder, kills, records
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +42,5 @@ def look(path: Path) -> Sources:
 
 
 def _named(path: Path, name: str) -> list[Path]:
-    """Files of that name: a file itself, or what lies in a folder, however deep."""
-    return sorted(path.rglob(name)) if path.is_dir() else [path] * (path.name == name and path.is_file())
+    """Files of that name: a file itself, or what lies in a folder, however deep, and is not of an earlier run."""
+    return folder.files(path, name) if path.is_dir() else [path] * (path.name == name and path.is_file())

@@ -9,25 +9,26 @@ from . import charts, guard, limits, ratios, speed, speed_charts
 from .bench import PAGE, Bench
 from .ratios import Board
 from .templates import asset, chart, environment, json_inlined
+from .whole import write_text
 
 
-def write_benches(runs: Sequence[Bench], out: Path, beside_run: bool = False) -> list[tuple[Path, list[Board]]]:
+def write_benches(runs: Sequence[Bench], out: Path, beside_run: str = "") -> list[tuple[Path, list[Board]]]:
     """Write the speed report of each loss into `out`; returns their paths, and the boards that each shows.
 
-    The first one is `bench.html`, others have their loss's name in theirs, and all link to each other. With
-    `beside_run` they link to the `index.html` of a run in the same folder.
+    The first one is `bench.html`, others have their loss's name in theirs, and all link to each other. They
+    link to the page of a run beside them, whose address is `beside_run`, if there is one.
     """
     pages = {run.header.loss: f"bench-{run.header.loss}.html" if number else PAGE
              for number, run in enumerate(runs)}  # fmt: skip
     return [_write_bench(run, out, beside_run, pages) for run in runs]
 
 
-def write_bench(run: Bench, out: Path, beside_run: bool = False) -> tuple[Path, list[Board]]:
+def write_bench(run: Bench, out: Path, beside_run: str = "") -> tuple[Path, list[Board]]:
     """The same for a single loss."""
     return write_benches([run], out, beside_run)[0]
 
 
-def _write_bench(run: Bench, out: Path, beside_run: bool, pages: Mapping[str, str]) -> tuple[Path, list[Board]]:
+def _write_bench(run: Bench, out: Path, beside_run: str, pages: Mapping[str, str]) -> tuple[Path, list[Board]]:
     """One loss's page; `pages` are those of all losses, by name."""
     out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
@@ -70,7 +71,7 @@ def _write_bench(run: Bench, out: Path, beside_run: bool, pages: Mapping[str, st
         )
     )
     page = out / pages[run.header.loss]
-    page.write_text(text, encoding="utf-8")
+    write_text(page, text)
     return page, boards
 
 

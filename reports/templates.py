@@ -14,6 +14,7 @@ import msgspec
 from . import findings, guard, speed, tolerance
 from .matrix import State
 from .records import SubjectInfo
+from .severity import severity_of
 from .verdict import Outlook, plural
 
 _SITE = "lossparity.reports.site"
@@ -72,6 +73,8 @@ _GLOBALS: dict[str, Any] = {
 _FILTERS: dict[str, Callable[..., Any]] = {
     "thousands": tolerance.whole,
     "ulps": tolerance.in_ulps,
+    "relative": tolerance.relative,
+    "known_state": lambda divergence: State.of_severity(severity_of(divergence)),
     "percent": lambda share: f"{100 * share:.3g}%",
     "when": lambda moment: moment.replace("T", " ")[:16] + " UTC",
     "plural": plural,

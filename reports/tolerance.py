@@ -40,10 +40,17 @@ class Precision:
     ulps: Counter[float]
     levels: dict[str, int]
     worst_ulps: float
+    worst_relative: float | None
     worst_utilisation: float
     worst_depth: int
     worst: Accuracy | None  # the record that holds the worst call
+    outside: str = ""  # what these results show that are no rounding errors
     decades: tuple[Precision, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The subject, and what takes its results out of rounding errors."""
+        return f"{self.subject} {self.outside}".rstrip()
 
     @property
     def uninformative_share(self) -> float:
@@ -68,13 +75,17 @@ class Precision:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The subjects side by side in one dtype and reduction; `best` and `worst` name whoever stands out."""
+    """The subjects side by side in one dtype and reduction; `best` and `worst` name whoever stands out.
+
+    `rows` are of rounding errors, `outside` of results that are none: several for a subject, or none.
+    """
 
     dtype: str
     reduction: str
     rows: tuple[Precision, ...]
     best: tuple[str, ...]
     worst: tuple[str, ...]
+    outside: tuple[Precision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
+def relative(error: float | None) -> str:
+    """A relative error with two significant digits: `98 %`, `250,000 %`, `0.38 %`, `3.1e-08`."""
+    if error is None:
+        return "–"
+    if not 1e-4 <= error < 1e6:
+        return f"{error:.2g}"
+    return f"{float(f'{100 * error:.2g}'):,.10g} %"
+
+
 def as_size(number: float) -> float:
     """A number that says how large something is, as a float64: what is no number, or too large for it, is infinite."""
     try:
@@ -163,9 +183,10 @@ def bars(groups: Sequence[Group]) -> Callable[[float], float]:
 
 def table(records: Iterable[Accuracy], subjects: Sequence[str] = ()) -> list[Group]:
     """Group accuracy records by dtype and reduction, with a row per subject in the order of `subjects`."""
-    found: dict[tuple[str, str], dict[str, list[Accuracy]]] = {}
+    found: dict[tuple[str, str], dict[tuple[str, str], list[Accuracy]]] = {}
     for record in records:
-        found.setdefault((record.dtype, record.reduction), {}).setdefault(record.subject, []).append(record)
+        by_row = found.setdefault((record.dtype, record.reduction), {})
+        by_row.setdefault((record.subject, record.outside), []).append(record)
     ordered = sorted(found, key=lambda key: (_place(_DTYPES, key[0]), _place(_REDUCTIONS, key[1])))
     return [_group(*key, found[key], subjects) for key in ordered]
 
@@ -196,15 +217,19 @@ def row_of(records: Sequence[Accuracy], decade: int | None = None) -> Precision:
             if levels[level]
         },
         max(as_size(record.worst_ulps) for record in records),
+        max((record.worst_relative for record in records if record.worst_relative is not None), default=None),
         max(as_size(record.worst_utilisation) for record in records),
         max(record.worst_depth for record in records),
         worst if worst.worst_call is not None else None,
+        worst.outside,
     )
 
 
-def _group(dtype: str, reduction: str, found: dict[str, list[Accuracy]], subjects: Sequence[str]) -> Group:
-    names = sorted(found, key=lambda name: _place(tuple(subjects), name))
-    rows = tuple(_with_decades(found[name]) for name in names)
+def _group(dtype: str, reduction: str, found: dict[tuple[str, str], list[Accuracy]], subjects: Sequence[str]) -> Group:
+    ordered = [
+        _with_decades(found[key]) for key in sorted(found, key=lambda key: (_place(tuple(subjects), key[0]), key[1]))
+    ]
+    rows = tuple(row for row in ordered if not row.outside)
     errors = [row.worst_ulps for row in rows if row.judged]
     low, high = min(errors, default=0.0), max(errors, default=0.0)
     return Group(
@@ -213,6 +238,7 @@ def _group(dtype: str, reduction: str, found: dict[str, list[Accuracy]], subject
         rows,
         _standing_out(rows, low) if high >= 2 * low else (),
         _standing_out(rows, high) if high >= 2 * low else (),
+        tuple(row for row in ordered if row.outside),
     )
 
 

@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .coverage import coverages
 from .matrix import Matrix, State
 from .records import STATUSES, Item, Run, Tally, count_statuses
+
+_NOTHING = 5  # the exit code of runs that say nothing
 
 
 class Outlook(enum.Enum):
@@ -56,6 +59,7 @@ def summarise(matrix: Matrix) -> Summary:
         f"{plural(len(matrix.subjects), 'subject')} ran {plural(ran, 'call')}.",
         _came_out(matrix, outlook, unexpected, divergences),
         _unjudged(planned, statuses),
+        *(one.sentence for one in coverages(matrix.subjects, items)),
     )
     return Summary(
         outlook,
@@ -105,7 +109,7 @@ def _outlook(matrix: Matrix, ran: int, unexpected: int) -> Outlook:
         return Outlook.BROKEN
     if unexpected or matrix.merged.is_all and any(footer and footer.exit_code == 1 for footer in footers):
         return Outlook.UNEXPECTED
-    if not ran:
+    if not ran or {footer.exit_code for footer in footers if footer} == {_NOTHING}:
         return Outlook.EMPTY
     if matrix.merged.missing or any(footer is None or footer.ended != "complete" for footer in footers):
         return Outlook.INCOMPLETE
@@ -213,4 +217,4 @@ def _warnings(run: Run) -> list[str]:
             f"The counts of {run.path} do not add up: {footer.planned:,} calls planned, "
             f"{sum(footer.statuses.values()):,} accounted for."
         )
-    return found
+    return found + [f"{note}." for note in footer.notes]

@@ -366,7 +366,7 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """The subject declares that it does not do this; it was not called."""
+    """The subject does not do this: it declares so and was not called, or a user's function said so when it was."""
 
     reason: str
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import itertools
 import math
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from .call import ASKED, Call, Signature, dtype_of, is_sparse, number, sparse
+from .call import ASKED, SPARSE_BYTES, Call, Signature, dtype_of, is_sparse, number, sparse
 from .errors import VectorError, nearest
 from .layouts import Array, lay
 
 # Up to this many elements an array is written as readable hexadecimal floats, above it as compressed bytes.
 READABLE_ELEMENTS = 64
+_LARGEST = 3 << 30  # elements of an array of which only those are written that are not 0
+_PIECE = 1 << 20  # bytes that are unpacked at once
+_DAMAGE = (LookupError, TypeError, ValueError, OverflowError, MemoryError, zlib.error)
 
 
 def encode_array(array: Array) -> dict[str, Any]:
@@ -41,10 +44,9 @@ def encode_array(array: Array) -> dict[str, Any]:
 def decode_array(data: Any, where: str = "array") -> Array:
     """The array that `encode_array` wrote; raises VectorError naming `where` and what is wrong."""
     try:
-        dtype, shape = dtype_of(data["dtype"]), tuple(int(length) for length in data["shape"])
-        size = math.prod(shape)
+        dtype, shape, size = _measured(data)
         if "zlib" in data:
-            raw = zlib.decompress(base64.b64decode(data["zlib"]))
+            raw = b"".join(_unpacked(data["zlib"], size * dtype.itemsize))
             return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()  # may be written to, as other arrays
         values = [_parse(value) for value in data["values"]]
         if "at" in data:
@@ -53,11 +55,50 @@ def decode_array(data: Any, where: str = "array") -> Array:
             return sparse
         if size and not values:
             raise ValueError("no values for a shape that is not empty")
-        filled = list(itertools.islice(itertools.cycle(values), size)) if size else []
-        array = np.array(filled, dtype=np.float64 if dtype.kind in "fV" else dtype)
-        return array.astype(dtype).reshape(shape)
-    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
+        array = np.array(values, dtype=np.float64 if dtype.kind in "fV" else dtype).astype(dtype)
+        return np.resize(array, shape)
+    except _DAMAGE as error:
         raise VectorError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def check_call(data: Any, where: str = "call") -> None:
+    """Raise VectorError where an array of an encoded call is not as large as it says, or larger than any that we write.
+
+    Takes no memory, and little time.
+    """
+    arrays = {name: one for name, one in data.items() if isinstance(one, dict) and "shape" in one}
+    for name, one in arrays.items():
+        try:
+            dtype, _, size = _measured(one)
+            if "zlib" in one:
+                for _ in _unpacked(one["zlib"], size * dtype.itemsize):
+                    pass
+        except _DAMAGE as error:
+            raise VectorError(f"{where}.{name}: {type(error).__name__}: {error}") from error
+
+
+def _measured(data: Any) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """The dtype, the shape and the number of elements; raises ValueError for what was never written."""
+    dtype, shape = dtype_of(data["dtype"]), tuple(int(length) for length in data["shape"])
+    size = math.prod(shape)
+    most = _LARGEST if "at" in data else max(SPARSE_BYTES // dtype.itemsize, 1)
+    if min(shape, default=0) < 0 or size > most:
+        raise ValueError(f"a shape of {list(shape)}, {size:,} elements; such arrays have up to {most:,}")
+    return dtype, shape, size
+
+
+def _unpacked(text: str, size: int) -> Iterator[bytes]:
+    """Compressed bytes, in pieces; raises ValueError as soon as they are more than that, or fewer in the end."""
+    packed = zlib.decompressobj()
+    rest, left = base64.b64decode(text), size
+    while not packed.eof:
+        piece = packed.decompress(rest, _PIECE)
+        rest, left = packed.unconsumed_tail, left - len(piece)
+        if left < 0 or not (piece or packed.eof):
+            break
+        yield piece
+    if left or not packed.eof:
+        raise ValueError(f"{'more' if left < 0 else 'fewer'} compressed bytes than the {size:,} of its shape")
 
 
 def encode_call(call: Call) -> dict[str, Any]:

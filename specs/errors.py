@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_ALL, _EXAMPLES = 40, 5  # known words that are listed, and examples where there are more
+
 
 class LossparityError(Exception):
     """Base of all: `exit_code` is what the command line returns for it."""
@@ -42,6 +44,20 @@ class RecordsError(LossparityError):
     exit_code = 4
 
 
+class NotWritten(LossparityError):
+    """A file could not be written: the disk is full, or the folder is not to be written to."""
+
+    def __init__(self, path: object, error: OSError) -> None:
+        super().__init__(
+            f"{path} could not be written: {error.strerror or error}; make room, or name another folder. What was "
+            "finished is kept, and `lossparity report` reads it"
+        )
+
+
+class NotDrawable(LossparityError):
+    """The chart engine did not draw a chart."""
+
+
 class NotReproduced(LossparityError):
     """What failed once does not fail again: the suite cannot show what it said."""
 
@@ -76,4 +92,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A sentence that offers the known words closest to `word`."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if len(known) <= _ALL:
+        return f"known: {', '.join(known)}"
+    examples = ", ".join(known[:: len(known) // _EXAMPLES][:_EXAMPLES])
+    return f"none of the {len(known)} that are known is like it, such as {examples}"

@@ -48,8 +48,7 @@ class Grade:
     `level` is the ladder class, `within_required` and `within_own` whether it meets the bound of the required
     accumulator and of the format's own precision (None: the bound reaches half of the exact value, so meeting it
     says nothing), `within_log` the logarithmic-depth bound, and `excess` by how much it is missed. `ulps` is
-    |error|/ulp(exact), `utilisation` |error|/bound of the required accumulator, `depth` a proven lower bound on the
-    height of the summation tree.
+    |error|/ulp(exact), `relative` |error|/|exact|, `utilisation` |error|/bound of the required accumulator.
     """
 
     level: Level
@@ -58,8 +57,10 @@ class Grade:
     within_log: bool | None
     certified: bool
     ulps: float
+    relative: (
+        float  # infinite where 0 is due and something else came; subnormal numbers count as the smallest normal one
+    )
     utilisation: float
-    depth: int
     bound: float
     excess: Excess | None
 
@@ -91,8 +92,8 @@ def grade(reduction: Reduction, observed: float, arithmetic: Arithmetic = IEEE) 
         within_log,
         certified,
         _in_ulps(error, exact, fmt),
+        _relative(error, exact, fmt),
         bound.share(error),
-        _effective_depth(reduction, error),
         float(bound),
         _excess(reduction, error, log_bound) if within_log is False else None,
     )
@@ -159,11 +160,16 @@ def _in_ulps(error: Fraction, exact: Fraction, fmt: Format) -> float:
     return min(in_multiples(error, floor_log2(ulp(exact, fmt))), sys.float_info.max) if error else 0.0
 
 
-def _effective_depth(reduction: Reduction, error: Fraction) -> int:
-    """ceil(|error| / (u M)): no summation tree lower than this can make such an error (sums only)."""
-    magnitude = reduction.numerator.magnitude
-    if reduction.normaliser is not None or not magnitude:
-        return 0
-    error = max(error - reduction.inherited_in(reduction.fmt), Fraction(0))  # it is not the tree's
-    numerator = (error.numerator * magnitude.denominator) << reduction.fmt.t
-    return -(-numerator // (error.denominator * magnitude.numerator))
+def _relative(error: Fraction, exact: Fraction, fmt: Format) -> float:
+    """|error| over |exact|, infinite where that is 0 or beyond float64.
+
+    Below the normal range it is a share of the smallest normal number: there a format's numbers lie no closer, and one
+    that is correctly rounded, to 0 perhaps, has no large error.
+    """
+    if not error:
+        return 0.0
+    exact = exact and max(abs(exact), fmt.smallest_normal)
+    try:
+        return (error.numerator * exact.denominator) / (error.denominator * exact.numerator)
+    except (OverflowError, ZeroDivisionError):
+        return math.inf

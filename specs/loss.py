@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .call import Call, Outcome, Signature
 from .case import Case, Status
+from .domain import EVERYTHING, Domain, used
 from .grades import Grade
 from .reductions import Arithmetic
 from .relations import Comparison, Evaluate, Relation
@@ -21,14 +22,26 @@ LARGE = "large"  # the profile of arrays that no other can afford, and its only 
 PROFILES = ("quick", "ci", "nightly", LARGE)
 
 
+def _nothing(kind: str) -> bool:
+    """Lack no kind of Transform."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What cases of a family are for: subjects of one tier, in one dtype; the same for the same seed."""
+    """What cases of a family are for: subjects of one tier, in one dtype; the same for the same seed.
+
+    Calls outside of the `domain` are not asked for, nor are kinds of Transform (`Signature.kinds`) that it `lacks`: a
+    family that does not make them saves the work of their exact answers. Whoever asks leaves out what is made all the
+    same.
+    """
 
     dtype: str
     profile: str
     seed: int
     tier: int
+    domain: Domain = EVERYTHING
+    lacks: Callable[[str], bool] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +56,13 @@ class Exploration:
 class Family:
     """One kind of cases: how they are made, and how many there are, if that can be told without making them.
 
-    `explored` goes beyond them, in one dtype, for subjects of one tier that lack some kinds of Transform. `profile` is
-    the only one that has this family; without one all do, but those that have families of their own.
+    `explored` goes beyond them, and is None where the domain leaves nothing to draw. `profile` is the only one that has
+    this family; without one all do, but those that have families of their own.
     """
 
     cases: Callable[[Draw], Iterable[Case]]
     size: Callable[[Draw], int] | None = None
-    explored: Callable[[str, int, Callable[[str], bool]], Exploration] | None = None
+    explored: Callable[[Draw], Exploration | None] | None = None
     profile: str = ""
 
 
@@ -87,13 +100,13 @@ SecondLook = Callable[[Case, Outcome, Looked, Retry], Mapping[Aspect, Status]]
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Cases in one dtype by which is found out whether a subject flushes subnormal numbers to zero.
+    """Cases in one dtype and a domain by which is found out whether a subject flushes subnormal numbers to zero.
 
     The results of `subnormal` are subnormal and need no rounding, those of `smallest` are just above.
     """
 
-    subnormal: Callable[[str], Iterable[Case]]
-    smallest: Callable[[str], Iterable[Case]]
+    subnormal: Callable[[str, Domain], Iterable[Case]]
+    smallest: Callable[[str, Domain], Iterable[Case]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,6 +119,8 @@ class Loss:
     shapes that do not fit. `varied` is a call of the same signature with other numbers, `simpler` are calls with less
     in them, as only this loss can tell. `relations` are experiments by clause, and `agreeing` tells, with another
     subject's results as the second function, whether two agree (REL-8). A loss without `speed` is not timed.
+    `quantities` are facts that are numbers, by words for people: what a wrong result may be off by a ratio of.
+    `used` names the arguments that a caller could not leave out of a call, for functions that do not take them all.
     """
 
     signature: Signature
@@ -122,11 +137,17 @@ class Loss:
     relations: Mapping[str, Relation] = field(default_factory=dict)
     second_looks: tuple[SecondLook, ...] = ()
     speed: Speed | None = None
+    quantities: Mapping[str, str] = field(default_factory=dict)
+    used: Callable[[Call], Collection[str]] = used
 
     @property
     def name(self) -> str:
         """By what it is called everywhere."""
         return self.signature.loss
+
+    def is_within(self, domain: Domain, call: Call) -> bool:
+        """Whether a call is in a domain."""
+        return domain.holds(call, self.used)
 
     def families_of(self, profile: str) -> Iterator[str]:
         """Names of the families that a profile has."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from . import losses
-from .call import FLOAT_DTYPES, Array
+from .call import FLOAT_DTYPES, Array, Call
 from .case import Case, Exactly, Expectation, Limit, Raises, Returns, Sparse, Within
 from .encoding import decode_call
 from .errors import UsageError, VectorError
@@ -98,15 +98,21 @@ def case_of(vector: Vector, name: str = "") -> Case:
     """The case that a vector freezes, with the oracle's expectation; `name` is its id unless it is not one of ours."""
     origin = f"vector {name or vector.id}"
     loss = losses.find(vector.loss)
-    call = decode_call(vector.call, loss.signature, origin)
-    case = loss.case_of(call, "vectors", vector.tier, origin, vector.clauses)
+    case = loss.case_of(_call_of(vector, origin), "vectors", vector.tier, origin, vector.clauses)
     return case.in_experiment(vector.experiment) if vector.experiment else case
 
 
-def vector_cases(loss: str, dtype: str) -> Iterator[Case]:
-    """The vectors of a loss whose first array has this dtype; those of no floating-point dtype run with float32."""
+def _call_of(vector: Vector, origin: str) -> Call:
+    return decode_call(vector.call, losses.find(vector.loss).signature, origin)
+
+
+def vector_cases(loss: str, dtype: str, asks: Callable[[Call], bool] | None = None) -> Iterator[Case]:
+    """The vectors of a loss whose first array has this dtype; those of no floating-point dtype run with float32.
+
+    `asks` says which calls are wanted, before anything is computed for them.
+    """
     found = (vector for vector in vectors().values() if (vector.loss, item_dtype(vector)) == (loss, dtype))
-    return map(case_of, found)
+    return (case_of(one) for one in found if asks is None or asks(_call_of(one, one.id)))
 
 
 def item_dtype(vector: Vector) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -99,6 +100,50 @@ def _works_at_second_try(path: str) -> list[Subject]:
     return [NumpySubject(nll_loss, "works_at_second_try")]
 
 
+def _waits_to_be_killed(path: str) -> Callable[..., Any]:
+    """A correct function that, at the one call, writes down its process and waits to be killed, once."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if _is_the_one(args, kwargs) and not os.path.exists(path):
+            with open(f"{path}.new", "x") as file:
+                file.write(str(os.getpid()))
+            os.rename(f"{path}.new", path)
+            time.sleep(3600)
+        return nll_loss(*args, **kwargs)
+
+    return function
+
+
+def _kills_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kills_itself_once() -> None:
+    """The file remembers."""
+    path = os.environ["LOSSPARITY_TEST_FILE"]
+    if not os.path.exists(path):
+        open(path, "x").close()
+        _kills_itself()
+
+
+def _is_hunted() -> Callable[..., Any]:
+    """A function that is killed in each process at another call: at the first, the second, and so on."""
+    path = os.environ["LOSSPARITY_TEST_FILE"]
+    count = 0
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        count += _in_a_worker()
+        killed = os.path.getsize(path) if os.path.exists(path) else 0
+        if count > killed:
+            with open(path, "a") as file:
+                file.write("x")
+            _kills_itself()
+        return nll_loss(*args, **kwargs)
+
+    return function
+
+
 class _Corrupts:
     """Dies two calls after one on four axes in float16, whatever those two are."""
 
@@ -167,6 +212,13 @@ NEVER_WORKS = _backend_of("never_works", _never_works)
 WORKS_AT_SECOND_TRY = _backend_of(
     "works_at_second_try", lambda: _works_at_second_try(os.environ["LOSSPARITY_TEST_FILE"])
 )
+WAITS_TO_BE_KILLED = _backend(
+    "waits_to_be_killed",
+    lambda: NumpySubject(_waits_to_be_killed(os.environ["LOSSPARITY_TEST_FILE"]), "waits_to_be_killed"),
+)
+KILLS_ITSELF = _backend("kills_itself", lambda: NumpySubject(_on_cubes(_kills_itself), "kills_itself"))
+KILLED_ONCE = _backend("killed_once", lambda: NumpySubject(_on_cubes(_kills_itself_once), "killed_once"))
+HUNTED = _backend("hunted", lambda: NumpySubject(_is_hunted(), "hunted"))
 CORRUPTS = _backend("corrupts", lambda: NumpySubject(_Corrupts(), "corrupts"))
 HANG = _backend("hang", lambda: NumpySubject(_hang, "hang"))
 WRONG = _backend("wrong", lambda: NumpySubject(_wrong, "wrong"))

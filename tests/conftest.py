@@ -5,7 +5,9 @@ And sample runs, their page, and a browser, for the tests of reports.
 
 import importlib
 import importlib.util
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ import pytest
 
 if importlib.util.find_spec("torch"):
     importlib.import_module("torch")
+
+# Where bad adapters remember that they died; known before a fork server starts, whose children have its environment.
+os.environ["LOSSPARITY_TEST_FILE"] = str(Path(tempfile.gettempdir()) / f"lossparity-test-{os.getpid()}")
 
 import sample_run
 from lossparity.reports import html

@@ -34,7 +34,7 @@ def run(
     trail = Trail(folder, "test", 600.0)
     isolation = Isolation(backend, "cpu", 120.0)
     try:
-        traits = probe(subject, dtype, LOSS.probes)
+        traits = probe(subject, dtype, LOSS)
         ledger = for_subject(rows, subject.name, version, "cpu")
         found, message = run_item(
             ItemSpec(subject.name, family, dtype), request, subject, traits, ledger, trail, isolation

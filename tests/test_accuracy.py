@@ -109,7 +109,6 @@ def test_the_bound_is_tight(name: str) -> None:
     assert Fraction(99, 100) < utilisation <= 1
     if REQUIRED[name] == fmt:
         assert 0.99 < grade(reduction, observed).utilisation <= 1
-        assert grade(reduction, observed).depth in (n - 1, n - 2)
 
 
 def test_one_step_beyond_the_tight_bound_is_out() -> None:
@@ -133,8 +132,6 @@ def test_a_log_depth_sum_is_told_from_a_running_one() -> None:
     assert (tree.within_required, tree.within_log) == (True, True)
     assert tree.level <= Level.OWN_LOG
     assert wide.level <= Level.WIDE_ANY
-    assert tree.depth <= 12
-    assert running.depth > 4000
     u = Fraction(FLOAT32.u)
     lost = (n - 1) * u  # each u, to the 1
     assert running.excess is not None

@@ -20,6 +20,7 @@ from lossparity.conformance.judging.ledger import Ledger
 from lossparity.conformance.lint import SUBJECTS
 from lossparity.specs import losses
 from lossparity.specs.call import Array, Call, Returned, Transform, Unsupported
+from lossparity.specs.domain import Domain
 from lossparity.specs.errors import BridgeError, LedgerError, UsageError
 from lossparity.specs.loss import Loss
 from lossparity.specs.nll_loss.generate import case_of_call
@@ -115,7 +116,7 @@ def test_a_line_in_the_table_makes_a_subject(name: str, monkeypatch: pytest.Monk
 def test_a_users_function_may_be_of_any_loss(name: str) -> None:
     backend = started(name)
     function = FUNCTIONS.get(name, power_loss)
-    target = user.target_of(function, name, ["float64", "float32"], signature=POWER_LOSS)
+    target = user.target_of(function, name, Domain(dtypes=("float64", "float32")), signature=POWER_LOSS)
     for subject in user.subjects(POWER_LOSS, function, target, backend, "cpu"):
         check(subject, 2)
     if backend.compiler is not None:

@@ -44,7 +44,7 @@ def run(out: Path, *arguments: str, **environment: str) -> tuple[subprocess.Comp
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Run, Path]:
     out = tmp_path_factory.mktemp("quick")
-    done, read = run(out, "-b", "numpy")
+    done, read = run(out, "-b", "numpy", "-v")
     return done, read, out
 
 
@@ -109,7 +109,9 @@ def test_a_wrong_function_exits_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert read.footer is not None
     assert read.footer.unexpected > 100
-    assert "unexpected: wrong" in done.stdout
+    assert "unexpected: The loss is wrong by 100 %: " in done.stdout
+    assert "  subject   wrong/nll_loss, float16\n" in done.stdout
+    assert "calls/s" not in done.stdout  # tables of speed come with -v
     finding = next(f for f in read.of(Finding) if not f.expected)
     assert finding.observed
     assert finding.exact

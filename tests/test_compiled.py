@@ -19,6 +19,7 @@ from lossparity.adapters.execution import execute
 from lossparity.conformance.testing import conformance_tests
 from lossparity.reports.records import Item
 from lossparity.specs.call import Raised, Returned, Transform
+from lossparity.specs.domain import Domain
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from . import compiled_jax, compiled_tensorflow
@@ -162,12 +163,13 @@ def test_torch_compiles_faulty_functions(name: str, family: str, tmp_path: Path)
 
 
 def test_options_travel_in_the_key() -> None:
+    asked = Domain(dtypes=("float32",), targets=("int8",), spared=("second order", "jvp"))
     for options in ({"compiled": True}, {"traced": True}, {"compiled": True, "traced": True}, {}):
-        found = user.target("jax", "a.b:c", ("float32",), ("int8",), ("second order", "jvp"), **options)
+        found = user.target("jax", "a.b:c", asked, **options)
         assert user.parse(found.key) == found
         found = user.target("jax", "a.b:c", **options)
         assert user.parse(found.key) == found
-        assert found.target_dtypes == ()
+        assert found.domain.targets == ()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_options_travel_in_the_key() -> None:
 def test_targets_are_those_of_the_framework_unless_told_otherwise(framework: str, targets: tuple[str, ...]) -> None:
     backend = registry.backend(framework)
     for asked, due in (((), targets), (("uint8",), ("uint8",))):
-        target = user.target(framework, "a:b", target_dtypes=asked)
+        target = user.target(framework, "a:b", Domain(targets=asked))
         found = user.subjects(NLL_LOSS, compiled_jax.eager, target, backend, "cpu")
         assert {one.capabilities.target_dtypes for one in found} == {due}
 

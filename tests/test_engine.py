@@ -105,7 +105,7 @@ def _negates_beyond_a_threshold(input: Any, target: Any, weight: Any = None, **o
 def test_flushing_is_told_from_what_is_wrong(dtype: str, tmp_path: Path) -> None:
     """Only who keeps the smallest normal numbers, and loses the subnormal ones, flushes."""
     found = {
-        function: probe(NumpySubject(function, "mine"), dtype, LOSS.probes).arithmetic.flush
+        function: probe(NumpySubject(function, "mine"), dtype, LOSS).arithmetic.flush
         for function in (nll_loss, _flushes, _computes_float64_in_float32, _negates_beyond_a_threshold)
     }
     assert [function for function, flush in found.items() if flush] == [_flushes]

@@ -16,7 +16,18 @@ ROOMS = {
     "specs": ("", "common", "nll_loss"),
     "adapters": ("", "template", "numpy", "torch", "jax", "tensorflow"),
     "reports": ("", "site"),
-    "conformance": ("judging", "items", "planning", "findings", "running", "bench", "mutants", "console", ""),
+    "conformance": (
+        "judging",
+        "items",
+        "planning",
+        "findings",
+        "running",
+        "bench",
+        "mutants",
+        "diagnosis",
+        "console",
+        "",
+    ),
 }
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "keras"}
 MODULES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))

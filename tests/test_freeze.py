@@ -16,6 +16,7 @@ from lossparity.adapters.numpy.ports.nll_loss import nll_loss
 from lossparity.conformance.findings import freeze, shrink
 from lossparity.conformance.findings.locate import Located, locate, of_vector
 from lossparity.conformance.findings.replay import Session
+from lossparity.conformance.findings.smaller import smaller
 from lossparity.conformance.items.spec import Request
 from lossparity.specs.call import Call, Transform
 from lossparity.specs.encoding import encode_call
@@ -233,7 +234,7 @@ def test_layouts_and_transforms_come_along() -> None:
 def test_the_same_clause_fails_with_the_same_symptom() -> None:
     with Session(f"numpy@{EXAMPLES}:mean_over_all", "nll_loss", Request(seconds=30)) as session:
         found = session.run(large(), "numpy:my_losses.mean_over_all")
-        small = freeze.smaller(session, found)
+        small = smaller(session, found)
     assert small.case.call["input"].size < found.case.call["input"].size / 20
     assert found.failed[0] in small.failed
     assert small.judgement.symptom == found.judgement.symptom
@@ -244,7 +245,7 @@ def test_a_known_divergence_shrinks_to_the_same_one() -> None:
     (located,) = locate("torch-half-count")
     with Session("torch", "nll_loss", Request(seconds=60)) as session:
         found = session.run(located, "torch")
-        small = freeze.smaller(session, found)
+        small = smaller(session, found)
         assert [row.id for row in small.rows] == [row.id for row in found.rows]
         assert small.is_expected
         vector = freeze.freeze(session, small, "", "")

@@ -123,7 +123,7 @@ def test_semantic_faults_are_out() -> None:
         assert grade(reduction, float(cast(right, name))).within_required is True
 
 
-def test_ulps_utilisation_and_depth_by_hand() -> None:
+def test_ulps_relative_error_and_utilisation_by_hand() -> None:
     """float32 [1, 1/3]: S = 1 + 0x1.555556p-2; an observed value 2 ulp off is 2^-22 off, of bound u M."""
     x = cast([1, 1 / 3], "float32")
     reduction = reduction_of(x, None, "sum")
@@ -136,7 +136,16 @@ def test_ulps_utilisation_and_depth_by_hand() -> None:
     upwards = ROUNDED_UPWARDS * due
     assert due <= Fraction(graded.bound) <= upwards
     assert error / upwards <= Fraction(graded.utilisation) <= error / due
-    assert graded.depth == math.ceil(error / due)
+    assert graded.relative == float(error / abs(exact))
+
+
+def test_a_subnormal_result_that_is_correctly_rounded_has_no_large_relative_error() -> None:
+    """Half of the smallest half is 0, 100 % off by itself; 2^-14 that is lost is lost whole."""
+    tiny = reduction_of(cast([2.0**-13], "float16"), cast([2.0**-12], "float16"), "sum")
+    assert grade(tiny, 0.0).level is Level.CORRECTLY_ROUNDED
+    assert grade(tiny, 0.0).relative == 2.0**-11
+    assert grade(reduction_of(cast([2.0**-14], "float16"), None, "sum"), 0.0).relative == 1
+    assert grade(reduction_of(cast([1, -1], "float16"), None, "sum"), 1.0).relative == math.inf
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_one_wrong_entry(reduction: str, where: Any, number: Any, symptom: str, 
     assert (judgement.status, judgement.symptom, judgement.where) == (FAIL, symptom, where)
     assert symptom in SYMPTOMS
     assert {clause for clause, status in verdicts(case, outcome).items() if status is FAIL} == failing
-    assert explain.because(judgement, outcome)
+    assert explain.because(case, judgement, outcome)
     assert explain.exact(case, judgement).startswith("0:") == (symptom in ("elsewhere", "ignored"))
 
 

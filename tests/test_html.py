@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import sample_facts
 import sample_run
 from lossparity.reports import findings, html, tolerance
 from lossparity.reports.effort import efforts
 from lossparity.reports.matrix import State, cells
-from lossparity.reports.records import ClauseInfo, Item, Run
+from lossparity.reports.records import ClauseInfo, Finding, Item, Run
+from lossparity.reports.severity import Severity
 from lossparity.reports.verdict import summarise
+from lossparity.specs.encoding import encode_call
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stopwatch import PARTS
 
 from .sample_pages import Page, small
@@ -76,13 +80,18 @@ def test_every_cell_opens_and_says_in_words_what_it_shows(index: Path, loud: Run
 
 
 def test_what_is_unexpected_comes_first_and_in_full(index: Path, loud: Run) -> None:
+    """One finding of each kind, and none of them twice."""
     text = Page(index.read_text()).text
     wrong = [finding for finding in loud.of(sample_run.Finding) if not finding.expected]
-    for finding in wrong:
+    chosen = findings.one_of_each(wrong, 99)  # of one clause each
+    assert 1 < len(chosen) < len(wrong)
+    for finding, _ in chosen:
         where = text.index(finding.digest)
         assert where < text.index("Subjects at a glance")
         assert " ".join(finding.summary.split()) in text
         assert finding.exact in text[where:]
+    first = text[: text.index("Subjects at a glance")]
+    assert sum(finding.digest in first for finding in wrong) == len(chosen)
 
 
 def test_hostile_words_are_escaped(index: Path) -> None:
@@ -211,6 +220,79 @@ def test_only_who_stands_out_is_called_best_or_worst(quiet: Run) -> None:
     assert groups["float32", "none"].worst == groups["float32", "none"].best == ()
     assert groups["float32", "mean"].worst[0].startswith("tensorflow")
     assert groups["float32", "mean"].best == ("numpy",)
+
+
+def test_wrong_numbers_have_rows_of_their_own_and_are_no_rounding_errors(index: Path, loud: Run) -> None:
+    found = loud.of(sample_run.Accuracy)
+    (group,) = [one for one in tolerance.table(found) if (one.dtype, one.reduction) == ("float32", "sum")]
+    assert [(row.subject, row.outside) for row in group.outside] == [
+        ("tensorflow", "tf-uint8-sentinel-wraps"),
+        ("torch", "unexplained"),
+    ]
+    assert max(row.worst_ulps for row in group.outside) == 3e9
+    assert max(row.worst_ulps for row in group.rows) < 1000
+    assert len({row.subject for row in group.rows}) == len(group.rows)
+    assert tolerance.bars([group])(max(row.worst_ulps for row in group.rows)) == 1
+    page = Page(index.read_text())
+    after = page.text[page.text.index("No rounding errors") :]
+    row = re.search(r"tensorflow tf-uint8-sentinel-wraps (.*?) X 6", after)
+    assert row is not None
+    assert row[1].split()[0] == "6"
+    assert "25,000 %" in row[1]
+    assert "torch unexplained" in after
+
+
+def test_one_fault_is_one_kind_whatever_its_calls_exercise_besides(loud: Run) -> None:
+    """The smallest of three calls, led by the clause that most of its calls broke; another fault is another kind."""
+    first = next(one for one in loud.of(sample_run.Finding) if not one.expected)
+
+    def found(clauses: tuple[str, ...], rows: int, dtype: str, symptom: str) -> Finding:
+        call = encode_call(NLL_LOSS.call(np.zeros((rows, 2), np.float32), np.zeros(rows, np.int64)))
+        return msgspec.structs.replace(first, clauses=clauses, dtype=dtype, symptom=symptom, call=call)
+
+    wrong = [
+        found(("SHAPE-1", "IGN-2"), 9, "float32", "value"),
+        found(("IGN-2", "VALUE-3"), 4, "float16", "value"),
+        found(("IGN-2",), 5, "float32", "value"),
+        found(("IGN-2",), 1, "float32", "crash"),
+        found(("SHAPE-1",), 2, "float32", "value"),
+    ]
+    shares = {(first.loss, first.subject, "IGN-2"): 0.9, (first.loss, first.subject, "SHAPE-1"): 0.1}
+    assert findings.one_of_each(wrong, 9, shares) == [(wrong[1], ("float32",)), (wrong[3], ()), (wrong[4], ())]
+    assert findings.one_of_each(wrong, 1, shares) == [(wrong[1], ("float32",))]
+    assert findings.telling_first(wrong[0], shares) == ("IGN-2", "SHAPE-1")
+
+
+def test_a_relative_error_stands_beside_ulps(index: Path, loud: Run) -> None:
+    """1,900 ulp of bfloat16 are 1,500 %, of float64 nothing."""
+    rows = {(g.dtype, g.reduction, r.subject): r for g in tolerance.table(loud.of(sample_run.Accuracy)) for r in g.rows}
+    text = Page(index.read_text()).text
+    for key in (("bfloat16", "mean", "torch"), ("float64", "mean", "tensorflow")):
+        row = rows[key]
+        assert f"{tolerance.in_ulps(row.worst_ulps)}" in text
+        assert f"{tolerance.relative(row.worst_relative)}" in text
+        assert (
+            f"{tolerance.in_ulps(row.worst_ulps)} ({tolerance.relative(row.worst_relative)}, "
+            in (index.parent / "summary.md").read_text()
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(None, "–"), (0.984, "98 %"), (0.0038, "0.38 %"), (3.14e-8, "3.1e-08"), (250.0, "25,000 %"), (1e30, "1e+30")],
+)
+def test_a_relative_error_is_said_in_two_digits(error: float | None, said: str) -> None:
+    assert tolerance.relative(error) == said
+
+
+def test_the_ledger_says_the_most_severe_first(index: Path) -> None:
+    text = Page(index.read_text()).text
+    ledger = text[text.index("Departures that are recorded") : text.index("Rounding errors alone")]
+    words = [str(one) for one in Severity]
+    assert [ledger.index(word) for word in words] == sorted(ledger.index(word) for word in words)
+    summary = (index.parent / "summary.md").read_text()
+    assert "| silent wrong number | `tf-uint8-sentinel-wraps` |" in summary
+    assert summary.index("silent wrong number") < summary.index("missing error") < summary.index("| last digits")
 
 
 def test_what_a_sum_that_is_too_deep_amounts_to_is_said_at_a_glance(index: Path, loud: Run, tmp_path: Path) -> None:

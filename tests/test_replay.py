@@ -40,22 +40,33 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ("--family", "value", "--dtypes", "float32", "-n", "1")
     done = lossparity("check", "mine.py:mean_over_all", "--framework", "numpy", *arguments, folder=folder)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "  again     lossparity replay reports-out#" in done.stdout
+    assert "  again     lossparity replay reports-out/check#" in done.stdout
     return folder
 
 
+def replayed_as(printed: str) -> str:
+    """The name that a printed finding is replayed by."""
+    return printed.partition("  again     lossparity replay ")[2].split()[0]
+
+
 def one_finding(folder: Path, status: str = "fail") -> Finding:
-    found = records.read(folder / "reports-out" / "records.jsonl").of(Finding)
+    found = records.read(folder / "reports-out" / "check" / "latest" / "records.jsonl").of(Finding)
     return next(one for one in found if not one.expected and one.status == status and "ACC-2" in one.clauses)
 
 
 def test_from_a_finding_to_a_script_and_an_issue(checked: Path, tmp_path: Path) -> None:
     finding = one_finding(checked)
     script, report = tmp_path / "reproduce.py", tmp_path / "issue.md"
-    name = f"reports-out#{finding.digest[:12]}"
+    name = f"reports-out/check#{finding.digest[:12]}"
     done = lossparity("replay", name, "--script", str(script), "--issue", str(report), folder=checked)
     assert done.returncode == 1, done.stdout + done.stderr
-    for words in ("unexpected: numpy:mine.mean_over_all", "VALUE-3", finding.observed, finding.exact, "  fail      "):
+    for words in (
+        "  subject   numpy:mine.mean_over_all/nll_loss",
+        "VALUE-3",
+        finding.observed,
+        finding.exact,
+        "  fail      ",
+    ):
         assert words in done.stdout
     text = script.read_text(encoding="utf-8")
     assert "from mine import mean_over_all as nll_loss" in text
@@ -78,7 +89,7 @@ def test_paths_of_this_machine_are_left_out_of_issues() -> None:
 
 def test_replay_as_json(checked: Path) -> None:
     finding = one_finding(checked)
-    done = lossparity("replay", f"reports-out/records.jsonl#{finding.digest}", "--json", folder=checked)
+    done = lossparity("replay", f"reports-out/check/latest/records.jsonl#{finding.digest}", "--json", folder=checked)
     assert done.returncode == 1
     (one,) = json.loads(done.stdout)
     assert (one["subject"], one["expected"]) == ("numpy:mine.mean_over_all", False)
@@ -88,16 +99,16 @@ def test_replay_as_json(checked: Path) -> None:
 
 
 def test_a_call_is_made_smaller_first_if_asked_to(checked: Path) -> None:
-    found = records.read(checked / "reports-out" / "records.jsonl").of(Finding)
+    found = records.read(checked / "reports-out" / "check" / "latest" / "records.jsonl").of(Finding)
     finding = max(found, key=lambda one: np.prod(one.call["input"]["shape"]))
-    done = lossparity("replay", f"reports-out#{finding.digest}", "--shrink", "--json", folder=checked)
+    done = lossparity("replay", f"reports-out/check#{finding.digest}", "--shrink", "--json", folder=checked)
     assert done.returncode == 1, done.stderr
     (one,) = json.loads(done.stdout)
     assert np.prod(one["finding"]["call"]["input"]["shape"]) < np.prod(finding.call["input"]["shape"])
 
 
 def test_on_another_function_a_recorded_call_passes(checked: Path) -> None:
-    name = f"reports-out#{one_finding(checked).digest}"
+    name = f"reports-out/check#{one_finding(checked).digest}"
     done = lossparity("replay", name, "-b", f"numpy@{EXAMPLES}:correct", "-b", "numpy", folder=checked)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as expected: numpy:my_losses.correct, pass" in done.stdout
@@ -121,7 +132,7 @@ def test_what_does_not_show_again_is_not_acquitted(tmp_path: Path) -> None:
     arguments = ("--framework", "numpy", "--family", "value", "--dtypes", "float32", "-n", "1", "-x")
     done = lossparity("check", "mine.py:loss", *arguments, folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    name = next(line.split()[-1] for line in done.stdout.splitlines() if "lossparity replay" in line)
+    name = replayed_as(done.stdout)
     done = lossparity("replay", name, folder=tmp_path)
     assert (done.returncode, "pass" in done.stdout) == (3, True), done.stdout + done.stderr
     assert "does not reproduce: " in done.stderr
@@ -139,14 +150,14 @@ def test_what_shows_at_times_is_looked_for(tmp_path: Path) -> None:
     arguments = ("--framework", "numpy", "--family", "value", "--dtypes", "float32", "-n", "1", "-x")
     done = lossparity("check", "mine.py:loss", *arguments, folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    name = next(line.split()[-1] for line in done.stdout.splitlines() if "lossparity replay" in line)
+    name = replayed_as(done.stdout)
     done = lossparity("replay", name, "--json", folder=tmp_path)
     (one,) = json.loads(done.stdout)
     assert (done.returncode, one["reproduced"], one["runs"]) == (1, True, 2), done.stderr
 
 
 def test_a_function_that_is_gone_is_asked_for(checked: Path, tmp_path: Path) -> None:
-    lines = (checked / "reports-out" / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (checked / "reports-out" / "check" / "latest" / "records.jsonl").read_text(encoding="utf-8").splitlines()
     moved = [lines[0].replace(str(checked), "/nowhere"), *lines[1:]]
     (tmp_path / "records.jsonl").write_text("\n".join(moved) + "\n", encoding="utf-8")
     done = lossparity("replay", f"{tmp_path}#{one_finding(checked).digest}")
@@ -155,9 +166,9 @@ def test_a_function_that_is_gone_is_asked_for(checked: Path, tmp_path: Path) -> 
 
 
 def test_the_page_tells_how_to_replay(checked: Path) -> None:
-    run = records.read(checked / "reports-out" / "records.jsonl")
+    run = records.read(checked / "reports-out" / "check" / "latest" / "records.jsonl")
     page = html.render(cells([run]))
-    assert f"reports-out#{one_finding(checked).digest}" in page
+    assert f"reports-out/check#{one_finding(checked).digest}" in page
 
 
 # --- functions that misbehave --------------------------------------------------------------------------------
@@ -237,7 +248,7 @@ def test_findings_are_listed_where_one_has_to_be_chosen(checked: Path) -> None:
         done = lossparity("replay", name, folder=checked)
         assert done.returncode == 4
         assert words in done.stderr
-        assert "  lossparity replay reports-out#" in done.stderr
+        assert "  lossparity replay reports-out/check#" in done.stderr
 
 
 def test_bad_subjects_and_files(tmp_path: Path) -> None:

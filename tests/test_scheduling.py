@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +15,9 @@ ITEMS = [f"item{i}@group{i}" for i in range(12)]
 class Worker:
     """What the scheduler knows of a worker process."""
 
-    def __init__(self) -> None:
-        self.gateway = SimpleNamespace(id="worker")
+    def __init__(self, exit_code: int = 1) -> None:
+        process = SimpleNamespace(returncode=exit_code, wait=lambda seconds: exit_code)
+        self.gateway = SimpleNamespace(id="worker", _io=SimpleNamespace(popen=process))
         self.shutting_down = False
         self.queued: list[str] = []
 
@@ -31,7 +33,14 @@ class Worker:
 def scheduler() -> GroupScheduling:
     options = SimpleNamespace(loadscopereorder=False)
     config: Any = SimpleNamespace(getvalue=lambda name: ["2*popen"], option=options)
-    return GroupScheduling(config)
+    forgiven: list[str] = []
+
+    def forgives(worker: str, item: str) -> bool:
+        """Whatever died for the first time."""
+        forgiven.append(item)
+        return forgiven.count(item) == 1
+
+    return GroupScheduling(config, None, forgives)
 
 
 def join(scheduler: GroupScheduling, worker: Any) -> None:
@@ -41,8 +50,8 @@ def join(scheduler: GroupScheduling, worker: Any) -> None:
         scheduler.schedule()
 
 
-def start(scheduler: GroupScheduling) -> tuple[Any, Any]:
-    first: Any = Worker()
+def start(scheduler: GroupScheduling, exit_code: int = 1) -> tuple[Any, Any]:
+    first: Any = Worker(exit_code)
     second: Any = Worker()
     for worker in (first, second):
         scheduler.add_node(worker)
@@ -86,3 +95,26 @@ def test_the_item_that_killed_a_worker_kills_no_other(scheduler: GroupScheduling
     fatal = scheduler.remove_node(first)
     assert fatal == first.queued[0]
     assert finish(scheduler, second) == set(ITEMS) - {fatal}
+
+
+def test_the_item_of_a_worker_that_was_killed_runs_once_more(scheduler: GroupScheduling) -> None:
+    first, second = start(scheduler, -signal.SIGKILL)
+    assert scheduler.remove_node(first) is None
+    third: Any = Worker(-signal.SIGKILL)
+    scheduler.add_node(third)
+    join(scheduler, third)
+    assert finish(scheduler, second, third) == set(ITEMS)
+
+
+def test_what_is_killed_twice_runs_no_more(scheduler: GroupScheduling) -> None:
+    first, second = start(scheduler, -signal.SIGKILL)
+    item = first.queued[0]
+    assert scheduler.remove_node(first) is None
+    while item not in second.queued:
+        for one in list(second.queued):
+            scheduler.mark_test_complete(second, ITEMS.index(one))
+    second.gateway._io.popen.returncode = -signal.SIGKILL
+    done = [one for one in second.queued if one != item]
+    for one in done:
+        scheduler.mark_test_complete(second, ITEMS.index(one))
+    assert scheduler.remove_node(second) == item

@@ -89,14 +89,16 @@ def test_a_failure_can_be_mended_from_its_message_alone() -> None:
     assert " calls unexpected" in first
     assert "profile quick, seed 0" in second
     for words in (
-        "numpy:my_losses.mean_over_all/nll_loss, family value, float32: A number outside the bound",
+        "The loss is wrong by ",
+        " (a number outside the bound of the format's own precision",
+        "  subject   numpy:my_losses.mean_over_all/nll_loss, float32\n",
         "  VALUE-3   MUST: mean gives -S/W, W being the sum of w[t] over kept positions",
         "  call      input=float32",
-        "  input     [[",
-        "  target    [",
+        "  input     [",
+        "  target    ",
         "  observed  float32 ",
         "rounds to",
-        " ulp, ",
+        " ulp",
         "  origin    ",
     ):
         assert words in message

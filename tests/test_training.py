@@ -16,6 +16,8 @@ from lossparity.conformance.items.probe import probe
 from lossparity.conformance.judging.judge import judge
 from lossparity.specs.call import FLOAT_DTYPES, GRADIENTS, VALUES, Unsupported
 from lossparity.specs.case import Case, Status
+from lossparity.specs.domain import Domain
+from lossparity.specs.loss import Draw
 from lossparity.specs.nll_loss import drawn, values
 from lossparity.specs.nll_loss.corpus import SIZES, corpus
 from lossparity.specs.nll_loss.generate import Structure, cases
@@ -70,16 +72,15 @@ def subject(framework: str, how: str) -> Subject:
     backend = registry.backend(framework)
     registry.start(backend)
     function = MAKE[framework](how)
-    target = user.target_of(
-        function, framework, ["float32"], spared=["second order", "jvp", "vmap"], signature=NLL_LOSS
-    )
+    domain = Domain(dtypes=("float32",), spared=("second order", "jvp", "vmap"))
+    target = user.target_of(function, framework, domain, signature=NLL_LOSS)
     return user.subjects(NLL_LOSS, function, target, backend, "cpu")[0]
 
 
 def failing(framework: str, how: str, calls: Iterable[Case]) -> set[str]:
     """The clauses that fail on any of the calls; among these are some for each clause that is not declined."""
     one = subject(framework, how)
-    traits, failed, judged = probe(one, "float32", LOSS.probes), set[str](), set[str]()
+    traits, failed, judged = probe(one, "float32", LOSS), set[str](), set[str]()
     for case in calls:
         outcome, _ = execute(one, case.call)
         verdicts = judge(case, outcome, traits).verdicts
@@ -143,11 +144,11 @@ def test_blocks_of_few_classes_are_classes() -> None:
 
 def test_exploration_draws_what_the_subject_has() -> None:
     (numpy,) = registry.backend("numpy").subjects(NLL_LOSS, "cpu")
-    assert drawn._asks(numpy.capabilities.lacks, "float32", 3) == ()
+    assert drawn._asks(Draw("float32", "quick", 0, 3, lacks=numpy.capabilities.lacks)) == ()
     one = subject("torch", "the native one").capabilities
-    assert drawn._asks(one.lacks, "float32", 3) == MODES
-    assert drawn._asks(one.lacks, "float64", 3) == MODES[:-1]
-    assert drawn._asks(one.lacks, "float32", 2) == ()
+    assert drawn._asks(Draw("float32", "quick", 0, 3, lacks=one.lacks)) == MODES
+    assert drawn._asks(Draw("float64", "quick", 0, 3, lacks=one.lacks)) == MODES[:-1]
+    assert drawn._asks(Draw("float32", "quick", 0, 2, lacks=one.lacks)) == ()
 
 
 @pytest.mark.parametrize(

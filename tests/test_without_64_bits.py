@@ -18,6 +18,7 @@ from lossparity.conformance.items.spec import Request, planned_cases
 from lossparity.conformance.planning import plan
 from lossparity.conformance.testing import conformance_tests
 from lossparity.specs.call import Raised, Returned, Unsupported
+from lossparity.specs.domain import Domain
 from lossparity.specs.errors import BridgeError
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 
@@ -66,7 +67,7 @@ def test_integers_are_narrowed_as_jax_does_where_they_fit() -> None:
         arrived.append((str(target.dtype), str(input.dtype), type(ignore_index).__name__))
         return compiled_jax.eager(input, target, weight, ignore_index, reduction)
 
-    target = user.target("jax", "a:tells", target_dtypes=("int64", "uint64", "int8"))
+    target = user.target("jax", "a:tells", Domain(targets=("int64", "uint64", "int8")))
     _, narrow = user.subjects(NLL_LOSS, tells, target, registry.backend("jax"), "cpu")
     assert narrow.capabilities.notes[-1].startswith("int64 and uint64 targets arrive as int32 and uint32")
     for dtype in (np.int64, np.uint64, np.int8):

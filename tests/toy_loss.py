@@ -34,6 +34,7 @@ from lossparity.specs.case import (
     Unspecified,
     Within,
 )  # fmt: skip
+from lossparity.specs.domain import Domain
 from lossparity.specs.exact import FORMATS, ExactSum, Format, exact_sum, round_to
 from lossparity.specs.facts import CallFacts
 from lossparity.specs.loss import Draw, Exploration, Family, Loss, Probes
@@ -217,7 +218,7 @@ def _family(name: str, calls: Callable[[Draw], Iterable[Call]], *experiments: st
     return Family(cases=cases, explored=explored)
 
 
-def _explored(dtype: str, tier: int, lacks: Callable[[str], bool]) -> Exploration:
+def _explored(draw: Draw) -> Exploration:
     from hypothesis import strategies as st
 
     number = st.floats(-8, 8, width=16)
@@ -225,8 +226,8 @@ def _explored(dtype: str, tier: int, lacks: Callable[[str], bool]) -> Exploratio
 
     def cases(found: Any) -> Iterator[Case]:
         pairs, reduction = found
-        x, t = (np.array(column).astype(dtype_of(dtype)) for column in zip(*pairs, strict=True))
-        yield case_of(TOY.call(x, t, reduction), "value", tier, f"exploration value/{dtype}")
+        x, t = (np.array(column).astype(dtype_of(draw.dtype)) for column in zip(*pairs, strict=True))
+        yield case_of(TOY.call(x, t, reduction), "value", draw.tier, f"exploration value/{draw.dtype}")
 
     return Exploration(drawn, cases)
 
@@ -241,10 +242,10 @@ def _agreeing(one: Evaluate, other: Evaluate, call: Call, arithmetic: Arithmetic
     return iter(())
 
 
-def _powers(exponent_of: Callable[[Format], int]) -> Callable[[str], Iterator[Case]]:
+def _powers(exponent_of: Callable[[Format], int]) -> Callable[[str, Domain], Iterator[Case]]:
     """Squares of a power of two."""
 
-    def cases(dtype: str) -> Iterator[Case]:
+    def cases(dtype: str, domain: Domain) -> Iterator[Case]:
         x = np.array([2.0 ** exponent_of(FORMATS[dtype])]).astype(dtype_of(dtype))
         yield case_of(TOY.call(x, np.zeros_like(x), "none"), "value", 1, f"probe {dtype}")
 

@@ -72,6 +72,7 @@ def require_compiling(name: str) -> None:
 
 def _has_graph(compiled: Any) -> bool:
     """Whether dynamo keeps a graph for what was compiled, as it does after calls that others have made."""
+    compiled = unwrapped(compiled)
     inner = getattr(compiled, "_torchdynamo_orig_callable", None) or getattr(compiled, "_orig_mod", compiled)
     return _keeps_graph(getattr(inner, "forward", inner))
 

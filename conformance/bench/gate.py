@@ -56,7 +56,7 @@ class Gate:
                 continue
             judgement = judge(case, outcome, _traits(subject, self.dtype, case.call.signature.loss))
             if judgement.status is Status.FAIL and _breaks_a_must(case.rules, judgement.verdicts):
-                return f"fails its verdict: {explain.because(judgement, outcome)}", "wrong", answer
+                return f"fails its verdict: {explain.because(case, judgement, outcome)}", "wrong", answer
         return "", "", answer
 
     def changed(self, subject: Subject, answer: Array, result: Any) -> str:
@@ -92,4 +92,4 @@ def _breaks_a_must(rules: Rules, verdicts: Sequence[Verdict]) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _traits(subject: Subject, dtype: str, loss: str) -> Traits:
-    return probe(subject, dtype, losses.find(loss).probes)
+    return probe(subject, dtype, losses.find(loss))

@@ -78,7 +78,8 @@ def replay_command(
     Exit codes are those of `run`: 0 as expected, 1 unexpected. A finding of a run that does not fail again on its
     subject ends with 3, and with what may be the reason.
     """
-    found, _ = _replayed(case, names, shrink, options)
+    found, request = _replayed(case, names, options)
+    found = [_followed(one, shrink, request) for one in found]
     scripts = [one.reproduce() for one in found]
     if as_json:
         click.echo(msgspec.json.encode([_as_data(*pair) for pair in zip(found, scripts, strict=True)]).decode())
@@ -116,13 +117,14 @@ def freeze_command(
     """
     from ..findings import freeze
     from ..findings.replay import Session
+    from ..findings.smaller import smaller
 
-    found, request = _replayed(case, names, False, options)
+    found, request = _replayed(case, names, options)
     failed = sorted((one for one in found if one.failed), key=lambda one: one.is_expected)
     if not failed:
         raise NotReproduced(f"{case} does not fail on {', '.join(one.subject for one in found)}: nothing to freeze")
     with Session(failed[0].key, failed[0].located.loss, request) as session:
-        one = freeze.smaller(session, failed[0]) if shrink else failed[0]
+        one = smaller(session, failed[0]) if shrink else failed[0]
         vector = freeze.freeze(session, one, id, comment)
     where, more = "standard output", ""
     if out is None:
@@ -139,7 +141,7 @@ def freeze_command(
     )
 
 
-def _replayed(case: str, names: Sequence[str], shrink: bool, options: dict[str, Any]) -> tuple[list[Replayed], Request]:
+def _replayed(case: str, names: Sequence[str], options: dict[str, Any]) -> tuple[list[Replayed], Request]:
     from ..findings.locate import locate
     from ..findings.replay import replay
 
@@ -153,17 +155,19 @@ def _replayed(case: str, names: Sequence[str], shrink: bool, options: dict[str, 
         forgotten=options["forgotten"],
     )
     found = replay(locate(case), names, request)
-    return ([_smaller(one, request) for one in found] if shrink else found), request
+    return found, request
 
 
-def _smaller(one: Replayed, request: Request) -> Replayed:
-    from ..findings import freeze
+def _followed(one: Replayed, shrink: bool, request: Request) -> Replayed:
+    """A case that failed, its call made smaller if that is asked for, with a hint at the cause."""
+    from ..diagnosis.follow import hinted
     from ..findings.replay import Session
+    from ..findings.smaller import smaller
 
     if not one.failed:
         return one
     with Session(one.key, one.located.loss, request) as session:
-        return freeze.smaller(session, one)
+        return hinted(session, one, smaller(session, one) if shrink else one)
 
 
 def _show(one: Replayed, reproducer: Reproducer, *, with_script: bool) -> None:

@@ -10,17 +10,25 @@ import click
 import msgspec
 from rich.console import Console
 
-from ...reports import bench, kills, overview, records, sources
+from ...reports import bench, folder, kills, overview, records, sources
 from ...specs.errors import UsageError
 from . import show
-from .options import JSON
+from .options import JSON, folder_option
 
 console = Console(highlight=False)
 
 
+def link(out: Path) -> None:
+    """Let the page of the run in the same folder, if there is one, link to a page that was written just now."""
+    from ...reports import html
+
+    if place := folder.newest(out):
+        html.write_site([records.read(place / records.FILE)], place)
+
+
 @click.command(name="report")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE_OR_DIR...")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the merged site.")
+@folder_option(None, "Folder for the merged site.")
 @JSON
 def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     """Merge runs into one HTML site and a Markdown summary.
@@ -36,7 +44,7 @@ def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     runs = [records.read(path) for path in found.runs]
     if found.zoo is not None:
         html.write_mutants(kills.read(found.zoo), out)
-    speed_page.write_benches(bench.read_all(found.benches), out, beside_run=True)
+    speed_page.write_benches(bench.read_all(found.benches), out, beside_run="index.html")
     said = overview.Overview.of(runs, list(soundness.of_parts(runs)))
     index = html.write_overview(said, out)
     missing = list(dict.fromkeys(one for matrix in said.matrices for one in matrix.merged.missing))
@@ -60,7 +68,7 @@ def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
 @click.command(name="site")
 @click.argument("parts", nargs=-1, required=True, metavar="PART=FILE_OR_DIR...")
 @click.option("--failed", multiple=True, metavar="JOB", help="Say on the page that this job failed; repeatable.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the site.")
+@folder_option(None, "Folder for the site.")
 @JSON
 def site_command(parts: Sequence[str], failed: Sequence[str], out: Path, as_json: bool) -> None:
     """Lay several reports side by side, with a page that leads to them and names what is missing.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,26 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ...reports import matrix
 from ...reports.bench import Bench
+from ...reports.coverage import coverages
 from ...reports.effort import efforts
 from ...reports.guard import NotDrawn
 from ...reports.kills import Zoo
+from ...reports.lock import NoLock
 from ...reports.overview import Overview
 from ...reports.ratios import NOISY, Board, Change, Timing
-from ...reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo
+from ...reports.records import STATUSES, Accuracy, ClauseInfo, Item, Run, SubjectInfo, Tally
+from ...reports.severity import by_severity
 from ...reports.speed import duration, size, speed_sentence
 from ...reports.tolerance import deep_sentences
 from ...reports.verdict import plural
+from ...specs.case import FAILED
 from ...specs.stopwatch import PARTS
 from ..judging import explain
 from ..planning.plan import RunSpec
 from ..planning.survey import NOT_PROBED, Survey
-from ..running.progress import Progress
+from .tables import put
 
 if TYPE_CHECKING:  # what it needs takes a while to import, and --help needs none of it
     from ..running.controller import Result
@@ -53,6 +57,8 @@ def drawing(console: Console) -> Iterator[None]:
         def noted(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, NotDrawn):
                 failed.append(str(message))
+            elif issubclass(category, NoLock):
+                console.print(str(message), style="yellow", markup=False, soft_wrap=True)
             else:
                 usual(message, category, *place, **more)
 
@@ -97,46 +103,32 @@ def executed(subjects: Iterable[SubjectInfo]) -> list[str]:
     ]
 
 
-@contextlib.contextmanager
-def progress(console: Console) -> Iterator[Progress]:
-    """A bar over items, with the calls judged so far."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[calls]:,} calls"),
-    )
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("items", total=None, calls=0)
-        calls = 0
+def closing(console: Console, run: Run, found: Overview, result: Result, *, verbose: bool) -> None:
+    """The summary: clause families by subject, what was unexpected, and at last the verdict.
 
-        def finished(item: str, count: int) -> None:
-            nonlocal calls
-            calls += count
-            bar.update(task, advance=1, calls=calls, description=item)
-
-        yield Progress(started=lambda total: bar.update(task, total=total), finished=finished)
-
-
-def closing(console: Console, run: Run, result: Result, index: Path) -> None:
-    """The summary: calls by subject, clause families by subject, what was unexpected, where the report is."""
-    console.print(subject_table(run))
-    console.print(split_table(run))
-    family_tables(console, Overview.of([run]))
+    If `verbose`, also calls by subject, and where the time went.
+    """
+    if verbose:
+        put(console, subject_table(run))
+        put(console, split_table(run))
+    family_tables(console, found)
     for message in result.problems:
         console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
     unexpected(console, run, len(result.unexpected))
-    footer = result.footer
-    parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
-    console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     for line in executed(run.header.subjects):
         console.print(line, markup=False, soft_wrap=True)
+    deep_sums(console, run.of(Accuracy))
+    known(console, run)
+    footer = result.footer
+    for note in footer.notes:
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
+    parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
+    console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
-    deep_sums(console, run.of(Accuracy))
+    for one in coverages(run.header.subjects, run.of(Item)):
+        console.print(one.sentence, markup=False, soft_wrap=True)
     console.print(f"Records: {result.file}", soft_wrap=True)
-    console.print(f"Report: {index}", soft_wrap=True)
 
 
 def unexpected(console: Console, run: Run, items: int) -> None:
@@ -150,6 +142,19 @@ def unexpected(console: Console, run: Run, items: int) -> None:
         left = len(kinds) - _SHOWN
         more = f", {plural(left, 'more kind')}" if left > 0 else ""
         console.print(f"Unexpected results in {plural(items, 'item')}{more}; the report has them all", style="red")
+
+
+def known(console: Console, run: Run) -> None:
+    """The known divergences that showed, a line for each severity, the worst first."""
+    shown = Counter[str]()
+    for one in run.of(Tally):
+        if one.divergence and one.expected and one.status in FAILED:
+            shown[one.divergence] += one.count
+    rows = by_severity((row for row in run.header.divergences if shown[row.id]), shown)
+    if rows:
+        console.print(f"{plural(len(rows), 'known divergence')} showed:")
+    for severity, same in itertools.groupby(rows, key=lambda row: row.severity):
+        console.print(f"  {severity or 'of no known severity'}: {', '.join(row.id for row in same)}", soft_wrap=True)
 
 
 def deep_sums(console: Console, accuracy: Iterable[Accuracy]) -> None:
@@ -173,6 +178,9 @@ def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
         "problems": result.problems,
         "findings": findings,
         "deep_sums": deep_sentences(run.of(Accuracy)),
+        "domains": [
+            {**dataclasses.asdict(one), "share": one.share} for one in coverages(run.header.subjects, run.of(Item))
+        ],
         "subjects": run.header.subjects,
         "absent": run.header.absent,
         "records": str(result.file),
@@ -222,15 +230,25 @@ def split_table(run: Run) -> Table:
 
 def family_tables(console: Console, found: Overview) -> None:
     """For each loss subject by clause family, the worst state of each with its number of clauses."""
+    seen: set[matrix.State] = set()
     for name, of_loss in zip(found.names, found.matrices, strict=True):
         model = matrix.family_table(of_loss)
         families = list(next(iter(model.values()), {}))
-        table = Table("subject", *families, box=None, pad_edge=False, title=name if len(found.names) > 1 else None)
+        table = Table(
+            "subject",
+            *families,
+            box=None,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            title=name if len(found.names) > 1 else None,
+        )
         table.title_justify = "left"
         for subject, row in model.items():
             table.add_row(subject, *(row[family].text for family in families))
-        console.print(table)
-    console.print("  ".join(f"{state.symbol} {state.label}" for state in matrix.State), style="dim", soft_wrap=True)
+            seen |= {row[family].state for family in families}
+        put(console, table)
+    legend = (f"{state.symbol} {state.label}" for state in matrix.State if state in seen)
+    console.print("  ".join(legend), style="dim", soft_wrap=True)
 
 
 def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
@@ -248,7 +266,9 @@ def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
             " ".join(one.target_dtypes),
             " ".join(flushing) or "-",
         )
-    console.print(table)
+    put(console, table)
+    console.print("-b takes a backend, such as torch, for all its subjects, or a subject, such as torch:compile",
+                  style="dim", soft_wrap=True)  # fmt: skip
     for tool in missing:
         console.print(tool, style="yellow", markup=False)
     for absent in found.absent:
@@ -283,20 +303,6 @@ def zoo(console: Console, found: Zoo) -> None:
 
 
 # --- speed -----------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def clock(console: Console, budget: float) -> Iterator[Callable[[float, str], None]]:
-    """A bar over the seconds of a budget, with the time that is left and what is being done."""
-    columns = (BarColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=budget, left="")
-
-        def said(seconds: float, what: str) -> None:
-            left = max(0.0, budget - seconds)
-            bar.update(task, completed=min(seconds, budget), left=f"{left:.0f} s left", description=what or None)
-
-        yield said
 
 
 def boards(console: Console, bench: Bench, found: Sequence[Board]) -> None:

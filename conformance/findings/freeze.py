@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
 import json
 import os
@@ -16,51 +14,12 @@ from typing import Any
 
 import msgspec
 
-from ...specs.call import SPARSE_BYTES, Call, Crashed, TimedOut
+from ...specs.call import SPARSE_BYTES
 from ...specs.encoding import encode_call
-from ...specs.errors import LossparityError, NotReproduced, VectorError
+from ...specs.errors import NotReproduced, VectorError
 from ...specs.vectors import FORMAT, Vector, describe, parse, vectors
-from . import shrink
 from .locate import of_vector
 from .replay import Replayed, Session
-
-
-class _Died(Exception):
-    """A call took the child down: enough is known."""
-
-
-def smaller(session: Session, found: Replayed) -> Replayed:
-    """A smaller call whose most telling clause fails with the same symptom, as expectedly as before; or `found`."""
-    if isinstance(found.outcome, Crashed | TimedOut):
-        return found
-    best = [found]
-
-    def still_fails(call: Call) -> bool:
-        # The clauses are those that the smaller call exercises by itself.
-        located = dataclasses.replace(found.located, call=encode_call(call), clauses=())
-        try:
-            again = session.run(located, found.subject)
-        except (LossparityError, ValueError, IndexError):  # no such case
-            return False
-        if isinstance(again.outcome, Crashed | TimedOut):
-            raise _Died
-        if not _is_alike(found, again):
-            return False
-        best.append(again)
-        return True
-
-    with contextlib.suppress(_Died):
-        shrink.shrink(found.case.call, still_fails)
-    return best[-1]
-
-
-def _is_alike(found: Replayed, again: Replayed) -> bool:
-    """Whether the same clause fails, with the same symptom, and is explained by the same known divergence or none."""
-    clause = found.failed[0]
-    if found.judgement.symptom != again.judgement.symptom or clause not in again.failed:
-        return False
-    explained = [{one.divergence for one in each.verdicts if one.verdict.clause == clause} for each in (found, again)]
-    return explained[0] == explained[1]
 
 
 def freeze(session: Session, found: Replayed, id: str, comment: str) -> Vector:

@@ -32,7 +32,7 @@ def issue(found: Replayed, script: Reproducer) -> str:
 def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     finding, rules, loss = found.finding, found.case.rules, found.case.call.signature.loss
     title = found.rows[0].title if found.rows else finding.because.rstrip(".")
-    yield f"# {loss}: {title[0].lower() + title[1:]}"
+    yield f"# {loss}: {_plain(title[0].lower() + title[1:])}"
     yield ""
     yield f"`{found.subject}`, `{loss}({finding.summary})`"
     yield from ("", "## To reproduce", "")
@@ -40,11 +40,11 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
         yield from ("```python", script.text.rstrip(), "```", "", "It prints", "", "```")
         yield from (anonymous(script.output).rstrip(), "```")
     else:
-        yield f"{script.why_not[0].upper()}{script.why_not[1:]}."
+        yield f"{script.why_not[0].upper()}{_plain(script.why_not[1:])}."
         yield from ("", "```json", _encoded(found), "```")
     yield from ("", "## Observed and expected", "")
-    yield f"- Observed: {anonymous(finding.observed)}"
-    yield f"- Exact: {finding.exact}"
+    yield f"- Observed: {_plain(anonymous(finding.observed))}"
+    yield f"- Exact: {_plain(finding.exact)}"
     yield from [f"- Distance: {finding.distance}"] * bool(finding.distance)
     yield from ("", "## What says so", "")
     for id in found.failed[:_CLAUSES]:
@@ -53,7 +53,7 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     if more := found.failed[_CLAUSES:]:
         yield f"- Also {', '.join(more)}."
     yield from ("", "## Why it matters", "")
-    yield from _effects(rules.clauses[found.failed[0]], rules)
+    yield from _effects(found, rules)
     for row in found.rows:
         yield from ("", f"Recorded by lossparity as known divergence `{row.id}`: {row.explanation}")
         yield from (f"See {_link(reference)}." for reference in row.references)
@@ -61,9 +61,17 @@ def _lines(found: Replayed, script: Reproducer) -> Iterator[str]:
     yield from _versions(found)
 
 
-def _effects(clause: Clause, rules: Rules) -> Iterator[str]:
-    """Bug classes, what they do to a user, and where the like was reported in public."""
-    for name in clause.flags:
+def _effects(found: Replayed, rules: Rules) -> Iterator[str]:
+    """Bug classes, what they do to a user, and where the like was reported in public.
+
+    They are those of the mutant that the subject behaves like; without one, all that its first clause is there for.
+    """
+    names = found.hint.flags or rules.clauses[found.failed[0]].flags
+    if found.hint.text:
+        yield from (f"A hint at the cause, no verdict: {found.hint.text}.", "")
+    if not found.hint.flags:
+        yield from (f"What is known to break {found.failed[0]}, which this may be or not:", "")
+    for name in names:
         flag = rules.flags[name]
         seen = ", ".join(_link(reference) for reference in flag.seen_in[:_REFERENCES])
         yield f"- {name}: {flag.fault} Effect: {flag.effect} Of the same class: {seen}."
@@ -94,6 +102,11 @@ def _versions(found: Replayed) -> Iterator[str]:
 def _encoded(found: Replayed) -> str:
     encoded = json.dumps(found.finding.call)
     return encoded if len(encoded) <= findings.LONGEST_CALL else f"(a call of {len(encoded):,} characters)"
+
+
+def _plain(text: str) -> str:
+    """A message of which nothing is taken for HTML: a framework's `<class 'float'>` would not be seen."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def anonymous(text: str) -> str:

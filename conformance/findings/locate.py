@@ -12,7 +12,7 @@ from typing import Any
 from ...adapters import registry, user
 from ...reports import records
 from ...reports.findings import replay_line
-from ...reports.records import Before, Finding, Run, SubjectInfo
+from ...reports.records import Before, Finding, Header, Run, SubjectInfo
 from ...reports.verdict import plural
 from ...specs import losses
 from ...specs.case import FAILED, Case
@@ -55,6 +55,7 @@ class Located:
     key: str = ""
     recorded: Recorded | None = None
     before: tuple[Before, ...] = ()
+    lead: tuple[str, ...] = ()  # the clause that it is about before all others, if one is
 
     def case(self) -> Case:
         """The case, with the oracle's expectation; raises VectorError when its call cannot be decoded."""
@@ -109,9 +110,9 @@ def _vector(path: Path, id: str) -> Vector:
 
 def _recorded(path: Path, digest: str) -> list[Located]:
     """The findings whose digest begins so; without one, the only unexpected finding."""
-    runs = [records.read(file) for file in records.find([path])]
-    found = [(run, one) for run in runs for one in run.of(Finding)]
-    chosen = [pair for pair in found if (pair[1].digest.startswith(digest) if digest else not pair[1].expected)]
+    runs, chosen = _looked_up(path, digest)
+    if digest and not chosen and path.is_dir():
+        runs, chosen = _looked_up(path, digest, earlier=True)
     count = len({one.digest for _, one in chosen})
     if count == 1:
         return _distinct(chosen)
@@ -121,6 +122,17 @@ def _recorded(path: Path, digest: str) -> list[Located]:
         else (f"has unexpected results of {plural(count, 'call')}")
     )
     raise UsageError(f"{path} {what}; name one, such as\n{_listed(runs, chosen if digest and chosen else [])}")
+
+
+def _looked_up(path: Path, digest: str, *, earlier: bool = False) -> tuple[list[Run], list[tuple[Run, Finding]]]:
+    """The runs there, the newest first, and which of their findings are meant."""
+    runs = [records.read(file) for file in records.find([path], earlier=earlier)]
+    runs.sort(key=lambda run: run.header.started, reverse=True)
+    found = [(run, one) for run in runs for one in explain.most_telling_first(run.records, run.of(Finding))]
+    if digest:
+        return runs, [pair for pair in found if pair[1].digest.startswith(digest)]
+    made_smaller = {one.made_from for _, one in found}
+    return runs, [pair for pair in found if not pair[1].expected and pair[1].digest not in made_smaller]
 
 
 def _listed(runs: Sequence[Run], chosen: Sequence[tuple[Run, Finding]]) -> str:
@@ -139,31 +151,29 @@ def _distinct(found: Sequence[tuple[Run, Finding]]) -> list[Located]:
     """One case for each subject and experiment that a call was found with, unexpected ones first."""
     cases: dict[tuple[str, str, str], Located] = {}
     for run, one in sorted(found, key=lambda pair: pair[1].expected):
-        clauses = losses.find(run.header.places.get(one.loss, one.loss)).rules.clauses
-        known = tuple(id for id in one.clauses if id in clauses)
-        several = next((id for id in known if clauses[id].family in _EXPERIMENTS), "")
-        located = Located(
-            one.call,
-            one.family,
-            one.origin,
-            known,
-            several,
-            one.loss,
-            one.subject,
-            _key(run, one.subject),
-            _said(run, one),
-            one.before,
-        )
-        cases.setdefault((one.loss, one.subject, several), located)
+        losses.find(run.header.places.get(one.loss, one.loss))  # known by its name from now on
+        located = of_finding(one, _key(run, one.subject), run.header)
+        cases.setdefault((one.loss, one.subject, located.experiment), located)
     return list(cases.values())
 
 
-def _said(run: Run, finding: Finding) -> Recorded | None:
+def of_finding(one: Finding, key: str, run: Header) -> Located:
+    """The case of a finding of a run on its subject, whose backend -b finds by `key`; its first clause leads."""
+    clauses = losses.find(one.loss).rules.clauses
+    known = tuple(id for id in one.clauses if id in clauses)
+    several = next((id for id in known if clauses[id].family in _EXPERIMENTS), "")
+    said = _said(run, one)
+    return Located(
+        one.call, one.family, one.origin, known, several, one.loss, one.subject, key, said, one.before, known[:1]
+    )
+
+
+def _said(run: Header, finding: Finding) -> Recorded | None:
     """What the run said of a finding that failed."""
     if finding.status not in FAILED:
         return None
-    version = next((info.version for info in run.header.subjects if info.name == finding.subject), "")
-    return Recorded(finding.clauses, version, run.header.command, run.header.started)
+    version = next((info.version for info in run.subjects if info.name == finding.subject), "")
+    return Recorded(finding.clauses, version, run.command, run.started)
 
 
 def _key(run: Run, subject: str) -> str:

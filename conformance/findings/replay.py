@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from ...adapters import user
+from ...reports.findings import is_named, telling
 from ...reports.records import Finding
 from ...reports.verdict import plural
 from ...specs.call import FLOAT_DTYPES, Crashed, Earlier, Outcome, TimedOut, Unsupported
@@ -31,8 +32,14 @@ from .rerun import Answer, Hello, Rerunner
 # A finding that does not show the first time is run again so often, within so many seconds.
 _AGAIN, _AGAIN_SECONDS = 9, 20.0
 _Ended = Crashed | TimedOut
-# Clauses that say what is special about a call stand before those that every call exercises.
-_TELLING = ("PURE", "REL", "LAYOUT", "ERR", "GRAD", "IGN", "WEIGHT", "SPECIAL", "ACC", "VALUE", "DTYPE", "SHAPE")
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What the cause of a failure may be, in a sentence, and the bug classes that this suggests; it is no verdict."""
+
+    text: str = ""
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Replayed:
     device: str
     why_gone: str = ""  # why a recorded failure does not show again; empty if it does, or there is none
     runs: int = 1  # how many it took to show it
+    hint: Hint = Hint()
 
     @property
     def is_reproduced(self) -> bool:
@@ -69,13 +77,17 @@ class Replayed:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Ids of the clauses that failed, the most telling first: MUST before SHOULD, those a vector was made for."""
+        """Ids of the clauses that failed, the most telling first: MUST before SHOULD, those a vector was made for.
+
+        The one that a run put first stays there.
+        """
         ids = [one.verdict.clause for one in self.verdicts if one.verdict.status in FAILED]
 
-        def rank(id: str) -> tuple[bool, bool, int]:
+        def rank(id: str) -> tuple[bool, bool, bool, bool, int]:
             clause = self.case.rules.clauses[id]
-            telling = _TELLING.index(clause.family) if clause.family in _TELLING else len(_TELLING)
-            return clause.level != "MUST", id not in self.located.clauses, telling
+            named, for_this = is_named(clause.family, self.judgement.symptom), id in self.located.clauses
+            lead = id in self.located.lead
+            return not lead, clause.level != "MUST", not named, not for_this, telling(clause.family)
 
         return tuple(sorted(ids, key=rank))
 
@@ -91,7 +103,7 @@ class Replayed:
             family=self.case.family,
             dtype=call.dtype if call.dtype in FLOAT_DTYPES else "float32",
             clauses=self.failed or surprising,
-            flags=self.case.flags,
+            flags=self.hint.flags,
             status=status,
             expected=self.is_expected,
             divergence=next((row.id for row in self.rows), None),
@@ -99,6 +111,8 @@ class Replayed:
             observed=explain.observed(self.outcome, self.judgement),
             exact=explain.exact(self.case, self.judgement),
             distance=explain.distance(self.judgement, self.case, self.outcome),
+            symptom=self.judgement.symptom,
+            hint=self.hint.text,
             origin=self.case.origin,
             before=explain.suspects(self.outcome.before) if isinstance(self.outcome, _Ended) else (),
         )
@@ -108,7 +122,7 @@ class Replayed:
             return "The subject declares that it does not do this."
         if missed := [one for one in self.verdicts if not one.expected and one.verdict.status is Status.PASS]:
             return explain.fixed(missed[0])
-        return explain.because(self.judgement, self.outcome)
+        return explain.because(self.case, self.judgement, self.outcome)
 
     @property
     def fault(self) -> Fault:

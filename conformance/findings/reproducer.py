@@ -138,7 +138,7 @@ def _spelling(fault: Fault) -> Spelling:
     if user.SIGN not in fault.key:
         return backend.spell(fault.subject, call)
     spelling, target = backend.spell(fault.subject, call), user.parse(fault.key)
-    function = _users_function(target, call.signature.loss)
+    function = (*_users_function(target, call.signature.loss), *target.binding(call.signature).lines())
     if target.compiled and backend.compiler is not None:
         options = json.dumps([*call.signature.defaults])
         function = (*function, backend.compiler.line.format(name=call.signature.loss, options=options))

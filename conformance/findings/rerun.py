@@ -6,7 +6,6 @@ A call that crashes or hangs costs the child, which is started again for the nex
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ...reports.records import Before
 from ...specs import losses
 from ...specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
 from ...specs.case import Case, Status
+from ...specs.domain import EVERYTHING, Domain
 from ...specs.encoding import decode_call
 from ...specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ...specs.exact import keeps_subnormals
@@ -119,7 +119,7 @@ class Rerunner:
         """Start the process; raises AdapterUnavailable when it does not get as far as to say hello."""
         # Not a daemon, which may not have children: calls that must fail on compiled subjects run in such.
         arguments = (self.key, self.loss, self.device, self.seconds, self._folder.name)
-        self._process = Child(_serve, *arguments, daemon=False)
+        self._process = Child(_serve, *arguments, daemon=False, silent=True)
         hello = self._process.receive(START_SECONDS)
         match hello:
             case TimedOut():
@@ -142,8 +142,6 @@ class Rerunner:
 
 def _serve(pipe: Connection, key: str, loss: str, device: str, seconds: float, folder: str) -> None:
     """Answer one case after another until the other end closes."""
-    for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # what is called may print, and frameworks do
     try:
         backend = registry.backend(key)
         whose = losses.find(loss)
@@ -216,13 +214,14 @@ class _Server:
             yield answer
             return
         yield dataclasses.replace(answer, is_last=False)
-        probed = self._probed[subject.name, dtype] = probe(subject, dtype, self.loss.probes)
+        probed = self._probed[subject.name, dtype] = probe(subject, dtype, self.loss)
         yield answer if probed == traits else self._answer(subject, case, dtype, probed)
 
     def _answer(self, subject: Subject, case: Case, dtype: str, traits: Traits) -> Answer:
         siblings = [other for other in self.subjects.values() if other is not subject]
+        domain: Domain = getattr(subject, "domain", EVERYTHING)  # of a user's function: experiments do not leave it
         executor = Executor(subject, traits, self.isolation, self.trail, siblings)
-        asked = Request(device=self.device)
+        asked = Request(device=self.device, domain=domain)
         work = Work(
             ItemSpec(subject.name, case.family, dtype, self.loss.name, self.device),
             asked,

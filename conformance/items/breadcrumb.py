@@ -8,6 +8,7 @@ leaves its traceback beside it, as a fatal signal does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import itertools
 import math
@@ -20,13 +21,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from ...adapters import base
 from ...specs.call import ASKED, Array, Call, Signature
 from ...specs.case import Case
+from ...specs.errors import NotWritten
 from ...specs.stopwatch import booked
 
 # The watchdog is a thread that is set up anew each time; often enough is once in a while.
@@ -34,7 +36,7 @@ _REARM_SECONDS = 5.0
 _START_SECONDS = 300.0  # for the import of a framework
 _LARGEST = 1 << 27  # bytes of an array that is written down
 _KEPT = 6  # calls that are kept: the one under way, and those before it
-_STOPPED, _GIVEN_UP = "stopped", "given-up"
+_STOPPED, _GIVEN_UP, _KILLED = "stopped", "given-up", "killed"
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 _FRAMES = 3  # innermost ones that are shown
 _OURS = (str(Path(base.__file__).parent), str(Path(__file__).parent.parent))
@@ -85,6 +87,16 @@ def give_up(folder: Path, subject: str) -> None:
 def is_given_up(folder: Path, subject: str) -> bool:
     """Whether some process said so."""
     return (folder / f"{_GIVEN_UP}.{quote(subject, safe='')}").exists()
+
+
+def note_kill(folder: Path, item: str) -> None:
+    """Note that a child process was killed from outside during an item."""
+    (folder / f"{_KILLED}.{quote(item, safe='')}").touch()
+
+
+def killed(folder: Path) -> list[str]:
+    """The items of which that was noted."""
+    return sorted(unquote(file.name.partition(".")[2]) for file in folder.glob(f"{_KILLED}.*"))
 
 
 class Trail:
@@ -152,7 +164,13 @@ class Trail:
 
     @booked("noting")
     def drop(self, case: Case) -> None:
-        """Say which call comes next."""
+        """Say which call comes next; raises NotWritten where there is no room for that."""
+        try:
+            self._drop(case)
+        except OSError as error:
+            raise NotWritten(self.folder, error) from error
+
+    def _drop(self, case: Case) -> None:
         self.rearm()
         call = case.call
         arrays = dict(call.arrays())
@@ -275,7 +293,9 @@ def _opened(path: Path) -> int:
 def _write(descriptor: int, content: Any) -> None:
     """Replace what a file holds; a longer rest of what it held before does no harm."""
     raw = pickle.dumps(content, protocol=5)
-    os.pwrite(descriptor, len(raw).to_bytes(8, "little") + raw, 0)
+    raw = len(raw).to_bytes(8, "little") + raw
+    if os.pwrite(descriptor, raw, 0) < len(raw):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _load(path: Path) -> Any:

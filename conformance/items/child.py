@@ -13,6 +13,7 @@ from ...specs import losses
 from ...specs.call import Crashed, TimedOut
 
 START_SECONDS = 300.0  # for the import of a framework
+KILLED = "killed by SIGKILL"  # by others: a person, or the kernel when memory runs out
 _DYING_SECONDS = 5  # until a process whose pipe is closed has ended
 
 
@@ -20,17 +21,23 @@ class Child:
     """Runs `target(pipe, *arguments)`, a function of a module, in a fresh process.
 
     With `preload` the process forks from a server that has imported these modules, so that one after a crash is there
-    at once; without it a new interpreter starts. A `daemon` may not have children, and ends with this process.
+    at once; without it a new interpreter starts. A `daemon` may not have children, and ends with this process. One that
+    is `silent` prints nothing: frameworks do, and what is called may.
     """
 
     def __init__(
-        self, target: Callable[..., None], *arguments: Any, preload: Sequence[str] = (), daemon: bool = True
+        self,
+        target: Callable[..., None],
+        *arguments: Any,
+        preload: Sequence[str] = (),
+        daemon: bool = True,
+        silent: bool = False,
     ) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
         context: Any = multiprocessing.get_context("forkserver" if preload else "spawn")
         if preload:
             context.set_forkserver_preload(list(preload))
-        work = (target, losses.places(), theirs, *arguments)
+        work = (target, losses.places(), silent, theirs, *arguments)
         self._process = context.Process(target=_run, args=work, daemon=daemon)
         self._process.start()
         theirs.close()
@@ -72,8 +79,10 @@ class Child:
         self._pipe.close()
 
 
-def _run(target: Callable[..., None], places: Sequence[str], *arguments: Any) -> None:
+def _run(target: Callable[..., None], places: Sequence[str], silent: bool, *arguments: Any) -> None:
     """The process: find the losses that its parent knows, since calls name them, and go to work."""
+    for stream in (1, 2) if silent else ():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     for place in places:
         losses.find(place)
     target(*arguments)

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import FEATURES, Subject, on_cpu
-from ...adapters.execution import execute
+from ...adapters.base import FEATURES, Capabilities, Subject, on_cpu
+from ...adapters.execution import declined, execute
 from ...specs import losses
 from ...specs.call import Array, Call, Outcome, Raised, Returned, Unsupported
 from ...specs.case import Case, Status
@@ -40,7 +40,8 @@ _NEEDS = {"PURE-1": "mutable arrays", "PURE-2": "mutable arrays", "REL-8": "sibl
 class Setup:
     """What an experiment works with: how to run a call, the subject itself, and its framework's other subjects.
 
-    A call may take so many seconds. `calls` is how many each thread makes under PURE-5, at most.
+    A call may take so many seconds. `calls` is how many each thread makes under PURE-5, at most. `asks` tells which
+    calls are in the domain that is asked for.
     """
 
     run: Callable[[Call], Outcome]
@@ -49,6 +50,13 @@ class Setup:
     traits: Traits
     seconds: float = math.inf
     calls: int = CALLS
+    asks: Callable[[Call], bool] = lambda call: True
+
+    def ask(self, call: Call) -> Outcome:
+        """What comes of a call, all calls of experiments being legal; raises OutOfDomain for one that is not asked."""
+        if not self.asks(call):
+            raise OutOfDomain
+        return declined(self.subject, self.run(call))
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,10 @@ class Found:
     said: str = ""
 
 
+class OutOfDomain(Exception):
+    """An experiment makes a call that is not asked for: it is not performed."""
+
+
 class Halted(Exception):
     """A call of an experiment did not return a value of the right shape and dtype."""
 
@@ -67,13 +79,17 @@ class Halted(Exception):
         self.outcome, self.symptom = outcome, symptom
 
 
+def missing(experiment: str, can: Capabilities) -> str:
+    """What a subject says of its being without what an experiment needs; empty if it is not."""
+    needed = _NEEDS.get(experiment, "")
+    return f"{needed}: {can.without[needed]}" if needed in can.without else ""
+
+
 def run(case: Case, setup: Setup) -> tuple[Outcome, Judgement]:
-    """Perform the experiment of a case."""
+    """Perform the experiment of a case; raises OutOfDomain where that takes calls that are not asked for."""
     needed = _NEEDS.get(case.experiment, "")
-    without = setup.subject.capabilities.without
-    reason = setup.subject.capabilities.refuses(case.call) or (
-        f"{needed}: {without[needed]}" if needed in without else ""
-    )
+    can = setup.subject.capabilities
+    reason = can.refuses(case.call) or missing(case.experiment, can)
     if reason or (needed == "siblings" and not setup.siblings):
         outcome: Outcome = Unsupported(reason or f"{needed}: {FEATURES[needed]} is not there")
         return outcome, judge(case, outcome, setup.traits)
@@ -109,17 +125,17 @@ def _relation(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     first: list[Outcome] = []
 
     def run(call: Call) -> Array:
-        outcome = setup.run(call)
+        outcome = setup.ask(call)
         first.append(outcome)
         return _value(outcome, call).copy()
 
     found = _compared(_loss(case.call).relations[case.experiment](run, case.call, setup.traits.arithmetic))
-    return (first[0] if first else setup.run(case.call)), found
+    return (first[0] if first else setup.ask(case.call)), found
 
 
 def _agreement(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     """REL-8: the subject agrees with its siblings; what is wrong with one of those alone is booked on it."""
-    outcome = setup.run(case.call)
+    outcome = setup.ask(case.call)
     own = _value(outcome, case.call)
     is_right = _is_right(judge(case, outcome, setup.traits))
     agreeing = _loss(case.call).agreeing
@@ -176,7 +192,7 @@ def _arguments(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     """PURE-1: the arguments' bytes, and those around them, are what they were."""
     call = _guarded(case.call)
     before = {name: extent(array).copy() for name, array in call.arrays()}
-    outcome = setup.run(call)
+    outcome = setup.ask(call)
     _value(outcome, call)
     changed = [name for name, array in call.arrays() if (extent(array) != before[name]).any()]
     said = f"{', '.join(changed)} or what lies beside it was written to" if changed else ""
@@ -186,7 +202,7 @@ def _arguments(case: Case, setup: Setup) -> tuple[Outcome, Found]:
 def _aliases(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     """PURE-2: a result shares no memory with an argument or with the result before."""
     call = _guarded(case.call)
-    first, second = setup.run(call), setup.run(call)
+    first, second = setup.ask(call), setup.ask(call)
     results = [_value(first, call), _value(second, call)]
     shared = [name for name, array in call.arrays() for one in results if np.shares_memory(one, extent(array))]
     shared += ["the earlier result"] * bool(np.shares_memory(results[0], results[1]))
@@ -205,7 +221,7 @@ def _state(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     outcomes: list[Outcome] = []
     bits: list[bytes] = []
     for call in calls:
-        outcomes.append(setup.run(call))
+        outcomes.append(setup.ask(call))
         bits.append(_value(outcomes[-1], call).tobytes())  # now: a reused buffer holds the last result later
     said = "" if bits[:2] == bits[:1:-1] else "a call in between, with other weights, changed the result"
     wrong = [_is_wrong(call, outcome, setup.traits) for call, outcome in zip(calls, outcomes, strict=True)]
@@ -213,7 +229,7 @@ def _state(case: Case, setup: Setup) -> tuple[Outcome, Found]:
         said = "right with some numbers, wrong with others: something is kept of an earlier call"
     if _generators(setup.subject) != generators:
         said = "a global random generator was drawn from"
-    return setup.run(call), Found({Aspect.STATE: FAIL if said else PASS}, said)
+    return setup.ask(call), Found({Aspect.STATE: FAIL if said else PASS}, said)
 
 
 def _is_wrong(call: Call, outcome: Outcome, traits: Traits) -> bool:
@@ -223,7 +239,7 @@ def _is_wrong(call: Call, outcome: Outcome, traits: Traits) -> bool:
 
 def _repeatable(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     """PURE-4: the same bits three times; on accelerators only recorded."""
-    outcomes = [setup.run(case.call) for _ in range(3)]
+    outcomes = [setup.ask(case.call) for _ in range(3)]
     same = len({_value(outcome, case.call).tobytes() for outcome in outcomes}) == 1
     differs = FAIL if on_cpu(setup.subject.device) else OPEN
     return outcomes[0], Found(
@@ -236,9 +252,10 @@ def _threads(case: Case, setup: Setup) -> tuple[Outcome, Found]:
     reductions = next((one.choices for one in case.call.signature.options if one.name == "reduction"), ())
     several = (case.call, _loss(case.call).varied(case.call))
     calls = [_under(r, call) for call in several for r in reductions] or [*several]
-    serial = [_value(setup.run(call), call).tobytes() for call in calls]
+    calls = [call for call in calls if setup.asks(call)] or [*several]
+    serial = [_value(setup.ask(call), call).tobytes() for call in calls]
     start, patience = time.monotonic(), min(THREAD_SECONDS, setup.seconds / 2)
-    outcome = setup.run(case.call)
+    outcome = setup.ask(case.call)
     took = time.monotonic() - start
     if took * THREADS * 2 > patience:  # two calls each, one after another as under Python's lock
         return outcome, Found(

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -13,7 +14,7 @@ from unittest import mock
 import hypothesis
 from hypothesis import HealthCheck
 from hypothesis.database import DirectoryBasedExampleDatabase
-from hypothesis.errors import Flaky
+from hypothesis.errors import Flaky, Unsatisfiable
 from hypothesis.internal.cache import LRUCache
 from hypothesis.internal.conjecture import providers as _providers
 
@@ -22,11 +23,16 @@ from ...specs.call import Outcome
 from ...specs.case import Case
 from ...specs.loss import LARGE
 from ..judging.judge import Judgement
-from .spec import ItemSpec, Request
+from .spec import Asked, ItemSpec, Request
 
 EXPLORED = {"quick": 25, "ci": 100, "nightly": 600, LARGE: 0}  # examples of each item
 FINDS = ".hypothesis/examples"  # in the current directory; nightly.yml keeps .hypothesis from night to night
 _DRAWS: Any = _providers  # private to Hypothesis, and not in every version that we take
+# A call may take long, and what is drawn outside of a domain is thrown away.
+_SUPPRESSED = (
+    *(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example),
+    HealthCheck.filter_too_much,
+)
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -61,17 +67,21 @@ class Examiner(Protocol):
 def explore(examiner: Examiner, spec: ItemSpec, request: Request, can: Capabilities) -> None:
     """Draw what a family explores; every call is noted until one is unexpected, then the smallest such one is."""
     count = EXPLORED[request.profile] if request.explored is None else request.explored
-    family = spec.loss.families.get(spec.family)
+    family, asked = spec.loss.families.get(spec.family), Asked(spec.loss, request, can)
     if not count or family is None or family.explored is None or spec.dtype not in can.dtypes:
         return
-    exploration = family.explored(spec.dtype, can.tier, can.lacks)
+    exploration = family.explored(replace(asked.draw(spec.dtype, can.tier), lacks=can.lacks))
+    if exploration is None:
+        return
     found: list[tuple[Case, Tried]] = []
 
     def examine(drawn: Any) -> None:
         if examiner.is_stopped:
             return
         largest: float | None = None
-        for case in exploration.cases(drawn):
+        wanted = list(filter(asked.wants, exploration.cases(drawn)))
+        hypothesis.assume(wanted or not request.domain.is_narrow)
+        for case in wanted:
             tried = examiner.try_out(case)
             # Once something is found Hypothesis shrinks it: those calls are not counted.
             expected = examiner.is_expected(case, *tried) if found else examiner.record(case, *tried)
@@ -90,6 +100,9 @@ def explore(examiner: Examiner, spec: ItemSpec, request: Request, can: Capabilit
     except (_Unexpected, Flaky):  # flaky: the same call came out otherwise the second time
         case, tried = found[-1]
         examiner.record(case, *tried)
+    except Unsatisfiable:  # of what is drawn nothing was in the domain
+        if not request.domain.is_narrow:
+            raise
 
 
 def _seed(seed: int, family: str, dtype: str) -> int:
@@ -126,7 +139,7 @@ def _settings(request: Request, count: int, item: str) -> hypothesis.settings:
         max_examples=count,
         database=DirectoryBasedExampleDatabase(Path(FINDS, _UNSAFE.sub("_", item))) if nightly else None,
         deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+        suppress_health_check=_SUPPRESSED,
         phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
         verbosity=hypothesis.Verbosity.quiet,
         report_multiple_bugs=False,

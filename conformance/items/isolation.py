@@ -21,7 +21,7 @@ from ...specs.case import Case, Status
 from ...specs.errors import BridgeError
 from ..judging.judge import Judgement, Traits, judge
 from . import experiments
-from .child import START_SECONDS, Child
+from .child import KILLED, START_SECONDS, Child
 from .experiments import Setup
 
 THREADS = (1, 2)
@@ -38,6 +38,7 @@ class Isolation:
     def __init__(self, backend: str, device: str, seconds: float) -> None:
         self._backend, self._device, self._seconds = backend, device, seconds
         self._children: dict[int, _Child] = {}
+        self.kills = 0  # of children, from outside
 
     def run(self, subject: Subject, call: Call, due: type[Raised | Returned] = Raised) -> Outcome:
         """Run one call at one thread and at two; the first outcome that is not of the kind due, or the last one."""
@@ -68,17 +69,21 @@ class Isolation:
         """What a child answers, or how it ended.
 
         Where other calls ran before in a child that died, this one runs once more without them: one of them may have
-        corrupted the memory that this one used.
+        corrupted the memory that this one used. So does one whose child was killed from outside.
         """
         child = self._child(threads, _call(work).signature)
         ran, before = child.ran, tuple(child.last)
         answer = self._ask(subject, work, threads)
         if isinstance(answer, TimedOut):
             return TimedOut(answer.seconds, before)
-        if not isinstance(answer, Crashed) or not ran:
+        killed = isinstance(answer, Crashed) and answer.how.startswith(KILLED)
+        if not isinstance(answer, Crashed) or not (ran or killed):
             return answer
         alone = self._ask(subject, work, threads)
         if isinstance(alone, Crashed):
+            return alone
+        if killed:
+            self.kills += 1
             return alone
         others = f"{ran} other call{'s' * (ran > 1)} in the same process"
         return Crashed(f"{answer.how}, after {others}; alone it does not crash: {_in_short(alone)}", before)

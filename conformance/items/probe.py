@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 from ...adapters.base import Subject
-from ...adapters.execution import execute
+from ...adapters.execution import declined, execute
 from ...specs.call import Returned
 from ...specs.case import Case, Exactly, Returns, Status
+from ...specs.domain import EVERYTHING, Domain
 from ...specs.exact import round_to
-from ...specs.loss import Probes
+from ...specs.loss import Loss
 from ...specs.reductions import Arithmetic, Reduction
 from ..judging.judge import Traits, judge
 
 
-def probe(subject: Subject, dtype: str, probes: Probes) -> Traits:
-    """Find out, by a loss's probes, whether a subject keeps subnormal numbers in one dtype: probed, never declared."""
+def probe(subject: Subject, dtype: str, loss: Loss) -> Traits:
+    """Find out, by a loss's probes, whether a subject keeps subnormal numbers in one dtype: probed, never declared.
+
+    A user's function is asked for calls of its own domain only.
+    """
     per_term = subject.capabilities.per_term
-    flush = any(_flushes(subject, case) for case in probes.subnormal(dtype))
-    flush = flush and _keeps_small_normals(subject, dtype, probes)
+    domain: Domain = getattr(subject, "domain", EVERYTHING)
+
+    def within(cases: Callable[[str, Domain], Iterable[Case]]) -> Iterator[Case]:
+        return (case for case in cases(dtype, domain) if loss.is_within(domain, case.call))
+
+    flush = any(_flushes(subject, case) for case in within(loss.probes.subnormal))
+    flush = flush and _keeps_small_normals(subject, within(loss.probes.smallest))
     return Traits(Arithmetic(flush=flush, per_term=per_term), subject.capabilities.traced)
 
 
-def _keeps_small_normals(subject: Subject, dtype: str, probes: Probes) -> bool:
+def _keeps_small_normals(subject: Subject, cases: Iterable[Case]) -> bool:
     """Whether the smallest numbers that are not subnormal come back.
 
     Where they are lost too, the subject computes in a format of a smaller range, as float64 in float32: that is wrong,
     and no flushing.
     """
-    outcomes = ((case, execute(subject, case.call)[0]) for case in probes.smallest(dtype))
+    outcomes = ((case, declined(subject, execute(subject, case.call)[0])) for case in cases)
     return all(judge(case, outcome, Traits()).status is not Status.FAIL for case, outcome in outcomes)
 
 

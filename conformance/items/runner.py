@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...adapters.base import Subject, on_cpu
-from ...adapters.execution import execute
+from ...adapters.execution import declined, execute
 from ...reports.records import Record
 from ...specs.call import Call, Crashed, Outcome, Raised, Returned, Unsupported
 from ...specs.case import Case, Raises, Status
@@ -40,6 +41,7 @@ class Executor:
     siblings: Sequence[Subject] = ()
     ledger: Ledger = NOTHING_KNOWN
     compile_seconds: float = 0.0
+    asks: Callable[[Call], bool] = lambda call: True  # whether a call is in the domain
 
     @booked("conversion")
     def __call__(self, call: Call) -> Outcome:
@@ -57,7 +59,8 @@ class Executor:
     @property
     def setup(self) -> experiments.Setup:
         """What an experiment works with."""
-        return experiments.Setup(self, self.subject, self.siblings, self.traits, self.trail.seconds)
+        seconds = self.trail.seconds
+        return experiments.Setup(self, self.subject, self.siblings, self.traits, seconds, asks=self.asks)
 
     def runs(self, case: Case) -> Callable[[Call], Outcome]:
         """What runs the calls of a case: children where they may take the process down, else this process."""
@@ -115,8 +118,8 @@ def run_item(
         for case in cases:
             work.do(case)
             if work.is_stopped or request.stop and work.notebook.unexpected:
-                work.notebook.statuses[Status.NOT_RUN.value] = planned - work.drawn
-                work.drawn = planned
+                work.notebook.statuses[Status.NOT_RUN.value] = planned - work.drawn - work.left_out
+                work.drawn = planned - work.left_out
                 break
         else:
             explore.explore(work, spec, request, subject.capabilities)
@@ -132,6 +135,8 @@ def run_item(
         heartbeats=work.beats,
         problem=work.problem(),
         split=split,
+        returned=work.notebook.returned,
+        declined=dict(work.notebook.declined.most_common()),
     )
     return [item, *work.notebook.records()], work.notebook.first_unexpected
 
@@ -141,9 +146,11 @@ class Work:
 
     def __init__(self, spec: ItemSpec, request: Request, executor: Executor) -> None:
         self.spec, self.request, self.executor, self.trail = spec, request, executor, executor.trail
-        self.notebook = Notebook(spec)
+        executor.asks = functools.partial(spec.loss.is_within, request.domain)
+        self.notebook = Notebook(spec, executor.traits.arithmetic)
         self._second_looks = spec.loss.second_looks
         self.drawn = 0
+        self.left_out = 0
         self.beats = 0
         self._felt: set[str] = set()
         self._blind = ""
@@ -154,8 +161,16 @@ class Work:
         return self.trail.is_stopped
 
     def do(self, case: Case) -> bool:
-        """Run, judge and note a case; returns whether it came out as expected."""
-        return self.record(case, *self.try_out(case))
+        """Run, judge and note a case; returns whether it came out as expected.
+
+        An experiment that leaves the domain is left out.
+        """
+        try:
+            tried = self.try_out(case)
+        except experiments.OutOfDomain:
+            self.left_out += 1
+            return True
+        return self.record(case, *tried)
 
     @booked("judging")
     def try_out(self, case: Case) -> explore.Tried:
@@ -174,6 +189,8 @@ class Work:
         before = checks.snapshot(case.call) if isinstance(case.expectation, Raises) else None
         run = self.executor.runs(case)
         outcome = run(case.call)
+        if not isinstance(case.expectation, Raises):
+            outcome = declined(self.executor.subject, outcome)
         judgement = judge(case, outcome, self.executor.traits)
         judgement = self._look_again(case, outcome, judgement, before, run)
         if before is not None:
@@ -208,10 +225,11 @@ class Work:
     ) -> Judgement:
         """Decide the aspects that need another call or the arguments' bytes."""
         traits = self.executor.traits
-        retry = Retry(run, functools.partial(judge, traits=traits), traits.arithmetic)
+        retry = Retry(self._again(run), functools.partial(judge, traits=traits), traits.arithmetic)
         more: dict[Aspect, Status] = {}
         for look in self._second_looks:
-            more |= look(case, outcome, judgement, retry)
+            with contextlib.suppress(experiments.OutOfDomain):
+                more |= look(case, outcome, judgement, retry)
         if before is not None and isinstance(outcome, Raised):
             more |= checks.unchanged(before, case.call)
         if not more or not judgement.aspects:  # a call that raised or crashed has failed every clause already
@@ -222,6 +240,16 @@ class Work:
         return with_aspects(
             case, {**judgement.aspects, **more}, failed or judgement.symptom, judgement.grade, judgement.where
         )
+
+    def _again(self, run: Callable[[Call], Outcome]) -> Callable[[Call], Outcome]:
+        """What runs the calls of second looks, all of them legal; it raises OutOfDomain for one that is not asked."""
+
+        def again(call: Call) -> Outcome:
+            if not self.executor.asks(call):
+                raise experiments.OutOfDomain
+            return declined(self.executor.subject, run(call))
+
+        return again
 
     @booked("judging")
     def _beat(self, case: Case, outcome: Outcome, judgement: Judgement) -> None:
@@ -245,6 +273,7 @@ class Work:
     def problem(self) -> str:
         """What is wrong with the suite itself: it judged calls and never showed that it can fail."""
         passed, failed = (self.notebook.statuses[status.value] for status in (Status.PASS, Status.FAIL))
-        if passed > 20 and not failed and not self._felt and self.spec.family != VECTORS:
+        due = self.spec.family != VECTORS and not self.request.domain.is_small  # else there may be none to perturb
+        if passed > 20 and not failed and not self._felt and due:
             return f"{self.spec.id}: no heartbeat: {passed} calls passed and none was perturbed"
         return self._blind

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, assert_never
@@ -11,7 +11,7 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 
-from ...reports.findings import BEFORE, arrays_of, replay_line
+from ...reports.findings import BEFORE, arrays_of, replay_line, shares_unexpected, size, telling_first
 from ...reports.records import Before, ClauseInfo, Finding, Record, Tally
 from ...specs.call import Array, Crashed, Earlier, Outcome, Raised, Returned, TimedOut, Unsupported
 from ...specs.case import (
@@ -32,40 +32,45 @@ from ...specs.exact import round_to
 from ...specs.grades import Grade
 from ...specs.reductions import Reduction
 from ...specs.rules import Clause
+from .apart import apart, asked_for
 from .judge import Judgement
 from .ledger import Resolved
 from .look import SYMPTOMS
 
 _ELEMENTS = 8  # of an array that are spelt out
 _LONGEST = 300  # characters of an exception's message
+_SENTENCE = 120  # of those that a sentence repeats
 _SMALL = 1 << 14  # bytes of a call that is kept because of another one
-_CLAUSES = 3  # clauses whose statement a finding spells out
+_PLAIN = ("nan", "inf", "number", "overflow")  # symptoms that both numbers show
+_COUNTABLE = 1e15  # ulps; more say nothing
 
 
 def finding(finding: Finding, clauses: Mapping[str, ClauseInfo] | Mapping[str, Clause], file: str = "") -> str:
-    """A finding in full: what went wrong, which clauses say so, the call with its arrays, observed and exact.
+    """A finding in full: what went wrong, which clause says so, the call with its arrays, observed and exact.
 
     With the records `file` that holds it, also how to run it again.
     """
-    lines = [f"{finding.subject}/{finding.loss}, family {finding.family}, {finding.dtype}: {finding.because}"]
-    for id in finding.clauses[:_CLAUSES]:
-        lines.append(_labelled(id, f"{clauses[id].level}: {clauses[id].statement}"))
-    if len(finding.clauses) > _CLAUSES:
-        lines.append(_labelled("also", ", ".join(finding.clauses[_CLAUSES:])))
+    lines = [finding.because]
+    lines.append(_labelled("subject", f"{finding.subject}/{finding.loss}, {finding.dtype}"))
+    if finding.hint:
+        lines.append(_labelled("hint", finding.hint))
+    for id in finding.clauses[:1]:
+        also = f" Also {', '.join(finding.clauses[1:])}." if finding.clauses[1:] else ""
+        lines.append(_labelled(id, f"{clauses[id].level}: {clauses[id].statement}{also}"))
     lines.append(_labelled("call", finding.summary))
     lines += [_labelled(array.name, array.values) for array in arrays_of(finding.call, finding.loss)]
-    lines += [_labelled("observed", finding.observed), _labelled("exact", finding.exact)]
-    if finding.distance:
-        lines.append(_labelled("distance", finding.distance))
+    distance = f"; distance {finding.distance}" if finding.distance else ""
+    lines += [_labelled("observed", finding.observed), _labelled("exact", f"{finding.exact}{distance}")]
     if finding.before:
         calls = [
             f"{one.digest} {one.subject}: {f'{one.experiment} of ' * bool(one.experiment)}{one.summary}"
             for one in finding.before
         ]
         lines.append(_labelled("before", "\n".join((BEFORE, *calls))))
-    lines.append(_labelled("origin", f"{finding.origin}, digest {finding.digest}"))
     if file:
-        lines.append(_labelled("again", replay_line(file, finding)))
+        lines.append(_labelled("again", f"{replay_line(file, finding)}  ({finding.origin})"))
+    else:
+        lines.append(_labelled("origin", f"{finding.origin}, digest {finding.digest}"))
     return "\n".join(lines)
 
 
@@ -85,33 +90,24 @@ def suspects(calls: Iterable[Earlier]) -> tuple[Before, ...]:
 
 
 def kinds(records: Sequence[Record]) -> list[Finding]:
-    """The smallest unexpected finding of each kind, small ones first, its most telling clauses in front."""
+    """Of each kind of unexpected findings the smallest, small and plain ones first, its most telling clauses in front.
+
+    Where that one was made smaller, it is the smaller one.
+    """
     found = [record for record in records if isinstance(record, Finding) and not record.expected]
-    share = _share_unexpected(record for record in records if isinstance(record, Tally))
+    made = {(one.loss, one.subject, one.made_from): one for one in most_telling_first(records, found) if one.made_from}
     smallest: dict[tuple[str, ...], Finding] = {}
-    for one in sorted(found, key=_size):
-        ids = sorted(one.clauses, key=lambda id: -share.get((one.loss, one.subject, id), 0))
-        smallest.setdefault(
-            (one.loss, one.subject, one.because, *ids[:1]), msgspec.structs.replace(one, clauses=tuple(ids))
-        )
-    return list(smallest.values())
+    for one in sorted(most_telling_first(records, found), key=lambda one: (size(one), "transform" in one.call)):
+        if not one.made_from:
+            smallest.setdefault((one.loss, one.subject, one.symptom or one.because, *one.clauses[:1]), one)
+    chosen = [made.get((one.loss, one.subject, one.digest), one) for one in smallest.values()]
+    return list({(one.loss, one.subject, one.digest, one.symptom): one for one in reversed(chosen)}.values())[::-1]
 
 
-def _share_unexpected(tallies: Iterable[Tally]) -> dict[tuple[str, str, str], float]:
-    """Of each clause on each subject, which share of the calls came out unexpectedly: a large one tells more."""
-    total: Counter[tuple[str, str, str]] = Counter()
-    wrong: Counter[tuple[str, str, str]] = Counter()
-    for tally in tallies:
-        key = tally.loss, tally.subject, tally.clause
-        total[key] += tally.count
-        wrong[key] += 0 if tally.expected else tally.count
-    return {key: wrong[key] / total[key] for key in total if total[key]}
-
-
-def _size(finding: Finding) -> int:
-    """Elements of a call's arrays."""
-    arrays = (value for value in finding.call.values() if isinstance(value, dict) and "shape" in value)
-    return sum(math.prod(array["shape"]) for array in arrays)
+def most_telling_first(records: Iterable[Record], findings: Iterable[Finding]) -> list[Finding]:
+    """Findings of these records, the clauses of each in order."""
+    shares = shares_unexpected(record for record in records if isinstance(record, Tally))
+    return [msgspec.structs.replace(one, clauses=telling_first(one, shares)) for one in findings]
 
 
 def _labelled(label: str, text: str) -> str:
@@ -120,13 +116,33 @@ def _labelled(label: str, text: str) -> str:
     return "\n".join([f"  {label:<10}{first}", *(f"{'':<12}{line}".rstrip() for line in more)])
 
 
-def because(judgement: Judgement, outcome: Outcome) -> str:
-    """One sentence that says what went wrong."""
+def because(case: Case, judgement: Judgement, outcome: Outcome) -> str:
+    """One sentence that says what went wrong, in numbers where one number shows it."""
     if isinstance(outcome, Returned) and outcome.value.dtype.kind == "U" and judgement.symptom in ("shape", "dtype"):
         return "The call did not simply return an array."
     sentence = SYMPTOMS.get(judgement.symptom, "as specified")
+    if found := apart(case, judgement, outcome):
+        more = "" if judgement.symptom in _PLAIN else f" ({sentence})"
+        sentence = f"the {asked_for(case.call) or 'loss'} is {found.words}{more}"
+    elif due := _instead(case, judgement, outcome):
+        sentence = f"{sentence}: {due}"
     more = f": {judgement.said}" if judgement.said else ""
     return sentence[0].upper() + sentence[1:] + more + "."
+
+
+def _instead(case: Case, judgement: Judgement, outcome: Outcome) -> str:
+    """What came instead of what is due, where that is no number."""
+    match judgement.symptom, case.expectation, outcome:
+        case "dtype", Returns(_, dtype), Returned(value):
+            return f"{value.dtype.name}, {dtype} is due"
+        case "shape", Returns(shape), Returned(value):
+            return f"{list(value.shape)}, {list(shape)} is due"
+        case "raised", _, Raised(kind, message):
+            return f"{kind}: {message.strip().partition(chr(10))[0][:_SENTENCE]}"
+        case "not_raised", Raises(categories), _:
+            return f"one of category {' or '.join(sorted(categories))}"
+        case _:
+            return ""
 
 
 def fixed(resolved: Resolved) -> str:
@@ -202,32 +218,24 @@ def distance(judgement: Judgement, case: Case, outcome: Outcome) -> str:
     """How far apart they are, in units in the last place and in bounds; empty where that makes no sense."""
     if judgement.grade is not None:
         return _distance(judgement.grade)
-    match case.expectation, outcome:
-        case Returns(shape, _, Exactly() as prescribed), Returned(value) if (
-            value.shape == shape and value.dtype == prescribed.value.dtype and value.size
-        ):
-            return _element_distance(prescribed.value[judgement.where], value[judgement.where])
-        case _:
-            return ""
+    found = apart(case, judgement, outcome)
+    if found is None or found.ulps is None:
+        return ""
+    return f"{found.ulps:.3g} ulp" if found.ulps < _COUNTABLE else ""
 
 
 def _distance(grade: Grade) -> str:
+    ulps = f"{grade.ulps:.3g} ulp" if grade.ulps < _COUNTABLE else "uncountable ulps"  # of an exact 0, say
     if grade.certified:
-        return f"{grade.ulps:.3g} ulp; these numbers add up exactly in any order: only the result may be rounded"
+        return f"{ulps}; these numbers add up exactly in any order: only the result may be rounded"
     ratio = f"{grade.utilisation:.3g} of the required bound {grade.bound:.3g}"
-    return f"{grade.ulps:.3g} ulp, {ratio}, class {grade.level}"
-
-
-def _element_distance(expected: Any, got: Any) -> str:
-    if not (np.isfinite(expected).all() and np.isfinite(got).all()) or np.ndim(expected):
-        return ""
-    return f"{float(abs(Fraction(float(got)) - Fraction(float(expected)))):.3g} from the correctly rounded value"
+    return f"{ulps}, {ratio}, class {grade.level}"
 
 
 def _exact_reduction(reduction: Reduction) -> str:
     value = reduction.exact
     rounded = round_to(value, reduction.fmt)
-    return f"{_decimal(value)}, rounds to {rounded!r} ({rounded.hex()}) in {reduction.fmt.name}"
+    return f"{_decimal(value)}, rounds to {rounded!r} ({_hex(rounded)}) in {reduction.fmt.name}"
 
 
 def _exact_gradient(gradient: Sparse, shape: tuple[int, ...], where: tuple[int, ...]) -> str:
@@ -258,10 +266,11 @@ def _decimal(value: Fraction) -> str:
         return "0"
     digits = 20
     exponent = math.floor(_log10(abs(value)))
-    scaled = round(value * Fraction(10) ** (digits - 1 - exponent))
-    text = str(abs(scaled))
-    sign = "-" if value < 0 else ""
-    return f"{sign}{text[0]}.{text[1:].rstrip('0') or '0'}e{exponent + len(text) - digits}"
+    text = str(round(abs(value) * Fraction(10) ** (digits - 1 - exponent)))
+    zeros = len(text) - len(text.rstrip("0"))
+    shown = tuple(map(int, text[: len(text) - zeros]))
+    number = decimal.Decimal((int(value < 0), shown, exponent + 1 - digits + zeros))
+    return f"{number:f}" if -5 <= exponent < digits else str(number)
 
 
 def _log10(value: Fraction) -> float:
@@ -287,5 +296,11 @@ def _value(value: Array, where: tuple[int, ...]) -> str:
 def _scalar(value: Any) -> str:
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, float) and math.isfinite(number):
-        return f"{number!r} ({number.hex()})"
+        return f"{number!r} ({_hex(number)})"
     return str(number)
+
+
+def _hex(number: float) -> str:
+    """A float in hexadecimal, without zeros at the end."""
+    mantissa, _, exponent = number.hex().partition("p")
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}p{exponent}"

@@ -240,10 +240,8 @@ def _nonzero_beside(flat: Array, selected: Array, expected: int) -> Array:
 
 def _within(due: Within, value: Array, arithmetic: Arithmetic) -> Look:
     """Numbers within bands of their own, and exactly 0 where that is due."""
-    if not due.zeros:
-        return _in_bands(due, value, np.False_, arithmetic)
     zeros = {aspect: np.broadcast_to(mask, value.shape) for aspect, mask in due.zeros.items()}
-    look = _in_bands(due, value, functools.reduce(np.logical_or, zeros.values()), arithmetic)
+    look = _in_bands(due, value, functools.reduce(np.logical_or, zeros.values(), np.False_), arithmetic)
     aspects, symptom, where = dict(look.aspects), look.symptom, look.where
     for aspect, mask in zeros.items():
         wrong = np.argwhere(mask & (value != 0))

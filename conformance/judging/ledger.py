@@ -56,6 +56,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     references: tuple[str, ...] = ()
     versions: str = ""  # of the backend, e.g. ">=2.0,<3"
     devices: tuple[str, ...] = ()  # on which it shows, as --device names them, e.g. "cuda"; empty: on all
+    severity: str = ""  # in the words of reports/severity.py; empty: as its symptoms and its fallback say
     machinery: bool = False  # the fault lies in how the framework differentiates or maps, whatever the function
 
 
@@ -86,6 +87,11 @@ class Divergence(Row, frozen=True, kw_only=True):
     def misses(self, facts: Facts) -> str | None:
         """The first fact that keeps a call out of the selector; None if it is inside."""
         return next((name for name, wanted in self.selector.items() if not _holds(facts, name, wanted)), None)
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether what it shows are rounding errors: the format's own precision holds them."""
+        return self.fallback == "own_precision"
 
     def concerns(self, clause: str) -> bool:
         """Whether this row expects that clause to fail."""
@@ -141,13 +147,15 @@ def condition(wanted: Any) -> str:
 class Resolved(NamedTuple):
     """A verdict, and whether it is the expected one; `divergence` is the row that expects it, or that it belies.
 
-    `always` is whether that row expects it of every call in its selector, and not of its own vector alone.
+    `always` is whether that row expects it of every call in its selector, and not of its own vector alone; `rounding`
+    whether that row is about rounding errors.
     """
 
     verdict: Verdict
     expected: bool
     divergence: str | None
     always: bool = False
+    rounding: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +228,7 @@ def _resolve(
     if verdict.status in FAILED:
         for row in concerned:
             if judgement.symptom in row.signature and _falls_back(row, judgement):
-                return Resolved(verdict, True, row.id)
+                return Resolved(verdict, True, row.id, rounding=row.is_rounding)
     if verdict.status is Status.PASS:
         for row in concerned:
             if row.mode == "always":

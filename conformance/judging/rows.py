@@ -15,12 +15,14 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ...adapters import registry
+from ...reports.severity import Severity
 from ...specs import losses
 from ...specs.case import NoFact
 from ...specs.errors import LedgerError, UsageError, VectorError, nearest
 from ...specs.loss import Loss
 from ...specs.tables import load_table
 from ...specs.vectors import Vector, parse, problems, vectors
+from . import severities
 from .ledger import BESIDE, COMPARE, NONE, REFERENCE, Divergence, Row, condition
 from .look import SYMPTOMS
 
@@ -97,7 +99,7 @@ def load(
             if problem := _problem(row, loss, known):
                 raise LedgerError(problem)
             found = Divergence(**msgspec.structs.asdict(row), loss=loss.name, pinned=pins.find(row.vector))
-            if problem := _pin_problem(found):
+            if problem := _pin_problem(found) or severities.problem(found):
                 raise LedgerError(problem)
         except (LedgerError, VectorError) as error:
             raise LedgerError(f"{where}: row {row.id}: {error}") from error
@@ -133,6 +135,7 @@ def _problem(row: Row, loss: Loss, subjects: tuple[str, ...] | None) -> str | No
         ("cause", (row.cause,), CAUSES),
         ("fallback", (row.fallback,), FALLBACKS),
         ("mode", (row.mode,), MODES),
+        ("severity", filter(None, (row.severity,)), Severity),
         ("device", (device.partition(":")[0] for device in row.devices), DEVICES),
     ]
     for kind, used, known in words:

@@ -77,7 +77,7 @@ class _Contender:
         self.bout = Bout(variant.name, spec.family, spec.dtype, request.seed)
         self.subject = subject_of(variant)
         siblings = [subject_of(zoo.base(variant.framework))] if _has_siblings(variant) else []
-        traits = probe(self.subject, spec.dtype, spec.loss.probes)
+        traits = probe(self.subject, spec.dtype, spec.loss)
         trail = NoTrail()
         executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
         self.work = Work(spec, request, executor)
@@ -116,7 +116,7 @@ class _Contender:
         if not bout.first:
             bout.first = bout.calls
             seen = ", ".join(sorted(bad & self._fatal))
-            bout.because = f"{seen}: {explain.because(judgement, outcome)} {case.call.describe()} ({case.origin})"
+            bout.because = f"{seen}: {explain.because(case, judgement, outcome)} {case.call.describe()} ({case.origin})"
 
     def explore(self) -> None:
         """Let Hypothesis look for an accusation of a correct variant."""

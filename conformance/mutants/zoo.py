@@ -16,7 +16,8 @@ import msgspec
 
 from ...adapters import user
 from ...specs import losses
-from ...specs.call import FLOAT_DTYPES, TARGET_DTYPES
+from ...specs.call import TARGET_DTYPES
+from ...specs.domain import Domain
 from ...specs.errors import SpecError, UsageError
 from ...specs.tables import load_table
 
@@ -43,7 +44,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def target(self) -> user.Target:
         """The function, as `lossparity check` is told of it, with every dtype of target asked for."""
-        return user.Target(self.framework, __package__ or "", self.name, FLOAT_DTYPES, TARGET_DTYPES)
+        return user.Target(self.framework, __package__ or "", self.name, Domain(targets=TARGET_DTYPES))
 
 
 @functools.cache

@@ -196,6 +196,7 @@ def items(subjects: Mapping[str, Iterable[str]], request: Request) -> list[ItemS
         for loss, order in orders.items()
         for subject in subjects[loss]
         for dtype in sorted(FLOAT_DTYPES, key=lambda dtype: dtype != "float32")  # what compilers do most in comes first
+        if dtype in (request.domain.dtypes or FLOAT_DTYPES)
         for family in order
         if not request.families or family in request.families
     ]
@@ -227,5 +228,6 @@ def digest(run: RunSpec, known: Iterable[Divergence], versions: Mapping[str, str
     request = dataclasses.replace(run.request, part=None)
     asked = (request.profile, request.seed, request.strict, request.device, request.explored)
     names = [spec.id for spec in items(run.subjects, request)], [row.id for row in known]
-    content = (asked, *names, sorted(versions.items()))
+    domain = [request.domain.words] if request.domain.is_narrow else []
+    content = (asked, *names, sorted(versions.items()), *domain)
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import math
 import os
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, resources
 from pathlib import Path
@@ -24,26 +25,24 @@ from ...reports import framed, records
 from ...reports.records import Finding, Footer, Header, Item, Record, Tally
 from ...reports.verdict import plural
 from ...specs import losses
-from ...specs.call import Earlier
 from ...specs.case import Status
-from ...specs.errors import NothingRan
+from ...specs.errors import NothingRan, NotWritten
 from ...specs.loss import LARGE
 from ..items import breadcrumb
 from ..items.child import environment
 from ..items.spec import ItemSpec, Request
-from ..judging import explain
+from ..judging import severities
 from ..judging.ledger import Divergence, condition
 from ..planning import machine, plan
 from ..planning.plan import RunSpec
 from ..planning.survey import Survey
 from . import soundness
+from .deaths import Deaths
 from .plugin import PROPERTY
 from .progress import Progress
 from .scheduling import GroupScheduling
 
 _decode = msgspec.json.Decoder(list[Record]).decode
-
-_DEATHS = 2  # of workers outside of any call, after which a subject is given up
 
 EXPECTED, UNEXPECTED, INTERRUPTED, ENGINE_ERROR = 0, 1, 2, 3
 
@@ -62,14 +61,18 @@ class Listener:
     problems: list[str] = field(default_factory=list)  # engine errors
     unexpected: list[str] = field(default_factory=list)
     judged: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (loss, subject, clause) -> verdicts
-    deaths: int = 0  # of workers
+    surprising: list[Record] = field(default_factory=list)  # unexpected findings, and all tallies
+    is_full: bool = False  # nothing more can be written
     _crashed: dict[str, str] = field(default_factory=dict)  # item -> worker
-    # subject -> items whose worker died outside of any call
-    _outside: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @functools.cached_property
+    def deaths(self) -> Deaths:
+        """What becomes of workers that die."""
+        return Deaths(self.trail, self.specs, self.problems)
 
     def pytest_xdist_make_scheduler(self, config: Any, log: Any) -> GroupScheduling:
         """Use our scheduler in place of xdist's."""
-        return GroupScheduling(config, log)
+        return GroupScheduling(config, log, self.deaths.forgives)
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         """Start the clock with the first item: until workers are up nothing is judged."""
@@ -86,7 +89,10 @@ class Listener:
             if report.failed:
                 self.unexpected.append(str(report.longrepr).partition(": ")[2])
         elif report.nodeid in self._crashed:
-            self._take(self._from_crumb(report.nodeid, self._crashed.pop(report.nodeid)))
+            self._accuse(self.deaths.records(report.nodeid, self._crashed.pop(report.nodeid)))
+        elif str(report.longrepr).startswith(NotWritten.__name__):
+            if not self.is_full:
+                self._give_up(str(report.longrepr).partition(": ")[2])
         elif report.failed:
             self.problems.append(f"{report.nodeid.rpartition('::')[2]}: {report.longrepr}")
 
@@ -96,7 +102,7 @@ class Listener:
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Count the workers that died."""
-        self.deaths += error is not None
+        self.deaths.count += error is not None
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         """Keep what pytest would have printed."""
@@ -107,83 +113,44 @@ class Listener:
         if report.failed:
             self.problems.append(str(report.longrepr))
 
+    def _accuse(self, found: Sequence[Record]) -> None:
+        """Take the records of an item whose worker died, if it has any; the last one says during which call."""
+        self._take(found)
+        if found:
+            item, last = found[0], found[-1]
+            assert isinstance(item, Item)
+            assert isinstance(last, Finding)
+            self.unexpected.append(f"{last.subject}: {last.status} in {item.id}: {last.summary}")
+            if self.stop:
+                breadcrumb.stop(self.trail)
+
     def _take(self, found: Sequence[Record]) -> None:
+        if not self.write(found):
+            return
         for record in found:
-            self.writer.write(record)
             if isinstance(record, Item):
                 self.items.append(record)
                 self.progress.finished(record.id, record.planned)
             elif isinstance(record, Tally) and record.status in soundness.JUDGED:
                 self.judged[record.loss, record.subject, record.clause] += record.count
+            if isinstance(record, Tally) or (isinstance(record, Finding) and not record.expected):
+                self.surprising.append(record)
 
-    def _died_outside(self, spec: ItemSpec, worker: str) -> None:
-        """Note a worker that died in no call; the second time its subject is given up, as nothing else would come."""
-        self._outside[spec.subject].append(spec.id)
-        place = breadcrumb.place(breadcrumb.last_words(self.trail, worker))
-        problem = f"{spec.id}: the worker died outside of any call{f', in {place}' if place else ''}"
-        if len(self._outside[spec.subject]) == _DEATHS:
-            breadcrumb.give_up(self.trail, spec.subject)
-            self.problems.append(f"{problem}, and not for the first time: {spec.subject} is given up, mend that first")
-        elif len(self._outside[spec.subject]) < _DEATHS:
-            self.problems.append(f"{problem}; run it alone with -b {spec.subject}")
+    def write(self, found: Iterable[Record]) -> bool:
+        """Write an item's records; after a failure nothing is written, nor counted, any more."""
+        if not self.is_full:
+            try:
+                self.writer.write(*found)
+            except NotWritten as error:
+                self._give_up(str(error))
+        return not self.is_full
 
-    @property
-    def whole(self) -> dict[str, list[str]]:
-        """By loss, the subjects of which no item was lost outside of any call."""
-        found: dict[str, dict[str, None]] = {}
-        for spec in self.specs.values():
-            if spec.subject not in self._outside:
-                found.setdefault(spec.loss_name, {})[spec.subject] = None
-        return {loss: list(names) for loss, names in found.items()}
-
-    @property
-    def lost(self) -> set[str]:
-        """Items of which a problem says that they have no record."""
-        died = {id for ids in self._outside.values() for id in ids}
-        return died | {id for id, spec in self.specs.items() if len(self._outside.get(spec.subject, ())) >= _DEATHS}
-
-    def _from_crumb(self, nodeid: str, worker: str) -> list[Record]:
-        """Records for an item whose worker died: the fatal call, what was done before it, the rest NOT_RUN."""
-        spec = self.specs[nodeid.rpartition("::")[2].partition("@")[0]]
-        crumb = breadcrumb.read(self.trail, worker)
-        if crumb is None or crumb.item != spec.id:
-            self._died_outside(spec, worker)
-            return []
-        if self.stop:
+    def _give_up(self, why: str) -> None:
+        """Run no more calls: what came of them could not be kept."""
+        self.is_full = True
+        self.problems.append(why)
+        with contextlib.suppress(OSError):  # that disk may be full too; then each worker finds out itself
             breadcrumb.stop(self.trail)
-        status = Status.TIMEOUT if crumb.timed_out else Status.CRASH
-        statuses = Counter(crumb.done)
-        statuses[status.value] += 1
-        if (lost := crumb.planned - sum(statuses.values())) > 0:
-            statuses[Status.NOT_RUN.value] = lost
-        self.unexpected.append(f"{spec.subject}: {status.value} in {spec.id}: {crumb.call.describe()}")
-        before = [Earlier(self.specs[past.item].subject, past.call, past.experiment) for past in crumb.before]
-        return [spec.record(statuses, unexpected=1), *_fatal(spec, crumb, status, before)]
-
-
-def _fatal(spec: ItemSpec, crumb: breadcrumb.Crumb, status: Status, before: Sequence[Earlier]) -> list[Record]:
-    call = crumb.call
-    ids = tuple(id for id in crumb.clauses if spec.loss.rules.clauses[id].judges)
-    because = "The call did not come back." if status is Status.TIMEOUT else "The process died during this call."
-    tallies = [
-        Tally(**spec.who, clause=id, status=status.value, expected=False, divergence=None, count=1) for id in ids
-    ]
-    finding = Finding.of(
-        call,
-        **spec.who,
-        clauses=ids,
-        flags=(),
-        status=status.value,
-        expected=False,
-        divergence=None,
-        because=because,
-        observed=f"{status.value}, in {crumb.last_words}" if crumb.last_words else status.value,
-        exact="a result or a Python exception",
-        distance="",
-        origin=crumb.origin,
-        before=explain.suspects(before),
-    )
-    return [*tallies, finding]
 
 
 @dataclass(frozen=True)
@@ -205,10 +172,11 @@ def run(
     progress: Progress,
     command: str,
     limit: float | None = None,
+    follow: Callable[[Header, Sequence[Record]], Iterable[Record]] | None = None,
 ) -> Result:
     """Run what was asked for and write OUT/records.jsonl; no call starts after `limit` minutes.
 
-    Raises LossparityError for what is wrong before anything ran.
+    `follow` makes more records of those that came out unexpectedly. What is wrong before anything ran is raised.
     """
     start = time.perf_counter()
     request = run_spec.request
@@ -216,8 +184,7 @@ def run(
     rows = plan.divergences(run_spec)
     specs = plan.items(run_spec.subjects, request)
     header = _header(run_spec, survey, rows, command)
-    file = out / records.FILE
-    writer = framed.Writer(file, header)
+    writer = framed.Writer(file := out / records.FILE, header)
     with _trail(run_spec) as run_spec:
         trail = Path(run_spec.trail)
         clock = threading.Timer(math.inf if limit is None else 60 * limit, breadcrumb.stop, [trail])
@@ -227,22 +194,42 @@ def run(
         code = _pytest(run_spec, workers, len(specs), listener) if specs else pytest.ExitCode.OK
         listener.clock.cancel()
         stopped = breadcrumb.is_stopped(trail)
+        notes = listener.deaths.told()
     interrupted = code == pytest.ExitCode.INTERRUPTED
-    problems = [*listener.problems, *([] if interrupted else _unsound(listener, specs, request, code, stopped))]
-    unexpected = sum(item.unexpected for item in listener.items)
-    statuses = records.count_statuses(listener.items)
-    verdict = judged(statuses, unexpected) if specs else EXPECTED  # a part may be empty
+    cut = interrupted or listener.is_full
+    if follow is not None and not cut:
+        listener.write(follow(header, listener.surprising))
+    problems = [*listener.problems, *([] if cut else _unsound(listener, specs, request, code, stopped))]
+    verdict = _verdict(listener.items, request, stopped) if specs else EXPECTED  # a part may be empty
     exit_code = INTERRUPTED if interrupted else ENGINE_ERROR if problems else verdict
     footer = Footer(
-        ended="interrupted" if interrupted else "stopped" if stopped else "complete",
+        ended="interrupted" if cut else "stopped" if stopped else "complete",
         exit_code=exit_code,
         seconds=time.perf_counter() - start,
         planned=sum(item.planned for item in listener.items),
-        statuses=dict(statuses),
-        unexpected=unexpected,
+        statuses=dict(records.count_statuses(listener.items)),
+        unexpected=sum(item.unexpected for item in listener.items),
+        notes=notes,
     )
-    writer.close(footer)
+    if (full := _close(writer, footer)) and not problems:
+        problems, exit_code = [full], INTERRUPTED if interrupted else ENGINE_ERROR
     return Result(file, exit_code, tuple(problems), tuple(listener.unexpected), footer)
+
+
+def _close(writer: framed.Writer, footer: Footer) -> str:
+    """End the file; why that did not succeed, or nothing."""
+    try:
+        writer.close(footer)
+    except NotWritten as error:
+        return str(error)
+    return ""
+
+
+def _verdict(items: Sequence[Item], request: Request, stopped: bool) -> int:
+    """The exit code of a run that the suite itself got through; of a check also whether anything was ever returned."""
+    verdict = judged(records.count_statuses(items), sum(item.unexpected for item in items))
+    is_seen = not request.is_check or stopped or any(item.returned for item in items)
+    return verdict if is_seen else verdict or NothingRan.exit_code
 
 
 def judged(statuses: Counter[str], unexpected: int) -> int:
@@ -254,7 +241,7 @@ def judged(statuses: Counter[str], unexpected: int) -> int:
 def _pytest(run_spec: RunSpec, workers: int, items: int, listener: Listener) -> int:
     """Run pytest in this process as controller of `workers` others, none of the user's plugins loaded.
 
-    Each item may cost one worker; workers that die without any are not started for ever.
+    Each item may cost some workers; those that die without any are not started for ever.
     """
     folder = resources.files("lossparity.specs.common").joinpath("clauses.toml")
     arguments = [
@@ -267,7 +254,7 @@ def _pytest(run_spec: RunSpec, workers: int, items: int, listener: Listener) -> 
         *("-p", "no:faulthandler"),  # the trail has its own
         *("-p", "xdist.plugin", "-p", "lossparity.conformance.running.plugin"),
         *("-n", str(workers), "--dist=loadgroup", "--no-loadscope-reorder"),
-        f"--max-worker-restart={items + workers}",
+        f"--max-worker-restart={3 * items + workers}",
     ]
     # Workers share the cores: threads that spin while they wait made small calls thirty times slower.
     waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
@@ -279,13 +266,13 @@ def _unsound(
     listener: Listener, specs: Sequence[ItemSpec], request: Request, code: int, stopped: bool
 ) -> Iterator[str]:
     """What the suite owes and did not do; of the parts of a run some of that is asked together, by `report`."""
-    due = [spec for spec in specs if spec.id not in listener.lost]
-    yield from _engine_problems(listener.items, due, code, listener.deaths)
+    due = [spec for spec in specs if spec.id not in listener.deaths.lost]
+    yield from _engine_problems(listener.items, due, code, listener.deaths.count)
     if stopped or request.part is not None:
         return
-    yield from soundness.silent_hearts(listener.items)
+    yield from soundness.silent_hearts(listener.items, in_small=request.domain.is_small)
     if not request.families and request.profile != LARGE:
-        yield from soundness.blind_spots(listener.whole, listener.judged, request.device)
+        yield from soundness.blind_spots(listener.deaths.whole, listener.judged, request.device)
 
 
 def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int, deaths: int) -> list[str]:
@@ -307,7 +294,11 @@ def _engine_problems(items: Sequence[Item], specs: Sequence[ItemSpec], code: int
 
 def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], command: str) -> Header:
     request, chosen = run_spec.request, run_spec.subjects
-    subjects = tuple(subject for subject in survey.subjects if subject.name in chosen.get(subject.loss, ()))
+    subjects = tuple(
+        msgspec.structs.replace(subject, domain=_asked_for(request, subject.loss))
+        for subject in survey.subjects
+        if subject.name in chosen.get(subject.loss, ())
+    )
     version = metadata.version("lossparity")
     versions = {"lossparity": version} | {subject.backend: subject.version for subject in subjects}
     return Header(
@@ -334,6 +325,11 @@ def _header(run_spec: RunSpec, survey: Survey, rows: Sequence[Divergence], comma
     )
 
 
+def _asked_for(request: Request, loss: str) -> str:
+    """What a user's function is asked for, in words."""
+    return request.domain.said or f"all that {loss} asks" * request.is_check
+
+
 def _divergence(row: Divergence) -> records.DivergenceInfo:
     on = {"device": list(row.devices)} if row.devices else {}
     return records.DivergenceInfo(
@@ -348,6 +344,7 @@ def _divergence(row: Divergence) -> records.DivergenceInfo:
         reproducer=row.reproducer,
         selector=", ".join(f"{fact} {condition(wanted)}" for fact, wanted in (row.selector | on).items()),
         vector=row.vector,
+        severity=severities.severity(row),
     )
 
 

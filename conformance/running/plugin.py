@@ -121,7 +121,8 @@ class Workshop:
             backend.name,
             Isolation(plan.key_of(backend, self.spec.backends), self.spec.request.device, self.spec.request.seconds),
         )
-        return run_item(
+        kills = isolation.kills
+        found = run_item(
             spec,
             self.spec.request,
             subject,
@@ -135,6 +136,9 @@ class Workshop:
                 if other_backend is backend and other is not subject
             ],
         )
+        if isolation.kills > kills:
+            breadcrumb.note_kill(self.trail.folder, spec.id)
+        return found
 
     def _known(self, spec: ItemSpec, backend: Backend) -> Ledger:
         return for_subject(self.rows, spec.subject, backend.version(), spec.device)

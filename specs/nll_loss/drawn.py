@@ -5,46 +5,52 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from hypothesis import strategies as st
 
 from ..call import REDUCTIONS
-from ..loss import Exploration
+from ..loss import Draw, Exploration
 from .clauses import EDGES
 from .generate import Structure, cases
-from .shapes import CORE, RANKS, signature_of
-from .varied import MODES, choices, unweighted_too
+from .narrow import narrowed, pools
+from .shapes import CORE, RANKS, Shape, signature_of
+from .varied import MODES, Choices, choices, unweighted_too
 
 _WIDTHS: Mapping[str, Literal[16, 32, 64]] = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 _LARGEST_EDIT = 64  # arrays up to this size have single elements drawn, and shrunk, one by one
 
 
-def explored(family: str, dtype: str, tier: int, lacks: Callable[[str], bool]) -> Exploration:
-    """Structures of one family, for subjects of a tier that lack some kinds of Transform."""
-    asks = _asks(lacks, dtype, tier) if family == "gradient" else ()
-    return Exploration(
-        structures(family, dtype, tier, asks), lambda structure: cases(structure, family, tier, origin="exploration")
-    )
+def explored(family: str, draw: Draw) -> Exploration | None:
+    """Structures of one family, for subjects of a tier that lack some kinds of Transform, within a domain."""
+    varied = pools(choices(family, draw.tier), family, draw)
+    shapes = _shapes_of(family, draw)
+    if shapes is None or not all(varied.values()):
+        return None
+    asks = _asks(draw) if family == "gradient" else ()
+    drawn = structures(family, draw, varied, shapes, asks)
+    return Exploration(drawn, lambda found: cases(found, family, draw.tier, origin="exploration") if found else ())
 
 
-def _asks(lacks: Callable[[str], bool], dtype: str, tier: int) -> tuple[str, ...]:
+def _asks(draw: Draw) -> tuple[str, ...]:
     """What is drawn besides the gradient: the modes that the subject has, where another program costs nothing."""
-    modes = MODES if tier == 3 else ()
-    return tuple(kind for kind in modes if not lacks(kind) and (kind != "autocast" or dtype == "float32"))
+    modes = MODES if draw.tier == 3 else ()
+    return tuple(kind for kind in modes if not draw.lacks(kind) and (kind != "autocast" or draw.dtype == "float32"))
 
 
 @st.composite
-def structures(draw: st.DrawFn, family: str, dtype: str, tier: int, asks: tuple[str, ...] = ()) -> Structure:
+def structures(
+    draw: st.DrawFn, family: str, wanted: Draw, varied: Choices, shapes: st.SearchStrategy[Shape], asks: tuple[str, ...]
+) -> Structure | None:
     """Structures of a family, in signatures that a subject of this tier can afford; small ones first.
 
-    `asks` may be asked for instead of what the family asks for, together as often as that.
+    `asks` may be asked for instead of what the family asks for, together as often as that. None is outside of the
+    domain.
     """
-    shapes = {1: CORE, 2: CORE if family == "gradient" else CORE + RANKS}.get(tier)
-    shape = draw(_one_of(shapes) if shapes else _shapes())
-    fields = {name: draw(_one_of(tuple(options))) for name, options in choices(family, tier).items()}
-    if shapes:
+    shape = draw(shapes)
+    fields = {name: draw(_one_of(tuple(options))) for name, options in varied.items()}
+    if wanted.tier < 3:
         weighted, fields["target_dtype"] = signature_of(shape)
         if not weighted:
             fields["weights"] = "none"
@@ -53,12 +59,22 @@ def structures(draw: st.DrawFn, family: str, dtype: str, tier: int, asks: tuple[
     if asks and draw(st.booleans()):
         fields["asks"] = draw(_one_of(asks))
     reductions = ("mean",) if "reduction" in fields.get("omitted", ()) else REDUCTIONS
-    also = unweighted_too(family, tier, fields)
+    also = unweighted_too(family, wanted.tier, fields)
     seed = draw(st.integers(0, 2**32))
-    structure = Structure(shape, dtype, **fields, reductions=reductions, unweighted_too=also, seed=seed)
-    if math.prod(structure.shape) > _LARGEST_EDIT:
-        return structure
-    return _edited(draw, structure)
+    structure = Structure(shape, wanted.dtype, **fields, reductions=reductions, unweighted_too=also, seed=seed)
+    if math.prod(structure.shape) <= _LARGEST_EDIT:
+        structure = _edited(draw, structure)
+    return narrowed(structure, family, wanted)
+
+
+def _shapes_of(family: str, draw: Draw) -> st.SearchStrategy[Shape] | None:
+    """What shapes are drawn from, None where the domain leaves none."""
+    dear = {1: CORE, 2: CORE if family == "gradient" else CORE + RANKS}.get(draw.tier)
+    if dear:
+        within = tuple(filter(draw.domain.takes_shape, dear))
+        return _one_of(within) if within else None
+    ranks = tuple(filter(draw.domain.takes_rank, draw.domain.ranks or range(1, 8)))
+    return _shapes(ranks) if ranks else None
 
 
 @functools.cache
@@ -68,11 +84,14 @@ def _one_of(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 
 
 @functools.cache
-def _shapes() -> st.SearchStrategy[tuple[int, ...]]:
-    """Any rank from 1 to 7, small; sizes around block edges for ranks 2 and 3."""
-    small = st.lists(st.integers(1, 5), min_size=1, max_size=7).map(tuple)
+def _shapes(ranks: tuple[int, ...]) -> st.SearchStrategy[Shape]:
+    """Any of these ranks, small; sizes around block edges for rank 2."""
+    if ranks == tuple(range(ranks[0], ranks[-1] + 1)):
+        small = st.lists(st.integers(1, 5), min_size=ranks[0], max_size=ranks[-1]).map(tuple)
+    else:
+        small = st.one_of(*(st.tuples(*[st.integers(1, 5)] * rank) for rank in ranks))
     edges = st.tuples(st.sampled_from(sorted(EDGES)[:22]), st.integers(1, 9))
-    return st.one_of(small, edges)
+    return st.one_of(small, edges) if 2 in ranks else small
 
 
 def _edited(draw: st.DrawFn, structure: Structure) -> Structure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -10,19 +11,25 @@ import numpy as np
 
 from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_of
 from ..case import Case
+from ..loss import Draw
 from . import generate
 from .generate import Structure
+from .narrow import narrowed, used_by
 from .oracle import structural_faults
 
 # Ranks in which the faults are planted; the first two are all that dear compilers see.
 SHAPES = ((6, 5), (4, 3, 2), (5,), (3, 4, 2, 3), (2, 3, 2, 1, 3), (64, 3))
 
 
-def fault_cases(dtype: str, seed: int) -> Iterator[Case]:
+def fault_cases(draw: Draw) -> Iterator[Case]:
     """Every kind of fault in one dtype, each under the reductions, and after each batch a legal call (ERR-9)."""
+    dtype, seed = draw.dtype, draw.seed
+    asks = functools.partial(draw.domain.holds, used=used_by)
     for number, shape in enumerate(SHAPES):
-        weights = "dyadic" if shape == SHAPES[1] else "none"
+        weights = "dyadic" if shape == SHAPES[1] and "weight" not in draw.domain.absent else "none"
         structure = Structure(shape, dtype, weights=weights, inputs="dyadic", mask="no", seed=seed)
+        if not draw.domain.takes_shape(shape):
+            continue
         legal = generate.base(structure, "error")
         # A dear compiler's checks do not depend on the dtype: one is enough for it.
         tier = 3 if number > 1 else 1 if dtype == "float32" else 2
@@ -35,29 +42,33 @@ def fault_cases(dtype: str, seed: int) -> Iterator[Case]:
             for turn in range(len(kinds)):
                 once = turn == count % len(kinds) or _is_index_fault(call) and call["ignore_index"] == generate.DEFAULT
                 yield from generate.judged_calls(
-                    call, (kinds[turn],), "error", level if once else max(level, cheap), f"{origin}/{count}"
+                    call, (kinds[turn],), "error", level if once else max(level, cheap), f"{origin}/{count}", asks=asks
                 )
-        yield from generate.judged_calls(legal, REDUCTIONS, "error", tier, origin, also=("ERR-9",))
+        yield from generate.judged_calls(legal, REDUCTIONS, "error", tier, origin, also=("ERR-9",), asks=asks)
     for count, (tier, call) in enumerate(_in_corners(dtype, seed)):
         turn = (REDUCTIONS[count % len(REDUCTIONS)],) if call["reduction"] in REDUCTIONS else (call["reduction"],)
-        yield from generate.judged_calls(call, turn, "error", tier, f"corpus error/{dtype}/corner {count}")
-    yield from _in_batches(dtype, seed)
+        yield from generate.judged_calls(call, turn, "error", tier, f"corpus error/{dtype}/corner {count}", asks=asks)
+    yield from _in_batches(draw)
 
 
-def _in_batches(dtype: str, seed: int) -> Iterator[Case]:
+def _in_batches(draw: Draw) -> Iterator[Case]:
     """Classes that do not exist in one call of a batch, which the others must not be told of, or in all of them."""
+    dtype = draw.dtype
     for shape, weights, batched in (
         ((6, 5), "none", ("input", "target")),
         ((4, 3, 2), "dyadic", ("target",)),
         ((5,), "none", ("input", "target")),
         ((6, 5), "dyadic", ("input",)),
     ):
-        structure = Structure(shape, dtype, "int64", weights, inputs="dyadic", seed=seed, asks="vmap", batched=batched)
+        whole = Structure(shape, dtype, "int64", weights, inputs="dyadic", seed=draw.seed, asks="vmap", batched=batched)
+        structure = narrowed(whole, "error", draw)
+        if structure is None:
+            continue
         legal = generate.batch(structure, "error")
         for value in (structure.classes, -1):
             call = _with_target(legal, legal["target"].size // 2, value)
             tier = 2 if dtype == "float32" and shape == (6, 5) else 3
-            for reduction in REDUCTIONS:
+            for reduction in structure.reductions:
                 wanted = call.replace(reduction=reduction)
                 yield generate.asking(wanted, structure, "error", tier, f"corpus error/{dtype}/batch")
 

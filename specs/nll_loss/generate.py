@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +108,23 @@ def count(structure: Structure) -> int:
 
 
 def judged_calls(
-    call: Call, reductions: Sequence[Any], family: str, tier: int, origin: str, also: tuple[str, ...] = ()
+    call: Call,
+    reductions: Sequence[Any],
+    family: str,
+    tier: int,
+    origin: str,
+    also: tuple[str, ...] = (),
+    asks: Callable[[Call], bool] | None = None,
 ) -> Iterator[Case]:
-    """Cases for a call under several reductions, `also` naming clauses beyond those it exercises by itself."""
+    """Cases for a call under several reductions, `also` naming clauses beyond those it exercises by itself.
+
+    `asks` says which calls are wanted, before anything is computed for them.
+    """
     selection = None
     for reduction in reductions:
         variant = call.replace(reduction=reduction)
+        if asks is not None and not asks(variant):
+            continue
         legal = not structural_faults(variant)
         if selection is None and legal:
             selection = select(variant)

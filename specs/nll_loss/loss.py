@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..call import Call
 from ..case import Case
@@ -10,6 +10,7 @@ from ..loss import Draw, Exploration, Family, Loss, Probes
 from . import corpus, generate, large, probes, relations, second_looks
 from .clauses import RULES
 from .facts import MEANINGS
+from .narrow import used_by
 from .oracle import structural_faults
 from .signature import NLL_LOSS
 from .simpler import simpler
@@ -26,15 +27,15 @@ def case_of(call: Call, family: str, tier: int, origin: str, also: tuple[str, ..
 
 def _family(name: str) -> Family:
     def cases(draw: Draw) -> Iterator[Case]:
-        return corpus.corpus(name, draw.dtype, draw.profile, draw.seed, draw.tier)
+        return corpus.drawn(name, draw)
 
     def size(draw: Draw) -> int:
-        return corpus.corpus_size(name, draw.dtype, draw.profile, draw.tier)
+        return corpus.size(name, draw)
 
-    def explored(dtype: str, tier: int, lacks: Callable[[str], bool]) -> Exploration:
+    def explored(draw: Draw) -> Exploration | None:
         from .drawn import explored  # not before Hypothesis is needed
 
-        return explored(name, dtype, tier, lacks)
+        return explored(name, draw)
 
     return Family(
         cases=cases,
@@ -88,4 +89,12 @@ LOSS = Loss(
     relations=relations.RELATIONS,
     second_looks=(second_looks.pattern, second_looks.scaling),
     speed=SPEED,
+    quantities={
+        "n": "all positions",
+        "n_active": "kept positions",
+        "normaliser": "the sum of the kept targets' weights",
+        "batch": "the batch size",
+        "classes": "the number of classes",
+    },
+    used=used_by,
 )

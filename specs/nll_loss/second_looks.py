@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..accuracy import error_bound
-from ..call import Call, Outcome, Returned
+from ..call import Call, Outcome, Returned, Unsupported
 from ..case import Case, Returns, Status
 from ..exact import ulp
 from ..grades import Grade
@@ -71,6 +71,8 @@ def scaling(case: Case, outcome: Outcome, looked: Looked, retry: Retry) -> Mappi
     with np.errstate(over="ignore"):  # of weights that no kept position selects
         scaled = (weight.astype(np.float64) * 2.0**_SCALE_EXPONENT).astype(weight.dtype)
     again = retry.run(case.call.replace(weight=scaled))
+    if isinstance(again, Unsupported):
+        return {}
     same = isinstance(again, Returned) and again.value.tobytes() == outcome.value.tobytes()
     return {Aspect.SCALING: Status.PASS if same else Status.FAIL}
 
