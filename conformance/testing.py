@@ -102,9 +102,8 @@ def conformance_tests(
     suite = _Suite(signature, function, target, backend, request, [*plan.machinery(framework, names), *known])
     test = _at_the_line_of_the_caller(lambda item: suite.run(item))
     test.__doc__ = f"{target.place} conforms to the specification of {signature.loss}."
-    items = plan.items({signature.loss: names}, request)
     asking.require_some(request)
-    return _parametrized(test, items, target, backend)
+    return _parametrized(test, plan.items({signature.loss: names}, request), target, backend)
 
 
 def _parametrized(

@@ -269,6 +269,7 @@ def test_a_file_may_import_its_neighbours_and_lie_anywhere(tmp_path: Path) -> No
         (f"{EXAMPLES}:correct --dtypes float31", "numpy", 4, ("float31", "did you mean float32")),
         (f"{EXAMPLES}:correct --targets int65", "numpy", 4, ("int65", "did you mean int64")),
         (f"{EXAMPLES}:correct --profile quik", "numpy", 4, ("did you mean quick?",)),
+        (f"{EXAMPLES}:correct --family ignored", "numpy", 4, ("no family 'ignored'", "did you mean ignore?")),
         (f"{EXAMPLES}:correct --device cuda", "numpy", 6, ("cuda", "--device")),
         ("broken.py:nll", "numpy", 4, ("broken.py does not import: ZeroDivisionError", "broken.py:2")),
         ("invalid.py:nll", "numpy", 4, ("invalid.py does not import: SyntaxError", "line 1")),

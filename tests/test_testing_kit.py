@@ -98,7 +98,7 @@ def test_a_failure_can_be_mended_from_its_message_alone() -> None:
         "  target    ",
         "  observed  float32 ",
         "rounds to",
-        " ulp",
+        " ulp, ",
         "  origin    ",
     ):
         assert words in message

@@ -94,10 +94,11 @@ def kinds(records: Sequence[Record]) -> list[Finding]:
 
     Where that one was made smaller, it is the smaller one.
     """
-    found = [record for record in records if isinstance(record, Finding) and not record.expected]
-    made = {(one.loss, one.subject, one.made_from): one for one in most_telling_first(records, found) if one.made_from}
+    unexpected = (record for record in records if isinstance(record, Finding) and not record.expected)
+    found = most_telling_first(records, unexpected)
+    made = {(one.loss, one.subject, one.made_from): one for one in found if one.made_from}
     smallest: dict[tuple[str, ...], Finding] = {}
-    for one in sorted(most_telling_first(records, found), key=lambda one: (size(one), "transform" in one.call)):
+    for one in sorted(found, key=lambda one: (size(one), "transform" in one.call)):
         if not one.made_from:
             smallest.setdefault((one.loss, one.subject, one.symptom or one.because, *one.clauses[:1]), one)
     chosen = [made.get((one.loss, one.subject, one.digest), one) for one in smallest.values()]

@@ -12,12 +12,17 @@ from ...specs.errors import NothingRan
 from ...specs.loss import LARGE, Draw, Loss
 from ...specs.vectors import vector_cases
 from ..items.spec import VECTORS, Request
+from .plan import check_families
 
 _DEAREST = 3  # the tier of subjects that are asked most
 
 
 def require_some(request: Request) -> None:
-    """Guard that a domain leaves something to ask; raises NothingRan naming the options that leave nothing."""
+    """Guard that a domain leaves something to ask; raises NothingRan naming the options that leave nothing.
+
+    Raises UsageError for a family that does not exist.
+    """
+    check_families(request.families, request.losses)
     domain = request.domain
     if request.profile == LARGE or any(_is_asked(losses.find(place), request, domain) for place in request.losses):
         return

@@ -180,17 +180,22 @@ def machinery(framework: str, subjects: Iterable[str]) -> list[Divergence]:
     return [row.lend(eager, tuple(subjects)) for row in known if row.machinery and eager in row.subjects]
 
 
+def check_families(names: Iterable[str], places: Iterable[str]) -> None:
+    """Guard that each is a family of one of these losses; raises UsageError that offers the nearest."""
+    by_loss = (losses.find(place).families_of(DEFAULT_PROFILE) for place in places)
+    known = dict.fromkeys((VECTORS, *itertools.chain.from_iterable(by_loss)))
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no family {name!r}; {nearest(name, known)}")
+
+
 def items(subjects: Mapping[str, Iterable[str]], request: Request) -> list[ItemSpec]:
     """Every item of the subjects of each loss: cheap and deadly ones first, dear subjects last.
 
     Raises NothingRan when there is none, UsageError for a family that no loss has. Profile `large` is one family of its
     own. A part of a run has the groups whose hash falls to it, which may be none.
     """
-    by_loss = (losses.find(loss).families_of(DEFAULT_PROFILE) for loss in subjects)
-    known = dict.fromkeys((VECTORS, *itertools.chain.from_iterable(by_loss)))
-    for name in request.families:
-        if name not in known:
-            raise UsageError(f"no family {name!r}; {nearest(name, known)}")
+    check_families(request.families, subjects)
     orders = {
         loss: [*[VECTORS] * (request.profile != LARGE), *losses.find(loss).families_of(request.profile)]
         for loss in subjects
