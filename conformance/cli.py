@@ -28,8 +28,8 @@ from .items.spec import DEFAULT_PROFILE, Request
 from .planning import asking, machine, plan
 from .planning.plan import RunSpec
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
 
 OUT = Path("reports-out")
 CHECKED = OUT / "check"
@@ -47,7 +47,7 @@ class _Group(click.Group):
             with show.drawing(errors):
                 sys.exit(super().main(*args, standalone_mode=False, **kwargs))
         except LossparityError as error:
-            errors.print(f"lossparity: {error}", markup=False, soft_wrap=True)
+            errors.print(f"lossparity: {error}", soft_wrap=True)
             sys.exit(error.exit_code)
         except click.exceptions.Abort:
             sys.exit(2)
@@ -212,7 +212,7 @@ def _perform(
     index = html.write_overview(said, out)
     screen.print(f"Report: {index}", soft_wrap=True)
     if silent := domain.nothing_said(request, result.exit_code, run_read.of(records.Item)):
-        errors.print(f"lossparity: {silent}", markup=False, soft_wrap=True)
+        errors.print(f"lossparity: {silent}", soft_wrap=True)
     streams.farewell(errors, index)
     if as_json:
         click.echo(msgspec.json.encode(show.as_data(run_read, result, index)).decode())
@@ -356,7 +356,7 @@ def lint(places: Sequence[str], as_json: bool) -> None:
         click.echo(msgspec.json.encode(problems).decode())
     else:
         for problem in problems:
-            errors.print(problem, markup=False, soft_wrap=True)
+            errors.print(problem, soft_wrap=True)
         if not problems:
             console.print("\n".join(map(tables.counted_of, found)) if places else tables.counted())
     sys.exit(UsageError.exit_code if problems else 0)

@@ -118,6 +118,13 @@ def test_a_wrong_function_exits_1(tmp_path: Path) -> None:
     assert finding.call["input"]["dtype"]
 
 
+def test_what_looks_like_markup_is_printed_as_it_is(tmp_path: Path) -> None:
+    out = tmp_path / "a [red] folder"
+    done, _ = run(out, "-b", "numpy", "--family", "weight", "-n", "1")
+    assert done.returncode == 0, done.stderr
+    assert f"Records: {out / 'records.jsonl'}\nReport: {out / 'index.html'}\n" in done.stdout
+
+
 def test_a_crash_costs_one_item(tmp_path: Path) -> None:
     done, read = run(tmp_path, "-b", "tests.bad_adapters:SEGFAULT", "--family", "shape", "--family", "error")
     assert done.returncode == 1, done.stdout + done.stderr

@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # what they need takes a while to import, and --help needs no
     from ..findings.replay import Replayed
     from ..findings.reproducer import Reproducer
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)
 
 _CASE = """CASE is the id of a vector that comes with the suite; FILE.json, a file with one vector, or FILE.json#ID; or
     a finding: a run's folder or records.jsonl, with the beginning of a digest behind it, reports-out#cb72ede0."""
@@ -98,7 +98,7 @@ def _require_reproduced(found: Sequence[Replayed]) -> None:
     """Tell what shows at times only; raise NotReproduced where what a run said does not show at all."""
     for one in found:
         if one.is_reproduced and one.runs > 1:
-            errors.print(f"It showed at run {one.runs}: the same call does not always come out alike", markup=False)
+            errors.print(f"It showed at run {one.runs}: the same call does not always come out alike")
     if lost := [one.why_gone for one in found if not one.is_reproduced]:
         raise NotReproduced("does not reproduce: " + "\n".join(lost))
 
@@ -136,7 +136,6 @@ def freeze_command(
     errors.print(
         f"vector {vector.id}, in {where}: {', '.join(vector.clauses)} fail on {one.subject}, seen again\n"
         f"  {one.case.call.describe()}{more}",
-        markup=False,
         soft_wrap=True,
     )
 
@@ -177,25 +176,24 @@ def _show(one: Replayed, reproducer: Reproducer, *, with_script: bool) -> None:
     console.print(
         f"{state}: {explain.finding(one.finding, one.case.rules.clauses)}",
         style=style,
-        markup=False,
         soft_wrap=True,
     )
     for line in _verdicts(one):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)
     for row in one.rows:
-        console.print(f"  known     {row.id}: {row.title}", markup=False, soft_wrap=True)
+        console.print(f"  known     {row.id}: {row.title}", soft_wrap=True)
     if reproducer.text and with_script:
-        console.print(f"\n{reproducer.text}", markup=False, soft_wrap=True)
-        console.print(f"It was run, and printed:\n{reproducer.output}", markup=False, soft_wrap=True)
+        console.print(f"\n{reproducer.text}", soft_wrap=True)
+        console.print(f"It was run, and printed:\n{reproducer.output}", soft_wrap=True)
     elif one.failed and reproducer.why_not:
-        console.print(f"  script    {reproducer.why_not}", markup=False, soft_wrap=True)
+        console.print(f"  script    {reproducer.why_not}", soft_wrap=True)
 
 
 def _show_passed(one: Replayed) -> None:
     """A case that came out well, where others are shown too."""
     observed = one.finding.observed.splitlines()[0]
     said = f"as expected: {one.subject}, {one.judgement.status.value}: {observed}"
-    console.print(said, markup=False, soft_wrap=True)
+    console.print(said, soft_wrap=True)
 
 
 def _verdicts(one: Replayed) -> list[str]:
@@ -237,17 +235,17 @@ def _write(pairs: list[tuple[Replayed, Reproducer]], script: Path | None, report
         return
     failed = sorted((pair for pair in pairs if pair[0].failed), key=lambda pair: pair[0].is_expected)
     if not failed:
-        errors.print("Nothing failed: there is nothing to write", markup=False)
+        errors.print("Nothing failed: there is nothing to write")
         return
     one, reproducer = failed[0]
     if len(failed) > 1:
         others = ", ".join(other.subject for other, _ in failed[1:])
-        errors.print(f"Written about {one.subject}; {others} failed too, choose with -b", markup=False, soft_wrap=True)
+        errors.print(f"Written about {one.subject}; {others} failed too, choose with -b", soft_wrap=True)
     if script is not None and reproducer.text:
         script.write_text(reproducer.text, encoding="utf-8")
-        errors.print(f"Reproducer: {script}", markup=False, soft_wrap=True)
+        errors.print(f"Reproducer: {script}", soft_wrap=True)
     if report is not None:
         from ..findings import issue
 
         report.write_text(issue.issue(one, reproducer), encoding="utf-8")
-        errors.print(f"Report: {report}", markup=False, soft_wrap=True)
+        errors.print(f"Report: {report}", soft_wrap=True)

@@ -66,8 +66,8 @@ def progress(console: Console) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def _bar(console: Console, items: _Items) -> Iterator[Callable[[], None]]:
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[times]}"), TextColumn("{task.description}"))
-    with Bar(*columns, console=console, transient=True) as bar:
+    said = [TextColumn(words, markup=False) for words in ("{task.fields[times]}", "{task.description}")]
+    with Bar(BarColumn(), MofNCompleteColumn(), *said, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, times="")
 
         def changed() -> None:
@@ -84,7 +84,7 @@ def _lines(console: Console, items: _Items) -> Iterator[Callable[[], None]]:
 
     def say() -> None:
         while not ended.wait(_EVERY):
-            console.print(str(items), markup=False, soft_wrap=True)
+            console.print(str(items), soft_wrap=True)
 
     thread = threading.Thread(target=say, daemon=True)
     thread.start()

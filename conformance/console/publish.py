@@ -15,7 +15,7 @@ from ...specs.errors import UsageError
 from . import show
 from .options import JSON, folder_option
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 def link(out: Path) -> None:
@@ -61,7 +61,7 @@ def report_command(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     for matrix in said.matrices:
         show.deep_sums(console, matrix.merged.of(records.Accuracy))
     for sentence in missing:
-        console.print(f"missing: {sentence}", style="bold red", soft_wrap=True, markup=False)
+        console.print(f"missing: {sentence}", style="bold red", soft_wrap=True)
     console.print(f"Report: {index}", soft_wrap=True)
 
 
@@ -90,8 +90,8 @@ def site_command(parts: Sequence[str], failed: Sequence[str], out: Path, as_json
         content = {"index": str(index), "outlook": site.outlook.value, "pages": site.pages, "missing": site.missing}
         click.echo(msgspec.json.encode(content).decode())
     else:
-        console.print(f"{site.headline}: {site.sentence}", soft_wrap=True, markup=False)
+        console.print(f"{site.headline}: {site.sentence}", soft_wrap=True)
         for sentence in site.missing:
-            console.print(f"missing: {sentence}", style="bold red", soft_wrap=True, markup=False)
+            console.print(f"missing: {sentence}", style="bold red", soft_wrap=True)
         console.print(f"Site: {index}", soft_wrap=True)
     sys.exit(1 if site.missing else 0)

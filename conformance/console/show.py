@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ...reports import matrix
 from ...reports.bench import Bench
@@ -44,7 +45,7 @@ _SHOWN = 5  # kinds of unexpected results that are told in full
 
 def aside(console: Console) -> Callable[[str], None]:
     """Says what is not the matter itself, such as what is waited for."""
-    return lambda message: console.print(message, style="dim", markup=False, soft_wrap=True)
+    return lambda message: console.print(message, style="dim", soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -58,7 +59,7 @@ def drawing(console: Console) -> Iterator[None]:
             if issubclass(category, NotDrawn):
                 failed.append(str(message))
             elif issubclass(category, NoLock):
-                console.print(str(message), style="yellow", markup=False, soft_wrap=True)
+                console.print(str(message), style="yellow", soft_wrap=True)
             else:
                 usual(message, category, *place, **more)
 
@@ -68,7 +69,7 @@ def drawing(console: Console) -> Iterator[None]:
         finally:
             if failed:
                 said = f"{plural(len(failed), 'part')} of the report failed to draw: {'; '.join(failed)}"
-                console.print(said, style="bold red", markup=False, soft_wrap=True)
+                console.print(said, style="bold red", soft_wrap=True)
 
 
 def opening(console: Console, run: RunSpec, found: Survey) -> None:
@@ -84,13 +85,13 @@ def opening(console: Console, run: RunSpec, found: Survey) -> None:
             console.print(f"  {subject.name} flushes subnormal numbers in {', '.join(flushing)}", style="dim")
         for note in subject.notes:
             if note.startswith(NOT_PROBED):
-                console.print(f"  {subject.name}: {note}", style="yellow", markup=False, soft_wrap=True)
+                console.print(f"  {subject.name}: {note}", style="yellow", soft_wrap=True)
     for line in executed(chosen):
-        console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"  {line}", style="dim", soft_wrap=True)
     for one in found.absent:
-        console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow", markup=False)
+        console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow")
     for sentence in [*missing_tools(found.backends), *(f"left out: {sentence}" for sentence in found.elsewhere)]:
-        console.print(f"  {sentence}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"  {sentence}", style="yellow", soft_wrap=True)
 
 
 def executed(subjects: Iterable[SubjectInfo]) -> list[str]:
@@ -113,21 +114,21 @@ def closing(console: Console, run: Run, found: Overview, result: Result, *, verb
         put(console, split_table(run))
     family_tables(console, found)
     for message in result.problems:
-        console.print(f"engine error: {message}", style="bold red", markup=False, soft_wrap=True)
+        console.print(f"engine error: {message}", style="bold red", soft_wrap=True)
     unexpected(console, run, len(result.unexpected))
     for line in executed(run.header.subjects):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     deep_sums(console, run.of(Accuracy))
     known(console, run)
     footer = result.footer
     for note in footer.notes:
-        console.print(note, style="yellow", markup=False, soft_wrap=True)
+        console.print(note, style="yellow", soft_wrap=True)
     parts = [f"{footer.statuses.get(name, 0):,} {name}" for name in STATUSES if footer.statuses.get(name)]
     console.print(f"{footer.planned:,} calls planned = {' + '.join(parts) or 'none'}", soft_wrap=True)
     verdict = "as expected" if not footer.unexpected and result.exit_code == 0 else f"{footer.unexpected:,} unexpected"
     console.print(f"{footer.ended}, {verdict}, {footer.seconds:.1f} s, exit code {result.exit_code}")
     for one in coverages(run.header.subjects, run.of(Item)):
-        console.print(one.sentence, markup=False, soft_wrap=True)
+        console.print(one.sentence, soft_wrap=True)
     console.print(f"Records: {result.file}", soft_wrap=True)
 
 
@@ -137,7 +138,7 @@ def unexpected(console: Console, run: Run, items: int) -> None:
     clauses = _clauses(run)
     for one in kinds[:_SHOWN]:
         told = explain.finding(one, clauses[one.loss], run.path)
-        console.print(f"unexpected: {told}", style="red", markup=False, soft_wrap=True)
+        console.print(f"unexpected: {told}", style="red", soft_wrap=True)
     if kinds:
         left = len(kinds) - _SHOWN
         more = f", {plural(left, 'more kind')}" if left > 0 else ""
@@ -160,7 +161,7 @@ def known(console: Console, run: Run) -> None:
 def deep_sums(console: Console, accuracy: Iterable[Accuracy]) -> None:
     """What it amounts to where sums are deeper than they should be: a mark under SHOULD does not say it."""
     for sentence in deep_sentences(accuracy):
-        console.print(f"{sentence}.", markup=False, soft_wrap=True)
+        console.print(f"{sentence}.", soft_wrap=True)
 
 
 def as_data(run: Run, result: Result, index: Path) -> dict[str, Any]:
@@ -270,11 +271,11 @@ def backends(console: Console, found: Survey, missing: Sequence[str]) -> None:
     console.print("-b takes a backend, such as torch, for all its subjects, or a subject, such as torch:compile",
                   style="dim", soft_wrap=True)  # fmt: skip
     for tool in missing:
-        console.print(tool, style="yellow", markup=False, soft_wrap=True)
+        console.print(tool, style="yellow", soft_wrap=True)
     for absent in found.absent:
-        console.print(f"{absent.name} is not installed; install it with: {absent.install}", markup=False)
+        console.print(f"{absent.name} is not installed; install it with: {absent.install}")
     for sentence in found.elsewhere:
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
 
 
 def zoo(console: Console, found: Zoo) -> None:
@@ -288,15 +289,15 @@ def zoo(console: Console, found: Zoo) -> None:
         table.add_row(rival.name, *numbers, rival.absent or rival.says)
     console.print(table)
     for one in found.survivors:
-        console.print(f"survives: {one.name}: {one.says}", style="bold red", markup=False, soft_wrap=True)
+        console.print(f"survives: {one.name}: {one.says}", style="bold red", soft_wrap=True)
     for clause, name in found.blind:
-        console.print(f"blind: {clause} does not see {name}", style="bold red", markup=False, soft_wrap=True)
+        console.print(f"blind: {clause} does not see {name}", style="bold red", soft_wrap=True)
     for alarm in found.alarms:
-        console.print(f"false alarm: {alarm}", style="bold red", markup=False, soft_wrap=True)
+        console.print(f"false alarm: {alarm}", style="bold red", soft_wrap=True)
     for id in found.unjustified:
         console.print(f"vector {id} fails no mutant, or not those it names, and gives no reason", style="bold red")
     for name, why in found.absent.items():
-        console.print(f"variants in {name} were not run: {why}", style="yellow", markup=False)
+        console.print(f"variants in {name} were not run: {why}", style="yellow")
     seconds, calls = found.typical()
     console.print(f"{found.headline()}. {found.sentence()}", soft_wrap=True)
     console.print(f"Median until the first kill: {calls} calls, {seconds:.2f} s; the zoo took {found.seconds:.0f} s")
@@ -309,14 +310,12 @@ def boards(console: Console, bench: Bench, found: Sequence[Board]) -> None:
     """The tables of a bench run, the reasons for what is missing, and the last word."""
     for threads in dict.fromkeys(one.threads for one in found):
         chosen = [one for one in found if one.threads == threads]
-        console.print(f"\n[bold]threads = {threads}[/bold], ratios to {chosen[0].baseline}; below 1 is faster")
+        console.print()
+        console.print(Text(f"threads = {threads}", "bold") + f", ratios to {chosen[0].baseline}; below 1 is faster")
         for one in chosen[:_BOARDS]:
-            noise = ", [yellow]too noisy for claims[/yellow]" if one.spread > NOISY else ""
-            console.print(
-                f"{one.point.name} [dim](A/A {one.spread:.1%}; last column: share of the limit, "
-                f"{size(one.bandwidth)}/s)[/dim]{noise}",
-                soft_wrap=True,
-            )
+            beside = f"(A/A {one.spread:.1%}; last column: share of the limit, {size(one.bandwidth)}/s)"
+            noise = [", ", ("too noisy for claims", "yellow")] if one.spread > NOISY else []
+            console.print(Text.assemble(f"{one.point.name} ", (beside, "dim"), *noise), soft_wrap=True)
             table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
             for justify in ("left", "right", "right", "left", "left", "right"):
                 table.add_column(justify=justify, no_wrap=True)
@@ -328,7 +327,7 @@ def boards(console: Console, bench: Bench, found: Sequence[Board]) -> None:
         if len(chosen) > _BOARDS:
             console.print(f"and {plural(len(chosen) - _BOARDS, 'more point')} in the report", style="dim")
     for reason, names in sorted(_reasons(bench).items()):
-        console.print(f"not timed: {', '.join(sorted(names))}: {reason}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"not timed: {', '.join(sorted(names))}: {reason}", style="yellow", soft_wrap=True)
     console.print(speed_sentence(bench, found), soft_wrap=True)
 
 

@@ -9,6 +9,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ...specs import losses
 from ...specs.errors import UsageError, nearest
@@ -16,7 +17,7 @@ from ...specs.loss import Loss
 from ...specs.rules import Clause, Rules
 from .options import JSON, LOSSES, chosen
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 @click.command(name="losses")
@@ -86,8 +87,8 @@ def _named(rules: Rules, ids: Sequence[str]) -> list[Clause]:
 
 
 def _print(loss: Loss, one: Clause) -> None:
-    console.print(f"[bold]{one.id}[/bold]  {one.level}  source {one.source}")
-    console.print(f"  {one.statement}", soft_wrap=True, markup=False)
+    console.print(Text(one.id, "bold") + f"  {one.level}  source {one.source}")
+    console.print(f"  {one.statement}", soft_wrap=True)
     for name in one.flags:
         flag = loss.rules.flags[name]
-        console.print(f"  {name}: {flag.fault} Seen in {', '.join(flag.seen_in)}.", soft_wrap=True, markup=False)
+        console.print(f"  {name}: {flag.fault} Seen in {', '.join(flag.seen_in)}.", soft_wrap=True)

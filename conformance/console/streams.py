@@ -71,7 +71,7 @@ def robust() -> Iterator[None]:
 def farewell(screen: Console, index: Path) -> None:
     """Say where the report is if what was printed of it reached nobody."""
     if _is_lost():
-        screen.print(f"Nobody read to the end, and the run went on. Report: {index}", markup=False, soft_wrap=True)
+        screen.print(f"Nobody read to the end, and the run went on. Report: {index}", soft_wrap=True)
 
 
 def _is_lost() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 _GAP = "   "
 
@@ -21,9 +20,9 @@ def put(console: Console, table: Table) -> None:
     for number, name in enumerate(names.cells):
         cells = [list(column.cells)[number] for column in others]
         said = [f"{heading} {cell}".strip() for heading, cell in zip(headings, cells, strict=True)]
-        console.print(Text(str(name)), soft_wrap=True)
+        console.print(str(name), soft_wrap=True)
         for line in _filled(said, console.width):
-            console.print(Text(line), style="dim", soft_wrap=True)
+            console.print(line, style="dim", soft_wrap=True)
 
 
 def _filled(parts: list[str], width: int) -> list[str]:
