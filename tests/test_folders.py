@@ -228,7 +228,8 @@ def test_ctrl_c_during_a_run_costs_neither_it_nor_the_one_before(tmp_path: Path)
         stdout=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    _wait(lambda: runs(tmp_path) and b'"type":"item"' in (tmp_path / "records.jsonl").read_bytes())
+    records_now = tmp_path / "records.jsonl"  # gone for a moment, when the run before has been moved
+    _wait(lambda: runs(tmp_path) and records_now.exists() and b'"type":"item"' in records_now.read_bytes())
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 2
     (kept,) = runs(tmp_path)

@@ -125,3 +125,19 @@ def test_the_run_notes_that_a_child_was_killed(tmp_path: Path) -> None:
     (note,) = read.footer.notes
     assert "shape[killed_once/nll_loss-float16]: a child process was killed from outside" in note
     assert note in done.stdout
+
+
+def test_nothing_is_left_of_mutants_that_were_killed(tmp_path: Path) -> None:
+    arguments = ("mutants", "mean_by_count", "--seeds", "1", "-n", "2", "--out", str(tmp_path))
+    command = [sys.executable, "-m", "lossparity.conformance.cli", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while len(started := children.read_text(encoding="ascii").split()) < 3:  # two, and what keeps track of them
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    while any(Path(f"/proc/{child}").exists() for child in started):
+        assert time.monotonic() < deadline + 60
+        time.sleep(0.1)

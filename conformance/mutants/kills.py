@@ -10,6 +10,8 @@ import dataclasses
 import datetime
 import importlib.util
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -266,11 +268,20 @@ def _request(profile: str, seed: int) -> Request:
 
 def _settle() -> None:
     """In each process, before anything else: torch comes first, and takes one core."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     registry.settle()
     if importlib.util.find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(1)
+
+
+def _end_with_the_parent() -> None:
+    """A pool's process whose parent was killed would wait for ever, and keep its memory."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _fight(task: Task) -> list[Bout]:

@@ -100,10 +100,12 @@ def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str
     """
     names = [registry.backend(name).name if _is_path(name) else name for name in names]
     for name in names:
-        if why := "" if name in known or _is_path(name) else registry.backend(_backend_of(name)).lacking().get(name):
+        backend = _backend_of(name)
+        if name in known or name == backend:
+            continue
+        if why := registry.backend(backend).lacking().get(name):
             raise AdapterUnavailable(f"{name}: {why}")
-        if name not in known and _backend_of(name) != name:
-            raise UsageError(f"no subject {name!r}; {nearest(name, known)}")
+        raise UsageError(f"no subject {name!r}; {nearest(name, known)}")
     return tuple(subject for subject, backend in known.items() if not names or {subject, backend} & set(names))
 
 
