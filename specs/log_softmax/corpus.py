@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from ..call import Call
 from ..case import Case
 from ..domain import used
 from ..layouts import LAYOUTS
@@ -143,7 +144,7 @@ def _errors(draw: Draw) -> Iterator[Case]:
     yield from _within(draw, (*faulty_in_corners(legal), *scalars(legal)), 2, f"corpus error/{draw.dtype}/corner")
 
 
-def _within(draw: Draw, calls: Iterable[object], tier: int, origin: str, also: tuple[str, ...] = ()) -> Iterator[Case]:
+def _within(draw: Draw, calls: Iterable[Call], tier: int, origin: str, also: tuple[str, ...] = ()) -> Iterator[Case]:
     """Cases of those calls that are asked for."""
     if tier <= draw.tier:
         asked = (call for call in calls if draw.domain.holds(call, used))
@@ -184,3 +185,4 @@ def _relations(draw: Draw) -> Iterator[Case]:
 
 MADE = {"error": _errors, "purity": _purity, "relation": _relations}
 FAMILIES = (*STRUCTURES, *MADE)
+EXPLORED = tuple(name for name in STRUCTURES if name != "layout")

@@ -7,17 +7,19 @@ A gradient is 0 in every row whose upstream gradient is, and the others depend o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from ..bands import Band
 from ..call import Array, Call, Transform, dtype_of
 from ..case import Case, Returns, Sparse, Within
 from ..stream import Stream
 from .clauses import RULES
 from .facts import Facts
-from .oracle import prescribed_rows
-from .rows import as_rows, axis_of
+from .oracle import bands_of, gradient_of_rows
+from .rows import axis_of
 from .shapes import Place
 from .signature import LOG_SOFTMAX
 
@@ -64,14 +66,23 @@ def gradient_call(shape: tuple[int, ...], dim: int, dtype: str, seed: int) -> Ca
 def sparse_case(call: Call, origin: str) -> Case:
     """The case of a call whose result is 0 but for a few rows; no other clause is asked, as that would read it all."""
     transform, x, axis = call.transform, call["input"], axis_of(call)
-    upstream: Array = np.zeros((0, x.shape[axis]), x.dtype)
+    rows = upstream = np.zeros((0, x.shape[axis]), x.dtype)
     picked = np.zeros(0, np.int64)
-    rows = upstream
     if transform is not None and transform.upstream is not None:
-        moved = np.moveaxis(transform.upstream, axis, -1)
-        picked = np.flatnonzero(_any_in_rows(moved))
-        places = np.unravel_index(picked, moved.shape[:-1])
-        rows, upstream = np.moveaxis(x, axis, -1)[places], moved[places]
-    entries = prescribed_rows(call, rows, upstream)
-    answer = Returns(x.shape, call.dtype, Sparse(_flat(picked, x.shape, axis), entries, np.zeros((1,) * x.ndim, bool)))
+        picked = np.flatnonzero(transform.upstream.view(f"u{x.dtype.itemsize}").any(axis))
+        places = np.unravel_index(picked, x.shape[:axis] + x.shape[axis + 1 :])
+        rows, upstream = (np.moveaxis(array, axis, -1)[places] for array in (x, transform.upstream))
+    entries = gradient_of_rows(call.dtype, rows, upstream)
+    flat = {name: getattr(entries, name).reshape(-1) for name in ("rounded", "informative")}
+    bands = {name: Band(*(part.reshape(-1) for part in (band.low, band.high, band.free)))
+             for name, band in bands_of(entries).items()}  # fmt: skip
+    nowhere = np.zeros((1,) * x.ndim, bool)
+    answer = Returns(x.shape, call.dtype, Sparse(_places(picked, x.shape, axis), Within(**flat, **bands), nowhere))
     return Case(call, Facts(call), answer, IDS, RULES.flags_of(IDS), FAMILY, 3, origin, rules=RULES)
+
+
+def _places(rows: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """Positions in C order of the elements of these rows."""
+    inner = math.prod(shape[axis + 1 :])
+    first = rows // inner * inner * shape[axis] + rows % inner
+    return (first[:, None] + np.arange(shape[axis]) * inner).reshape(-1)

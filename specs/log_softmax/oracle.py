@@ -59,7 +59,7 @@ def _derivative(call: Call) -> Expectation:
     rows = as_rows(call["input"], axis)
     asked = {name: as_rows(array, axis) for name, array in transform.arrays()}
     if call.kind in GRADIENTS:
-        answer = _of_formula(call.dtype, formula.gradient, rows, asked["upstream"])
+        answer = gradient_of_rows(call.dtype, rows, asked["upstream"])
         answer = dataclasses.replace(answer, zeros={Aspect.ELSEWHERE: _zeros(rows, asked["upstream"])})
     elif call.kind == "second":
         answer = _of_formula(call.dtype, formula.second, rows, asked["upstream"], asked["direction"])
@@ -72,6 +72,11 @@ def _derivative(call: Call) -> Expectation:
     if len(rows) and anything.all() and rows.size:
         return Unspecified(RECORDED)
     return _returned(call, _opened(answer, anything) if anything.any() else answer)
+
+
+def gradient_of_rows(dtype: str, rows: Array, upstream: Array) -> Within:
+    """The gradient of rows by classes."""
+    return _of_formula(dtype, formula.gradient, rows, upstream)
 
 
 def _of_formula(dtype: str, function: Callable[..., Tracked], *arrays: Array) -> Within:
@@ -93,7 +98,7 @@ def _zeros(rows: Array, upstream: Array) -> Array:
 def _opened(answer: Within, anything: Array) -> Within:
     """Anything may stand in these rows."""
     free = np.broadcast_to(anything[:, None], answer.rounded.shape)
-    bands = {name: Band(band.low, band.high, band.free | free) for name, band in _bands(answer).items()}
+    bands = {name: Band(band.low, band.high, band.free | free) for name, band in bands_of(answer).items()}
     return dataclasses.replace(answer, **bands, informative=answer.informative & ~free)
 
 
@@ -104,11 +109,12 @@ def _returned(call: Call, answer: Within) -> Returns:
     def placed(rows: Array) -> Array:
         return from_rows(rows, shape, axis)
 
-    bands = {name: Band(*map(placed, (band.low, band.high, band.free))) for name, band in _bands(answer).items()}
+    bands = {name: Band(*map(placed, (band.low, band.high, band.free))) for name, band in bands_of(answer).items()}
     zeros = {aspect: placed(mask) for aspect, mask in answer.zeros.items()}
     value = Within(rounded=placed(answer.rounded), informative=placed(answer.informative), zeros=zeros, **bands)
     return Returns(shape, call.dtype, value)
 
 
-def _bands(answer: Within) -> dict[str, Band]:
+def bands_of(answer: Within) -> dict[str, Band]:
+    """The bands of an answer by their names."""
     return {"required": answer.required, "own": answer.own, "flushing": answer.flushing}
