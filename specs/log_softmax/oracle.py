@@ -14,7 +14,7 @@ import numpy as np
 from ..bands import Band
 from ..batches import calls_of_batch, stacked
 from ..call import GRADIENTS, VALUES, Array, Call
-from ..case import Expectation, Raises, Returns, Unspecified, Within
+from ..case import Exactly, Expectation, Raises, Returns, Unspecified, Within
 from ..rules import Aspect
 from ..stopwatch import booked
 from ..tracked.answers import within
@@ -35,13 +35,21 @@ def expect(call: Call) -> Expectation:
         return Raises(faults)
     if not call["input"].ndim:
         return Unspecified("SHAPE-5")
+    if not call["input"].size:
+        return _nothing(call)
     with np.errstate(all="ignore"):  # signalling NaNs and infinities are data too
         return _value(call) if call.kind in VALUES else _derivative(call)
 
 
+def _nothing(call: Call) -> Returns:
+    """An array without elements, of the value or of a derivative (SHAPE-4)."""
+    never = np.zeros(call["input"].shape, bool)
+    return Returns(call["input"].shape, call.dtype, Exactly(call["input"], never, never, never))
+
+
 def _value(call: Call) -> Returns:
     rows = as_rows(call["input"], axis_of(call))
-    infinite = rows.max(1, initial=-np.inf) == np.inf  # not where a row holds NaN: so is its maximum
+    infinite = rows.max(1) == np.inf  # not where a row holds NaN: so is its maximum
     if not infinite.any():
         return _returned(call, _of_formula(call.dtype, formula.log_softmax, rows))
     # In the limit a class at +inf is as 0 among -inf. NaN is right as well (A-3).
@@ -65,11 +73,10 @@ def _derivative(call: Call) -> Expectation:
         answer = _of_formula(call.dtype, formula.second, rows, asked["upstream"], asked["direction"])
     else:
         answer = _of_formula(call.dtype, formula.along, rows, asked["direction"])
-    tops = rows.max(1, initial=-np.inf)
-    anything = np.isinf(tops)
+    anything = np.isinf(rows.max(1))
     for array in asked.values():
         anything |= np.isinf(array).any(1) & ~np.isnan(array).any(1)
-    if len(rows) and anything.all() and rows.size:
+    if anything.all():
         return Unspecified(RECORDED)
     return _returned(call, _opened(answer, anything) if anything.any() else answer)
 
@@ -90,7 +97,7 @@ def _of_formula(dtype: str, function: Callable[..., Tracked], *arrays: Array) ->
 
 def _zeros(rows: Array, upstream: Array) -> Array:
     """Where a gradient is exactly 0: rows of one class, and rows whose upstream gradient is 0 (GRAD-2)."""
-    ordinary = np.isfinite(rows.max(1, initial=-np.inf, keepdims=True)) & np.isfinite(upstream).all(1, keepdims=True)
+    ordinary = np.isfinite(rows.max(1, keepdims=True)) & np.isfinite(upstream).all(1, keepdims=True)
     nothing = (upstream == 0).all(1, keepdims=True) | (rows.shape[1] == 1)
     return np.broadcast_to(ordinary & nothing, rows.shape)
 
