@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
-
 import flint
 import numpy as np
 
@@ -16,7 +14,7 @@ from ..exact import FLOAT64, Format
 from .ball import Ball
 from .carrier import Carrier
 from .evaluation import SAFETY, Evaluation, Tracked
-from .machines import Machine, Machines, machines_for
+from .machines import Machines, machines_for
 from .plain import Plain
 from .premises import PREMISES, Premises
 from .rounding import inwards, nearest
@@ -61,53 +59,63 @@ def _carriers(storage: Format) -> Iterator[tuple[type[Carrier], int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
-    """Rounded values, and the ends of bands by machine."""
+    """Rounded values, and by machine the ends of bands and where they say nothing."""
 
     rounded: Array
-    low: list[Array]
-    high: list[Array]
-    free: list[Array]
+    low: Array
+    high: Array
+    free: Array
     informative: Array
     is_settled: bool
 
 
 def _answer(z: Tracked, machines: Machines) -> _Answer:
-    storage, shape = machines.storage, z.shape
     high, low, rest = z.value.parts()
-    errors = np.zeros((len(machines.distinct) + 1, *shape)) if z.errors is None else z.errors
-    errors = np.broadcast_to(errors, (len(errors), *shape)) * SAFETY
-    radius = rest if z.evaluation.carrier.holds_radius else errors[0]
-    rounded = nearest(high, low, storage)
-    first, last = nearest(high, low - radius, storage), nearest(high, low + radius, storage)
+    errors = np.zeros((len(machines.distinct) + 1, *z.shape)) if z.errors is None else z.errors * SAFETY
+    errors = np.broadcast_to(errors, (len(errors), *z.shape))
+    radius, errors = rest if z.evaluation.carrier.holds_radius else errors[0], errors[1:]
+    finite = np.isfinite(high)
+    rounded, in_doubt = _rounded(high, low, radius, machines.storage)
+    free = np.isinf(errors)
+    if z.specials is not None:
+        free = free | (z.specials[1:] > 0)
+    unknown = ~finite & z.evaluation.lost
+    if unknown.any():
+        free = free | unknown
+    bounds = np.where(finite, errors + radius, 0.0)
+    ends = _ends(high, low, bounds, machines)
+    is_fine = (radius <= _FINE * errors).all() or not (finite & (radius > _FINE * errors)).any()
+    strict = bounds[0] + (high - rounded if machines.required.format.t > machines.storage.t else 0.0)
+    informative = (LEAST_INFORMATIVE * np.abs(strict) < np.abs(high)) | (errors[0] == 0) | ~finite
+    settled = is_fine and not (in_doubt.any() or unknown.any())
+    return _Answer(rounded, *ends, free, informative & ~free[0], settled)
+
+
+def _rounded(high: Array, low: Array, radius: Array, storage: Format) -> tuple[Array, Array]:
+    """The exact values rounded, and where their radius leaves that in doubt."""
+    reach = radius * (1 + 2.0**-50)
+    first, last = nearest(high, np.stack([low - reach, low + reach]), storage)
     in_doubt = (first != last) & np.isfinite(high)
-    unknown = ~np.isfinite(high) & z.evaluation.lost
-    coarse = (radius > _FINE * errors[1:]) & (radius > 0) & np.isfinite(high)
-    bits = np.zeros(1, int) if z.specials is None else z.specials[1:]
-    free = np.isinf(errors[1:]) | (bits > 0) | unknown
-    pairs = zip(errors[1:], machines.distinct, strict=True)
-    ends = [_ends(high, low, error + radius, machine, storage) for error, machine in pairs]
-    reach = np.maximum(np.abs(ends[0][1].astype(np.float64) - high), np.abs(high - ends[0][0].astype(np.float64)))
-    informative = ~free[0] & ((reach * LEAST_INFORMATIVE < np.abs(high)) | (errors[1] == 0) | ~np.isfinite(high))
-    settled = not (in_doubt.any() or coarse.any() or unknown.any())
-    return _Answer(rounded, [e[0] for e in ends], [e[1] for e in ends], list(free), informative, settled)
+    return nearest(high, low, storage) if in_doubt.any() else first, in_doubt
 
 
-def _ends(high: Array, low: Array, bound: Array, machine: Machine, storage: Format) -> tuple[Array, Array]:
-    """The smallest and the largest number that a machine may return."""
-    bound = np.where(np.isfinite(high), bound, 0.0)
-    bound = bound + (bound > 0) * (np.abs(low) + bound) * 2.0**-50
-    if machine.format.t > storage.t:  # rounding keeps order
-        return nearest(high, low - bound, storage), nearest(high, low + bound, storage)
-    return inwards(high, low - bound, storage, 1), inwards(high, low + bound, storage, -1)
+def _ends(high: Array, low: Array, bounds: Array, machines: Machines) -> tuple[Array, Array]:
+    """The smallest and the largest numbers that machines may return, within these bounds of the exact value."""
+    bounds = bounds + (bounds > 0) * ((np.abs(low) + bounds) * 2.0**-50)
+    storage, down, up = machines.storage, low - bounds, low + bounds
+    if machines.required.format == storage:
+        return inwards(high, down, storage, 1), inwards(high, up, storage, -1)
+    least, most = nearest(high, down, storage), nearest(high, up, storage)  # rounding keeps order
+    least[-1], most[-1] = inwards(high, down[-1], storage, 1), inwards(high, up[-1], storage, -1)
+    return least, most
 
 
 def _reshaped(answer: _Answer, machines: Machines, shape: tuple[int, ...]) -> Within:
-    def flat(array: Any) -> Array:
-        return np.broadcast_to(array, answer.rounded.shape).reshape(shape)
+    def reshaped(array: Array) -> Array:
+        return array.reshape(shape)
 
-    bands = [
-        Band.of(flat(low), flat(high), flat(free))
-        for low, high, free in zip(answer.low, answer.high, answer.free, strict=True)
-    ]
-    own = bands[machines.distinct.index(machines.own)]
-    return Within(flat(answer.rounded), bands[0], own, bands[1], flat(answer.informative))
+    ends = zip(answer.low, answer.high, answer.free, strict=True)
+    required, flushing, *own = (Band.of(*map(reshaped, one)) for one in ends)
+    return Within(
+        reshaped(answer.rounded), required, own[0] if own else required, flushing, reshaped(answer.informative)
+    )
