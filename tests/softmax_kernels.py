@@ -290,8 +290,8 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "one_class_is_minus_zero_point_one": ("VALUE-2", "shape", "float32"),
     "strides_ignored": ("LAYOUT-1", "layout", "float32"),
 }
-_WITH_AN_AXIS = set("last_axis axis_of_equal_length squeezed refuses_nothing_to_do promoted axis_modulo_rank".split())
-_WITH_AN_AXIS |= {"takes_integers", "one_class_is_minus_zero_point_one", "strides_ignored"}
+_WITH_AN_AXIS = {"last_axis", "axis_of_equal_length", "squeezed", "refuses_nothing_to_do", "promoted"}
+_WITH_AN_AXIS |= {"axis_modulo_rank", "takes_integers", "one_class_is_minus_zero_point_one", "strides_ignored"}
 
 
 def wrong(name: str) -> Kernel:

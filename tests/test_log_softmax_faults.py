@@ -1,4 +1,4 @@
-"""No correct function is accused by the cases of log_softmax, and each wrong one is convicted by the clause it breaks."""
+"""No correct function is accused by the cases of log_softmax; each wrong one is convicted by the clause it breaks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def outcome(function: Callable[[], Array]) -> Outcome:
     try:
         with np.errstate(all="ignore"):
             return Returned(np.asarray(function()))
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
         return Raised(type(error).__name__, str(error))
 
 
