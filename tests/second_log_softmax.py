@@ -70,12 +70,13 @@ def _number(value: Any) -> Number:
 
 def _judge_row(call: Any, places: list[tuple[int, ...]], found: Opinion) -> None:
     row = [_number(call["input"][place]) for place in places]
-    kind = "value" if call.transform is None else call.transform.kind
+    transform: Any = call.transform
+    kind = "value" if transform is None else transform.kind
     if kind in ("value", "value_in_training", "autocast"):
         answers, limits = value_of(row)
         found.or_limit |= {place: limit for place, limit in zip(places, limits, strict=True) if limit is not None}
     else:
-        asked = {name: [_number(array[place]) for place in places] for name, array in call.transform.arrays()}
+        asked = {name: [_number(array[place]) for place in places] for name, array in transform.arrays()}
         answers = derivative_of(kind, row, asked.get("upstream", []), asked.get("direction", []))
         if kind.startswith("gradient") and _is_balanced(row, asked["upstream"]):
             found.zeros |= set(places)

@@ -106,13 +106,17 @@ def _joined(answers: Sequence[Within]) -> Within:
     def joined(parts: Iterable[Array]) -> Array:
         return np.concatenate([*parts])
 
-    every = [bands_of(answer) for answer in answers]
-    bands = {
-        name: Band(*(joined(getattr(bands[name], part) for bands in every) for part in ("low", "high", "free")))
-        for name in every[0]
-    }
-    rounded, informative = (joined(getattr(one, name) for one in answers) for name in ("rounded", "informative"))
-    return Within(rounded=rounded, informative=informative, **bands)
+    def band(bands: Sequence[Band]) -> Band:
+        ends = (joined(one.low for one in bands), joined(one.high for one in bands))
+        return Band(*ends, joined(one.free for one in bands))
+
+    return Within(
+        joined(one.rounded for one in answers),
+        band([one.required for one in answers]),
+        band([one.own for one in answers]),
+        band([one.flushing for one in answers]),
+        joined(one.informative for one in answers),
+    )
 
 
 def _zeros(rows: Array, upstream: Array) -> Array:
@@ -125,23 +129,31 @@ def _zeros(rows: Array, upstream: Array) -> Array:
 def _opened(answer: Within, anything: Array) -> Within:
     """Anything may stand in these rows."""
     free = np.broadcast_to(anything[:, None], answer.rounded.shape)
-    bands = {name: Band(band.low, band.high, band.free | free) for name, band in bands_of(answer).items()}
-    return dataclasses.replace(answer, **bands, informative=answer.informative & ~free)
+
+    def opened(band: Band) -> Band:
+        return Band(band.low, band.high, band.free | free)
+
+    return dataclasses.replace(
+        answer,
+        required=opened(answer.required),
+        own=opened(answer.own),
+        flushing=opened(answer.flushing),
+        informative=answer.informative & ~free,
+    )
 
 
 def _returned(call: Call, answer: Within) -> Returns:
     """The answer in rows as one of input's shape."""
     shape, axis = call["input"].shape, axis_of(call)
-
-    def placed(rows: Array) -> Array:
-        return from_rows(rows, shape, axis)
-
-    bands = {name: Band(*map(placed, (band.low, band.high, band.free))) for name, band in bands_of(answer).items()}
-    zeros = {aspect: placed(mask) for aspect, mask in answer.zeros.items()}
-    value = Within(rounded=placed(answer.rounded), informative=placed(answer.informative), zeros=zeros, **bands)
-    return Returns(shape, call.dtype, value)
+    return Returns(shape, call.dtype, placed(answer, lambda rows: from_rows(rows, shape, axis)))
 
 
-def bands_of(answer: Within) -> dict[str, Band]:
-    """The bands of an answer by their names."""
-    return {"required": answer.required, "own": answer.own, "flushing": answer.flushing}
+def placed(answer: Within, place: Callable[[Array], Array]) -> Within:
+    """The answer with its elements in other places."""
+
+    def band(of: Band) -> Band:
+        return Band(place(of.low), place(of.high), place(of.free))
+
+    zeros = {aspect: place(mask) for aspect, mask in answer.zeros.items()}
+    bands = (band(answer.required), band(answer.own), band(answer.flushing))
+    return Within(place(answer.rounded), *bands, place(answer.informative), zeros)
