@@ -48,8 +48,8 @@ def cross_entropy(
     w = None if weight is None else np.asarray(weight)
     rows = _rows(x, t, w, ignore_index, reduction, label_smoothing)
     with np.errstate(all="ignore"):  # NaN, inf, x/0 and overflow are answers here, not accidents
-        terms = np.where((rows.p == 0) & np.isneginf(rows.logs), 0, -rows.p * rows.logs)
-        losses = (terms if w is None else terms * w.astype(terms.dtype)).sum(axis=1)
+        is_absent = (rows.p == 0) & np.isneginf(rows.logs)
+        losses = (-rows.q * np.where(is_absent, 0, rows.logs)).sum(axis=1)
         if reduction == "none":
             full = np.zeros(math.prod(rows.shape), x.dtype)
             full[rows.kept] = losses
@@ -86,12 +86,11 @@ def cross_entropy_gradient(
     if g.shape != shape:
         raise ValueError(f"upstream has shape {g.shape}; reduction {reduction!r} needs {shape}")
     with np.errstate(all="ignore"):
-        slope = np.broadcast_to(g, rows.shape).reshape(-1, 1)[rows.kept].astype(rows.p.dtype)
+        slope = np.broadcast_to(g, rows.shape).reshape(-1, 1)[rows.kept].astype(rows.q.dtype)
         slope = slope / rows.divisor if reduction == "mean" else slope
-        q = rows.p if w is None else rows.p * w.astype(rows.p.dtype)
-        gradient = np.zeros((math.prod(rows.shape), q.shape[1]), x.dtype)
-        gradient[rows.kept] = slope * (np.exp(rows.logs) * q.sum(axis=1, keepdims=True) - q)
-    return np.moveaxis(gradient.reshape(*rows.shape, q.shape[1]), -1, min(1, x.ndim - 1))
+        gradient = np.zeros((math.prod(rows.shape), rows.q.shape[1]), x.dtype)
+        gradient[rows.kept] = slope * (np.exp(rows.logs) * rows.q.sum(axis=1, keepdims=True) - rows.q)
+    return np.moveaxis(gradient.reshape(*rows.shape, gradient.shape[1]), -1, min(1, x.ndim - 1))
 
 
 class _Rows(NamedTuple):
@@ -101,6 +100,7 @@ class _Rows(NamedTuple):
     kept: np.ndarray | slice  # which of them, counted through
     logs: np.ndarray  # log_softmax, in the accumulator
     p: np.ndarray  # smoothed probabilities, likewise
+    q: np.ndarray  # these with weights
     divisor: np.generic  # of the mean
 
 
@@ -126,7 +126,13 @@ def _rows(
         p, divisor = _in_rows(t).astype(logs.dtype), len(logs)
     if label_smoothing:
         p = (1 - label_smoothing) * p + label_smoothing / max(classes, 1)
-    return _Rows(x.shape[:1] * (x.ndim > 1) + x.shape[2:], kept, logs, p, logs.dtype.type(divisor))
+    q = p
+    if w is not None:
+        with np.errstate(all="ignore"):
+            q = p * w.astype(p.dtype)
+        if indices:
+            q[p == 0] = 0  # NaN and infinity among the weights of other classes
+    return _Rows(x.shape[:1] * (x.ndim > 1) + x.shape[2:], kept, logs, p, q, logs.dtype.type(divisor))
 
 
 def _in_rows(array: np.ndarray) -> np.ndarray:
