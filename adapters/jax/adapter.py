@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...specs.call import Call, Signature
+from ...specs.domain import Domain
 from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, on_cpu
 from ..binding import binding_of
 from ..spelling import Spelling
@@ -20,11 +22,34 @@ X32, JIT = "jax:x32", "jax:jit"
 
 # --- which functions are subjects of which loss ----------------------------------------------------------------------
 
+# Of losses that know logits and labels only, with classes on the last axis, and are reduced by whoever calls them.
+_LOGITS = Domain(
+    ranks=(1, 2), choices=(("reduction", ("none",)),), absent=("weight", "ignore_index", "label_smoothing")
+)
+_NO_CLASSES = {"class targets": "it takes probabilities only"}
+_NO_PROBABILITIES = {"probability targets": "it takes indices only"}
+
+
+def _optax(name: str, subject: str, without: Mapping[str, str]) -> Form:
+    return Form(
+        f"optax:{name}", subject, without=without, domain=_LOGITS, names={"input": "logits", "target": "labels"}
+    )
+
+
 FORMS: Forms = {
     "nll_loss": tuple(Form(f"{__package__}:nll_loss", name, "composed") for name in ("jax", X32, JIT)),
     "log_softmax": tuple(
         Form("jax.nn:log_softmax", name, names={"input": "x", "dim": "axis"}, fixed=("dim",))
         for name in ("jax", X32, JIT)
+    ),
+    "cross_entropy": (
+        *(
+            Form(f"{__package__}:cross_entropy", name, "composed", fixed=("label_smoothing",))
+            for name in ("jax", X32, JIT)
+        ),
+        _optax("softmax_cross_entropy_with_integer_labels", "jax:optax-integer", _NO_PROBABILITIES),
+        _optax("softmax_cross_entropy", "jax:optax", _NO_CLASSES),
+        _optax("safe_softmax_cross_entropy", "jax:optax-safe", _NO_CLASSES),
     ),
 }
 
@@ -56,7 +81,14 @@ def _start(device: str) -> None:
 
 def _subjects(signature: Signature, device: str) -> list[Subject]:
     _start(device)
-    return [_subject(form, signature, device) for form in FORMS.get(signature.loss, ())]
+    forms = FORMS.get(signature.loss, ())
+    return [_subject(form, signature, device) for form in forms if form.subject not in _lacking()]
+
+
+def _lacking() -> dict[str, str]:
+    missing = importlib.util.find_spec("optax") is None
+    names = [form.subject for form in FORMS["cross_entropy"] if form.function.startswith("optax:")] * missing
+    return dict.fromkeys(names, "optax is not installed: pip install optax")
 
 
 def _subject(form: Form, signature: Signature, device: str) -> JaxSubject:
@@ -123,5 +155,6 @@ BACKEND = Backend(
     targets=("int64", "int32"),
     compiler=COMPILER,
     spell=_spell,
+    lacking=_lacking,
     baselines=baselines_in(f"{__package__}.baselines"),
 )

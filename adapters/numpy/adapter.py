@@ -28,6 +28,7 @@ FORMS: Forms = {
         Form(f"{__package__}:log_softmax", "numpy", "composed"),
         Form("scipy.special:log_softmax", SCIPY, names={"input": "x", "dim": "axis"}),
     ),
+    "cross_entropy": (Form(f"{__package__}:cross_entropy", "numpy", "composed", {"target gradient": _BY_INPUT}),),
 }
 
 

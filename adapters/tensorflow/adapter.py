@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...specs.call import Call, Signature
+from ...specs.call import TARGET_DTYPES, Call, Signature
+from ...specs.domain import Domain
 from ...specs.errors import UsageError
 from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, unwrapped
 from ..binding import binding_of
@@ -22,11 +23,48 @@ FUNCTION, XLA = "tensorflow:function", "tensorflow:xla"
 
 # --- which functions are subjects of which loss ----------------------------------------------------------------------
 
+# Of losses that know logits and labels only, with classes on the last axis, and are reduced by whoever calls them.
+_LOGITS = Domain(
+    ranks=(1, 2), choices=(("reduction", ("none",)),), absent=("weight", "ignore_index", "label_smoothing")
+)
+_NO_CLASSES = {"class targets": "it takes probabilities only"}
+_NO_PROBABILITIES = {"probability targets": "it takes indices only"}
+_SPARSE = {
+    f"target {name}": "it takes int32 and int64 targets only"
+    for name in TARGET_DTYPES
+    if name not in ("int32", "int64")
+}
+
+
+def _logits(name: str, subject: str, without: Mapping[str, str]) -> Form:
+    """One of TensorFlow's own."""
+    return Form(
+        f"tensorflow.nn:{name}", subject, without=without, domain=_LOGITS, names={"input": "logits", "target": "labels"}
+    )
+
+
 FORMS: Forms = {
     "nll_loss": tuple(Form(f"{__package__}:nll_loss", name, "composed") for name in ("tensorflow", FUNCTION, XLA)),
     "log_softmax": tuple(
         Form("tensorflow.nn:log_softmax", name, names={"input": "logits", "dim": "axis"}, fixed=("dim",))
         for name in ("tensorflow", FUNCTION, XLA)
+    ),
+    "cross_entropy": (
+        *(Form(f"{__package__}:cross_entropy", name, "composed") for name in ("tensorflow", FUNCTION, XLA)),
+        _logits("sparse_softmax_cross_entropy_with_logits", "tensorflow:sparse", _NO_PROBABILITIES | _SPARSE),
+        _logits("softmax_cross_entropy_with_logits", "tensorflow:dense", _NO_CLASSES),
+        Form(
+            f"{__package__}.keras_losses:sparse_cross_entropy",
+            "tensorflow:keras-sparse",
+            without=_NO_PROBABILITIES,
+            domain=Domain(ranks=(1, 2), absent=("weight", "label_smoothing")),
+        ),
+        Form(
+            f"{__package__}.keras_losses:cross_entropy",
+            "tensorflow:keras",
+            without=_NO_CLASSES,
+            domain=Domain(absent=("weight", "ignore_index")),
+        ),
     ),
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...specs.call import TARGET_DTYPES, Call, Signature
+from ...specs.domain import Domain
 from ...specs.errors import AdapterUnavailable
 from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of
 from ..binding import binding_of
@@ -32,6 +33,23 @@ FORMS: Forms = {
         Form("torch.nn.functional:nll_loss", "torch", without=_EAGER),
         Form("torch.nn.functional:nll_loss", COMPILED, without=_GATHERED),
         Form("torch.nn:NLLLoss", "torch:module", without=_EAGER),
+    ),
+    "log_softmax": (
+        Form("torch.nn.functional:log_softmax", "torch"),
+        Form("torch.nn.functional:log_softmax", COMPILED),
+        Form("torch.nn:LogSoftmax", "torch:module"),
+    ),
+    "cross_entropy": (
+        Form("torch.nn.functional:cross_entropy", "torch", without=_EAGER),
+        Form("torch.nn.functional:cross_entropy", COMPILED, without=_GATHERED),
+        Form("torch.nn:CrossEntropyLoss", "torch:module", without=_EAGER),
+        Form(
+            f"{__package__}.composed:cross_entropy",
+            "torch:composed",
+            "composed",
+            without=_EAGER | {"probability targets": "nll_loss takes indices only"},
+            domain=Domain(absent=("label_smoothing",)),
+        ),
     ),
 }
 

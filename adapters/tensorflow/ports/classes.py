@@ -45,6 +45,16 @@ def sizes_of(x: tf.Tensor) -> list[int | tf.Tensor]:
     return [run if static is None else static for static, run in zip(x.shape, dynamic, strict=True)]
 
 
+def fitted(w: tf.Tensor, x: tf.Tensor, axis: int) -> tf.Tensor:
+    """Return weights, which hold one number per class of `x`; raise where that turns out otherwise in a graph."""
+    if None not in (w.shape[0], x.shape[axis]):
+        return w
+    # Unknown until the graph runs. XLA drops the assertion, graphs without XLA drop the reshape.
+    classes = sizes_of(x)[axis]
+    tf.debugging.assert_equal(tf.size(w, tf.int64), classes, "weight must hold one number per class of input")
+    return tf.reshape(w, [classes])
+
+
 def _ignored(t: tf.Tensor, ignore_index: int | tf.Tensor) -> tf.Tensor:
     """Return where `t` equals `ignore_index` by value: cast to uint8, -100 would equal 156."""
     if isinstance(ignore_index, (tf.Tensor, tf.Variable)):

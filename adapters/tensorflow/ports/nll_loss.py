@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from .classes import check, reduce, select, sizes_of
+from .classes import check, fitted, reduce, select, sizes_of
 
 
 def nll_loss(
@@ -54,10 +54,7 @@ def _nll_loss(
     """Return the loss of arguments that fit together."""
     axis = min(1, x.shape.rank - 1)
     sizes = sizes_of(x)
-    if w is not None and None in (w.shape[0], x.shape[axis]):
-        # Unknown until the graph runs. XLA drops the assertion, graphs without XLA drop the reshape.
-        tf.debugging.assert_equal(tf.size(w, tf.int64), sizes[axis], "weight must hold one number per class of input")
-        w = tf.reshape(w, [sizes[axis]])
+    w = None if w is None else fitted(w, x, axis)
     if x.shape[axis] == 0:
         # No position can be kept, but the gather needs something to gather from.
         x, w = tf.pad(x, [[0, int(i == axis)] for i in range(x.shape.rank)]), None
