@@ -27,7 +27,7 @@ def cross_entropy(
     l = -inf: that adds 0. Probabilities need not add up to 1; none is ignored.
 
     Shapes: `input` is (N, C), (N, C, d1, ..., dK), or (C,); indices have this shape without the class axis,
-    probabilities have it as it is; `weight` is (C,). `none` returns the shape of indices, `sum` and `mean` a 0-d tensor.
+    probabilities have it as it is; `weight` is (C,). `none` returns the shape of indices, `sum` and `mean` are 0-d.
 
     Dtypes: `input` is float16, bfloat16, float32 or float64; probabilities, `weight` and the result have the same
     dtype. Half precision is computed in float32, losses are added in float64. Indices are of any integer dtype; an
