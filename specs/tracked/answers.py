@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
 import flint
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..case import Within
 from ..exact import FLOAT64, Format
 from .ball import Ball
 from .carrier import Carrier
-from .evaluation import SAFETY, Evaluation, Tracked
+from .evaluation import NEGATIVE, POSITIVE, SAFETY, Evaluation, Tracked
 from .machines import Machines, machines_for
 from .plain import Plain
 from .premises import PREMISES, Premises
@@ -76,13 +77,14 @@ def _answer(z: Tracked, machines: Machines) -> _Answer:
     radius, errors = rest if z.evaluation.carrier.holds_radius else errors[0], errors[1:]
     finite = np.isfinite(high)
     rounded, in_doubt = _rounded(high, low, radius, machines.storage)
+    bounds = np.where(finite, errors + radius, 0.0)
     free = np.isinf(errors)
-    if z.specials is not None:
-        free = free | (z.specials[1:] > 0)
+    if z.specials is not None:  # an infinity that is due anyway excuses nothing else
+        is_due = np.abs(high) - bounds >= float(machines.storage.overflow_threshold)
+        free = free | (z.specials[1:] & ~np.where(is_due, np.where(high > 0, POSITIVE, NEGATIVE), 0) > 0)
     unknown = ~finite & z.evaluation.lost
     if unknown.any():
         free = free | unknown
-    bounds = np.where(finite, errors + radius, 0.0)
     ends = _ends(high, low, bounds, machines)
     is_fine = (radius <= _FINE * errors).all() or not (finite & (radius > _FINE * errors)).any()
     strict = bounds[0] + (high - rounded if machines.required.format.t > machines.storage.t else 0.0)

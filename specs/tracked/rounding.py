@@ -38,7 +38,9 @@ def inwards(high: Array, low: Array, fmt: Format, side: int) -> Array:
     rounded = s.astype(dtype_of(fmt.name))
     beside = side * t > 0
     if fmt != FLOAT64:
-        beside = (side * rounded.astype(np.float64) < side * s) | (rounded == s) & beside
+        back = rounded.astype(np.float64)
+        beside = (side * back < side * s) | (back == s) & beside
+        beside &= np.abs(s) < float(fmt.overflow_threshold)  # infinities stand for all that is rounded to them
     toward: Any = rounded.dtype.type(side * np.inf)
     return np.where(beside, np.nextafter(rounded, toward), rounded)
 
