@@ -84,8 +84,9 @@ def with_epsilon(x: Array) -> Array:
 
 
 def accumulated_in_half(x: Array) -> Array:
+    half = dtype_of("bfloat16")
     d = x - x.max(-1, keepdims=True)
-    return d - np.log(running_sum(np.exp(d).astype(np.float16)).astype(x.dtype))
+    return d - np.log(running_sum(np.exp(d).astype(half)).astype(x.dtype))
 
 
 def of_truncated_inputs(x: Array) -> Array:

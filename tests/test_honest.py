@@ -16,7 +16,8 @@ from . import formulas as f
 from . import honest
 from .hard_logits import hard_logits
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
+HALVES = ("float16", "bfloat16")
+DTYPES = (*HALVES, "float32", "float64")
 
 
 def due(x: Array) -> Within:
@@ -62,7 +63,8 @@ def test_torch_is_inside(dtype: str, classes: int) -> None:
     functional = pytest.importorskip("torch").nn.functional
     for name, x in hard_logits(dtype, np.random.default_rng(classes + 1), classes):
         made = as_numpy(functional.log_softmax(as_torch(x), -1), dtype)
-        assert is_inside(due(x), made).all(), name
+        loosely = within(lambda ev, x=x: f.log_softmax_of_torch(ev.number(x)), dtype, x.shape)
+        assert is_inside(loosely if dtype in HALVES else due(x), made).all(), name
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -77,10 +79,7 @@ def test_cross_entropy_of_torch_is_inside(dtype: str, reduction: str) -> None:
         shape = (4, 1) if reduction == "none" else (1, 1)
 
         def formula(ev: Any, x: Array = x, w: Array = weight, t: Array = target, s: float = smoothing) -> Any:
-            number, weights = ev.number(x), ev.number(w)
-            if s:
-                return f.cross_entropy(number, t, weights, s, reduction)
-            return f.nll_loss(stored(f.log_softmax(number)), t, weights, reduction)
+            return f.cross_entropy_of_torch(ev.number(x), t, ev.number(w), s, reduction)
 
         answer = within(formula, dtype, shape)
         made = torch.nn.functional.cross_entropy(
@@ -98,7 +97,8 @@ def test_the_gradient_of_torch_is_inside(dtype: str) -> None:
 
         def slope(ev: Any, x: Array = x, g: Array = g) -> Any:
             number = ev.number(x)
-            return f.gradient(stored(f.log_softmax(number)), number, ev.number(g))
+            y = f.log_softmax_of_torch(number) if dtype in HALVES else f.log_softmax(number)
+            return f.gradient(y, number, ev.number(g))
 
         tensor = as_torch(x).requires_grad_()
         (made,) = torch.autograd.grad(torch.nn.functional.log_softmax(tensor, -1), tensor, as_torch(g))
