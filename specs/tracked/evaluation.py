@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,7 @@ class Evaluation:
     ) -> None:
         self.carrier, self.storage, self.machines, self.premises = carrier, storage, tuple(machines), premises
         self.lost, self.rank = False, -1
+        self._made: dict[Hashable, Tracked] = {}
         self.flushes = any(machine.flush for machine in machines)
         self.half_stored = any(machine.format.t > storage.t for machine in machines)
         self.safe = min(float(machine.format.largest) for machine in machines) / 4
@@ -105,6 +106,13 @@ class Evaluation:
         if self.rank < 0:
             raise ValueError("an evaluation begins with a number, whose rank all its arrays have")
         return self._constants
+
+    def once(self, name: Hashable, make: Callable[[], Tracked]) -> Tracked:
+        """What several formulas have in common, made when the first one asks for it."""
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = make()
+        return made
 
     def number(self, array: Any) -> Tracked:
         """Stored values, exact; a flushing machine may read subnormal ones as zeros.
