@@ -30,7 +30,7 @@ LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothin
 
 
 class Evaluations:
-    """Evaluations of formulas about the same arrays, one with each carrier, for answers that share intermediate results.
+    """Evaluations of formulas about the same arrays, one with each carrier, for answers that share what is made.
 
     Formulas name what they share by `Evaluation.once`. Raises KeyError for an unknown dtype.
     """
