@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -28,7 +29,7 @@ def due(x: Array, formula: Callable[..., object] = f.log_softmax) -> Within:
     return within(lambda ev: formula(ev.number(x)), x.dtype.name, x.shape)
 
 
-def fraction(number: mpmath.mpf) -> Fraction:
+def fraction(number: Any) -> Fraction:
     sign, mantissa, exponent, _ = number._mpf_
     size = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
     return -size if sign else size
@@ -66,8 +67,6 @@ def test_many_ordinary_numbers_are_rounded_correctly(dtype: str) -> None:
 
 
 def test_what_no_precision_decides_is_one_of_two() -> None:
-    x = np.array([[0.0, -1000.25, -5000.25]], np.float16)  # the second is stored as -1000.0
-    x[0, 1] = np.float16(-1000.5)
     wide = np.array([[2.0, -1000.5, -8001.0]], np.float16)  # -8003 lies between two numbers, e^-1002 above it
     answer = due(wide)
     assert answer.rounded[0, 2] in (np.float16(-8000), np.float16(-8004))

@@ -30,7 +30,7 @@ def with_tails(high: Array) -> Twofold:
 def balls(x: Any) -> list[Any]:
     """The numbers of a carrier, exactly."""
     high, low, _ = x.parts()
-    return [arb(float(h)) + arb(float(l)) for h, l in zip(high.ravel(), low.ravel(), strict=True)]
+    return [arb(float(a)) + arb(float(b)) for a, b in zip(high.ravel(), low.ravel(), strict=True)]
 
 
 def worst(got: Any, due: list[Any], relative: float, absolute: float = 0.0) -> float:
@@ -149,7 +149,8 @@ def test_specials_are_those_of_ieee(carrier: Any) -> None:
     x, turned = carrier.load(SPECIAL), carrier.load(SPECIAL[::-1].copy())
     one = SPECIAL[::-1]
     for made, due in (
-        (x + turned, SPECIAL + one), (x - turned, SPECIAL - one), (x * turned, SPECIAL * one), (x / turned, SPECIAL / one),
+        (x + turned, SPECIAL + one), (x - turned, SPECIAL - one), (x * turned, SPECIAL * one),
+        (x / turned, SPECIAL / one),
         (x.exp(), np.exp(SPECIAL)), (x.log(), np.log(SPECIAL)), (x.sum((1,)), SPECIAL.sum(1, keepdims=True)),
         (x.max((1,)), SPECIAL.max(1, keepdims=True)), (x.expm1(), np.expm1(SPECIAL)), (x.log1p(), np.log1p(SPECIAL)),
     ):  # fmt: skip

@@ -51,9 +51,7 @@ def test_an_operation_reaches_its_bound(name: str, bits: int) -> None:
     assert reached * (0.8 if bits < 7 else 1) <= largest_share(once(rule), bits, operations, 600) <= 1
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, (_, _, reached) in RULES.items() if reached > 0.85]
-)
+@pytest.mark.parametrize("name", [name for name, (_, _, reached) in RULES.items() if reached > 0.85])
 def test_a_machine_that_errs_more_than_it_may_is_seen(name: str) -> None:
     rule, operations, _ = RULES[name]
     assert largest_share(once(rule), 12, operations, 600, excess=1.25) > 1

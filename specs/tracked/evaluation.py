@@ -164,16 +164,16 @@ class Evaluation:
         """
         size = value.size()
         reach = size if errors is None else size + errors
-        made = own * reach if most is None else np.minimum(own * reach, most)
-        errors = made if errors is None else made + errors
+        made: Array = own * reach if most is None else np.minimum(own * reach, most)
+        bounds = made if errors is None else made + errors
         if loss is not None:
-            errors = errors + loss
+            bounds = bounds + loss
         if self.flushes:
-            errors = errors + self.constants.flushed
-        top = reach if spread is None else spread + errors
+            bounds = bounds + self.constants.flushed
+        top = reach if spread is None else spread + bounds
         if specials is not None or not top.max(initial=0.0) < self.safe:
-            errors, specials = self._with_specials(value, errors, specials, given, pole, spread)
-        return Tracked(self, value, errors, size + errors[0], specials)
+            bounds, specials = self._with_specials(value, bounds, specials, given, pole, spread)
+        return Tracked(self, value, bounds, size + bounds[0], specials)
 
     def _with_specials(
         self,
