@@ -119,12 +119,13 @@ def test_twofold_knows_log1p(size: float) -> None:
 
 
 @pytest.mark.parametrize("terms", [1, 2, 3, 10, 1000, 32_000])
-@pytest.mark.parametrize("kind", ["normal", "wide", "exps", "cancelling"])
+@pytest.mark.parametrize("kind", ["normal", "wide", "exps", "huge", "cancelling"])
 def test_twofold_sums(terms: int, kind: str) -> None:
     high = {
         "normal": lambda: RNG.standard_normal((2, terms)),
         "wide": lambda: 10.0 ** RNG.uniform(-20, 20, (2, terms)) * RNG.choice([-1.0, 1.0], (2, terms)),
         "exps": lambda: np.exp(RNG.uniform(-50, 0, (2, terms))),
+        "huge": lambda: RNG.standard_normal((2, terms)) * 10.0 ** RNG.choice([-8, 0], (2, terms)) * 1e303,
         "cancelling": lambda: np.cumsum(RNG.standard_normal((2, terms)), 1) * RNG.choice([-1.0, 1.0], (2, terms)),
     }[kind]()
     x = with_tails(high)
