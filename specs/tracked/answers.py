@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
 import flint
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..case import Within
 from ..exact import FLOAT64, Format
 from .ball import Ball
 from .carrier import Carrier
-from .evaluation import SAFETY, Evaluation, Tracked
+from .evaluation import NEGATIVE, POSITIVE, SAFETY, Evaluation, Tracked
 from .machines import Machines, machines_for
 from .plain import Plain
 from .premises import PREMISES, Premises
@@ -28,6 +29,24 @@ _MANY_BITS, _FEW = 1200, 4096  # of balls that decide a rounding, for fewer elem
 LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
 
 
+class Evaluations:
+    """Evaluations of formulas about the same arrays, one with each carrier, for answers that share what is made.
+
+    Formulas name what they share by `Evaluation.once`. Raises KeyError for an unknown dtype.
+    """
+
+    def __init__(self, dtype: str, premises: Premises = PREMISES) -> None:
+        self.machines, self.premises = machines_for(dtype), premises
+        self._by_carrier: dict[tuple[type[Carrier], int], Evaluation] = {}
+
+    def of(self, carrier: type[Carrier], bits: int) -> Evaluation:
+        """The evaluation with this carrier in so many bits."""
+        if (carrier, bits) not in self._by_carrier:
+            evaluation = Evaluation(carrier, self.machines.storage, self.machines.distinct, self.premises)
+            self._by_carrier[carrier, bits] = evaluation
+        return self._by_carrier[carrier, bits]
+
+
 def within(formula: Formula, dtype: str, shape: tuple[int, ...], premises: Premises = PREMISES) -> Within:
     """What a formula's result, reshaped, must be in a storage format: its exact value and the bands of the machines.
 
@@ -35,14 +54,18 @@ def within(formula: Formula, dtype: str, shape: tuple[int, ...], premises: Premi
     two numbers), or 300 bits for 4,096 elements and more, it may be the other of the two. Raises KeyError for an
     unknown dtype.
     """
-    machines = machines_for(dtype)
+    return within_shared(formula, Evaluations(dtype, premises), shape)
+
+
+def within_shared(formula: Formula, evaluations: Evaluations, shape: tuple[int, ...]) -> Within:
+    """`within`, for one of several formulas that share evaluations."""
+    machines = evaluations.machines
     answer: _Answer | None = None
     for carrier, bits in _carriers(machines.storage):
         if bits > _BITS and answer is not None and answer.rounded.size >= _FEW:
             break
         with np.errstate(all="ignore"), flint.ctx.workprec(bits):
-            evaluation = Evaluation(carrier, machines.storage, machines.distinct, premises)
-            answer = _answer(formula(evaluation), machines)
+            answer = _answer(formula(evaluations.of(carrier, bits)), machines)
         if answer.is_settled:
             break
     assert answer is not None
@@ -76,13 +99,14 @@ def _answer(z: Tracked, machines: Machines) -> _Answer:
     radius, errors = rest if z.evaluation.carrier.holds_radius else errors[0], errors[1:]
     finite = np.isfinite(high)
     rounded, in_doubt = _rounded(high, low, radius, machines.storage)
+    bounds = np.where(finite, errors + radius, 0.0)
     free = np.isinf(errors)
-    if z.specials is not None:
-        free = free | (z.specials[1:] > 0)
+    if z.specials is not None:  # an infinity that is due anyway excuses nothing else
+        is_due = np.abs(high) - bounds >= float(machines.storage.overflow_threshold)
+        free = free | (z.specials[1:] & ~np.where(is_due, np.where(high > 0, POSITIVE, NEGATIVE), 0) > 0)
     unknown = ~finite & z.evaluation.lost
     if unknown.any():
         free = free | unknown
-    bounds = np.where(finite, errors + radius, 0.0)
     ends = _ends(high, low, bounds, machines)
     is_fine = (radius <= _FINE * errors).all() or not (finite & (radius > _FINE * errors)).any()
     strict = bounds[0] + (high - rounded if machines.required.format.t > machines.storage.t else 0.0)

@@ -15,9 +15,9 @@ _CAST_ONCE = (FLOAT16, FLOAT32)  # NumPy rounds float64 to these once; to bfloat
 
 def nearest(high: Array, low: Array, fmt: Format) -> Array:
     """high + low, correctly rounded to nearest, ties to even, in the format's dtype."""
-    s, t = _normal(high, low)
     if fmt == FLOAT64:
-        return s
+        return high + low
+    s, t = _normal(high, low)
     rounded = s.astype(dtype_of(fmt.name))
     if fmt in _CAST_ONCE:
         mirrored = s + (s - rounded)
@@ -38,9 +38,11 @@ def inwards(high: Array, low: Array, fmt: Format, side: int) -> Array:
     rounded = s.astype(dtype_of(fmt.name))
     beside = side * t > 0
     if fmt != FLOAT64:
-        beside = (side * rounded.astype(np.float64) < side * s) | (rounded == s) & beside
+        back = rounded.astype(np.float64)
+        beside = (side * back < side * s) | (back == s) & beside
+        beside &= np.abs(s) < float(fmt.overflow_threshold)  # infinities stand for all that is rounded to them
     toward: Any = rounded.dtype.type(side * np.inf)
-    return np.where(beside, np.nextafter(rounded, toward), rounded)
+    return np.nextafter(rounded, toward, out=rounded, where=beside)
 
 
 def _normal(high: Array, low: Array) -> tuple[Array, Array]:

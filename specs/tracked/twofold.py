@@ -221,8 +221,10 @@ class Twofold:
         top = np.abs(self.high).max(axes, keepdims=True, initial=0.0)
         if not np.isfinite(top).all():
             return self._sum_with_specials(axes, np.isfinite(top))
-        bits = terms.bit_length() + 1
-        cut = np.ldexp(1.5, np.minimum(np.frexp(top)[1] + bits, 1022))
+        bits, exponent = terms.bit_length() + 1, np.frexp(top)[1]
+        if (exponent + bits > 1000).any():
+            return self._sum_scaled(axes, np.where(exponent + bits > 1000, 100 + bits, 0))
+        cut = np.ldexp(1.5, exponent + bits)
         upper = (self.high + cut) - cut
         rest, lost = two_sum(self.high - upper, self.low)
         cut = np.ldexp(cut, bits - 52)
@@ -230,6 +232,11 @@ class Twofold:
         lower = ((rest - middle) + lost).sum(axes, keepdims=True)
         s, e = two_sum(upper.sum(axes, keepdims=True), middle.sum(axes, keepdims=True))
         return self.normal(s, e + lower)
+
+    def _sum_scaled(self, axes: Axes, shift: Array) -> Twofold:
+        z = self.each(lambda x: np.ldexp(x, -shift)).sum(axes)
+        high = np.ldexp(z.high, shift)
+        return Twofold(high, np.where(np.isfinite(high), np.ldexp(z.low, shift), 0.0))
 
     def _sum_with_specials(self, axes: Axes, finite: Array) -> Twofold:
         z = self.each(lambda x: np.where(finite, x, 0.0)).sum(axes)
