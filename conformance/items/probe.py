@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ...adapters.base import Subject
 from ...adapters.execution import declined, execute
 from ...specs.call import Returned
-from ...specs.case import Case, Exactly, Returns, Status
+from ...specs.case import Case, Exactly, Returns, Status, Within
 from ...specs.domain import EVERYTHING, Domain
 from ...specs.exact import round_to
 from ...specs.loss import Loss
@@ -50,7 +50,7 @@ def _flushes(subject: Subject, case: Case) -> bool:
     if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned):
         return False
     match case.expectation.value:
-        case Exactly(due):
+        case Exactly(due) | Within(rounded=due):
             pass
         case Reduction() as reduction:
             due = round_to(reduction.exact, reduction.fmt)
