@@ -73,6 +73,13 @@ def test_what_no_precision_decides_is_one_of_two() -> None:
     assert answer.required.holds(np.array([-8004.0], np.float16))[0, 2]
 
 
+def test_large_arrays_are_rounded_to_one_of_two_neighbours() -> None:
+    x = np.zeros((2, 4096), np.float32)
+    x[:, 0] = 100.0
+    few, many = due(x[:, :100]).rounded[:, 0], due(x).rounded[:, 0]
+    assert np.allclose(few / 99, many / 4095, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bands_hold_what_is_rounded_correctly(dtype: str) -> None:
     for name, x in hard_logits(dtype, np.random.default_rng(1)):

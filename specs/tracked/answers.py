@@ -24,8 +24,8 @@ from .twofold import Twofold
 Formula = Callable[[Evaluation], Tracked]
 
 _FINE = 2.0**-20  # of a bound: what the exact value may be off by
-_BITS = 300  # of balls
-_MANY_BITS, _FEW = 1200, 4096  # of balls that decide a rounding, for fewer elements than this
+_BITS, _MANY_BITS = 300, 1200  # of balls, which decide roundings
+_MANY = 4096  # elements, of which balls are too slow to decide a mere rounding
 LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
 
 
@@ -51,7 +51,7 @@ def within(formula: Formula, dtype: str, shape: tuple[int, ...], premises: Premi
     """What a formula's result, reshaped, must be in a storage format: its exact value and the bands of the machines.
 
     `rounded` is correctly rounded; where 1,200 bits do not decide (a value that is closer than that to the middle of
-    two numbers), or 300 bits for 4,096 elements and more, it may be the other of the two. Raises KeyError for an
+    two numbers), or 100 bits for 4,096 elements and more, it may be the other of the two. Raises KeyError for an
     unknown dtype.
     """
     return within_shared(formula, Evaluations(dtype, premises), shape)
@@ -62,11 +62,9 @@ def within_shared(formula: Formula, evaluations: Evaluations, shape: tuple[int, 
     machines = evaluations.machines
     answer: _Answer | None = None
     for carrier, bits in _carriers(machines.storage):
-        if bits > _BITS and answer is not None and answer.rounded.size >= _FEW:
-            break
         with np.errstate(all="ignore"), flint.ctx.workprec(bits):
             answer = _answer(formula(evaluations.of(carrier, bits)), machines)
-        if answer.is_settled:
+        if answer.is_fine and (answer.is_rounded or carrier is Twofold and answer.rounded.size >= _MANY):
             break
     assert answer is not None
     return _reshaped(answer, machines, shape)
@@ -89,7 +87,8 @@ class _Answer:
     high: Array
     free: Array
     informative: Array
-    is_settled: bool
+    is_fine: bool  # the exact values are known well beside the bounds
+    is_rounded: bool  # and well enough to be rounded correctly
 
 
 def _answer(z: Tracked, machines: Machines) -> _Answer:
@@ -111,8 +110,7 @@ def _answer(z: Tracked, machines: Machines) -> _Answer:
     is_fine = (radius <= _FINE * errors).all() or not (finite & (radius > _FINE * errors)).any()
     strict = bounds[0] + (high - rounded if machines.required.format.t > machines.storage.t else 0.0)
     informative = (LEAST_INFORMATIVE * np.abs(strict) < np.abs(high)) | (errors[0] == 0) | ~finite
-    settled = is_fine and not (in_doubt.any() or unknown.any())
-    return _Answer(rounded, *ends, free, informative & ~free[0], settled)
+    return _Answer(rounded, *ends, free, informative & ~free[0], is_fine and not unknown.any(), not in_doubt.any())
 
 
 def _rounded(high: Array, low: Array, radius: Array, storage: Format) -> tuple[Array, Array]:
