@@ -11,7 +11,8 @@ import mpmath
 import numpy as np
 import pytest
 from lossparity.specs.call import BFLOAT16, Array
-from lossparity.specs.exact import FORMATS, WIDE
+from lossparity.specs.exact import FORMATS
+from lossparity.specs.reductions import REQUIRED
 
 # (input, target, options) -> value, and gradient by input times an upstream gradient
 Differentiated = Callable[..., tuple[Array, Array]]
@@ -72,7 +73,7 @@ def due(
     to the format of x. What may be flushed to zero is added.
     """
     fmt = FORMATS["bfloat16" if x.dtype == BFLOAT16 else x.dtype.name]
-    u, own = float(WIDE[fmt.name].u), float(fmt.u)
+    u, own = float(REQUIRED[fmt.name].u), float(fmt.u)
     n, classes = x.shape
     e, size = mpmath.mpf(label_smoothing), 2 * n * classes + 32
     has_indices = target.dtype.kind in "iu"
