@@ -110,13 +110,17 @@ def due(
             wide = abs(k) * (share * mpmath.fsum(map(abs, q)) * (off[c] + size) + abs(q[c]) * size) * u
             slopes.append((k * (share * total - q[c]), wide))
     if reduction != "none":
-        whole = [mpmath.fsum(column) / abs(divisor) for column in zip(*losses, strict=True)]
-        whole[0] *= mpmath.sign(divisor)
-        losses = [(whole[0], whole[1] + u * size * mpmath.fsum(abs(one) for one, _ in losses) / abs(divisor))]
+        losses = [_reduced(losses, divisor, u * size)]
     tiny = 4 * float(fmt.smallest_normal)
     return tuple(
         [(exact, bound + own * (abs(exact) + bound) + tiny) for exact, bound in found] for found in (losses, slopes)
     )
+
+
+def _reduced(losses: list[Any], divisor: Any, each: float) -> tuple[Any, Any]:
+    """The sum of losses by the divisor, with its bound: addition adds `each` of what is summed."""
+    exact, inherited = (mpmath.fsum(column) for column in zip(*losses, strict=True))
+    return exact / divisor, (inherited + each * mpmath.fsum(abs(one) for one, _ in losses)) / abs(divisor)
 
 
 def require_close(found: Array, expected: list[Any]) -> None:
