@@ -61,14 +61,15 @@ class Binding:
 
         It is the function itself where that makes no difference.
         """
-        own, required = own_signature(function), self.signature.required
+        own = own_signature(function)
+        named = (*self.signature.required, *self.signature.omissible)  # as tf.function passes them, by position
         omitted, spelt = tuple(self._omitted(own)), self._speller(own)
         if not omitted and not self.names:
             return function
         usual = self.signature.defaults | {name: known[0] for name, known in self.domain.choices}
 
         def call(*arrays: Any, **rest: Any) -> Any:  # plain enough to be compiled
-            given = dict(zip(required, arrays, strict=False))
+            given = dict(zip(named, arrays, strict=False))
             given.update(rest)
             for name in omitted:
                 if name in given:

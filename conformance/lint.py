@@ -126,8 +126,16 @@ def _evidence_problems(vector: vectors.Vector) -> Iterator[str]:
 
 # Names of the built-in subjects, for checking ledgers without importing a framework; a test compares them.
 SUBJECTS = {
-    "numpy": ("numpy",),
-    "torch": ("torch", "torch:compile", "torch:module"),
-    "jax": ("jax", "jax:x32", "jax:jit"),
-    "tensorflow": ("tensorflow", "tensorflow:function", "tensorflow:xla"),
+    "numpy": ("numpy", "numpy:scipy"),
+    "torch": ("torch", "torch:compile", "torch:module", "torch:composed"),
+    "jax": ("jax", "jax:x32", "jax:jit", "jax:optax-integer", "jax:optax", "jax:optax-safe"),
+    "tensorflow": (
+        "tensorflow",
+        "tensorflow:function",
+        "tensorflow:xla",
+        "tensorflow:sparse",
+        "tensorflow:dense",
+        "tensorflow:keras-sparse",
+        "tensorflow:keras",
+    ),
 }

@@ -33,8 +33,7 @@ def cross_entropy(
     dtype. Half precision is computed in float32, losses are added in float64. Indices are of any integer dtype; an
     `ignore_index` that it cannot hold ignores nothing.
 
-    Works eagerly, in tf.function and under XLA, with a `label_smoothing` that is known while a graph is traced. Indices
-    outside [0, C) in a graph, and sizes unknown while it is traced, are treated as by `nll_loss`.
+    Works eagerly, in tf.function and under XLA, as `nll_loss` does; a graph must know `label_smoothing`.
 
     Raises:
         TypeError: a dtype other than these, or an `ignore_index` that is not an integer.
@@ -53,8 +52,7 @@ def cross_entropy(
         return _of_indices(x, t, w, ignore_index, reduction, label_smoothing)
     if not tf.is_tensor(ignore_index) and ignore_index >= 0:
         raise ValueError(f"ignore_index is {ignore_index}, but target holds probabilities: there is no class to ignore")
-    wide = tf.cast(x, _accumulator(x))
-    p = _smoothed(tf.cast(t, wide.dtype), axis, label_smoothing)
+    wide, p = tf.cast(x, _accumulator(x)), _smoothed(tf.cast(t, _accumulator(x)), axis, label_smoothing)
     losses = _losses(wide, p, p if w is None else p * _along(w, wide, axis), axis)
     return tf.cast(reduce(losses, None, tf.ones_like(losses, tf.bool), reduction), x.dtype)
 
