@@ -43,7 +43,7 @@ def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
     [
         (lambda text: b"", "not a header"),
         (lambda text: b"{}\n" + text, "not a header"),
-        (lambda text: text.replace(b'"format":2', b'"format":3', 1), "upgrade"),
+        (lambda text: text.replace(b'"format":3', b'"format":4', 1), "upgrade"),
         (lambda text: text.replace(b'"type":"cold"', b'"type":"gold"', 1), "damaged"),
     ],
 )

@@ -108,4 +108,5 @@ BACKEND = Backend(
     compiler=COMPILER,
     spell=spell,
     baselines=baselines_in(f"{__package__}.baselines"),
+    exponential="jax.numpy:exp",
 )

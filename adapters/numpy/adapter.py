@@ -53,4 +53,5 @@ BACKEND = Backend(
     wrap=_wrap,
     spell=spell,
     baselines=baselines_in(f"{__package__}.baselines"),
+    exponential="numpy:exp",
 )
