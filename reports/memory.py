@@ -9,11 +9,19 @@ from .bench import Bench
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """What a contestant's call took at a point."""
+
+    nbytes: int
+    multiple: float  # of the input's bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """By contestant, bytes and multiples at each point; both None where nothing was measured."""
+    """By contestant a cell for each point, None where nothing was measured, and why something is missing."""
 
     points: tuple[Point, ...]
-    rows: dict[str, tuple[tuple[int | None, float | None], ...]]
+    rows: dict[str, tuple[Cell | None, ...]]
     failed: dict[str, str]
 
 
@@ -22,15 +30,13 @@ def table(bench: Bench) -> Table | None:
     if not bench.memory:
         return None
     points = bench.memory[0].points
-    peaks: dict[str, dict[str, int]] = {point.name: {} for point in points}
-    for one in bench.memory:
-        for point, found in one.peaks.items():
-            peaks[point] |= found
-
-    def cell(name: str, point: Point) -> tuple[int | None, float | None]:
-        found = peaks[point.name].get(name)
-        return found, None if found is None else found / point.nbytes
-
-    names = [one.name for one in bench.header.contestants if any(one.name in found for found in peaks.values())]
-    rows = {name: tuple(cell(name, point) for point in points) for name in names}
+    cells = {
+        (name, point.name): Cell(grown, grown / point.nbytes)
+        for one in bench.memory
+        for point in one.points
+        for name, grown in one.peaks.get(point.name, {}).items()
+    }
+    measured = {name for name, _ in cells}
+    names = [one.name for one in bench.header.contestants if one.name in measured]
+    rows = {name: tuple(cells.get((name, point.name)) for point in points) for name in names}
     return Table(points, rows, {name: why for one in bench.memory for name, why in one.failed.items()})

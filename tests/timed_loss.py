@@ -72,4 +72,10 @@ def case_of(call: Call, family: str, tier: int, origin: str, also: tuple[str, ..
 
 
 LOSS = dataclasses.replace(NLL_LOSS, signature=SQUARES, case_of=case_of, shape=shape, speed=SPEED)
+# As if each square took an exponential, and with a point at which memory is measured.
+EXPONENTIAL = dataclasses.replace(
+    LOSS, speed=dataclasses.replace(SPEED, traffic=dense(shape, lambda call: call["input"].size))
+)
+LARGE = Point(loss="squares", sizes={"N": 1 << 22}, choices={"reduction": "mean"})
+HUNGRY = dataclasses.replace(LOSS, speed=dataclasses.replace(SPEED, memory=(LARGE,)))
 UNTIMED = dataclasses.replace(LOSS, signature=dataclasses.replace(SQUARES, loss="untimed"), speed=None)
