@@ -7,15 +7,20 @@ from typing import Any
 
 def _squares(differences: int, input: Any, target: Any) -> Any:
     """Their mean, after so many differences; the squares are one array more."""
-    held = [input - target]
+    held = [_computed(input - target)]
     while len(held) < differences:
-        held.append(held[-1] - target)
-    squares = held[0] * held[0]
+        held.append(_computed(held[-1] - target))
+    squares = _computed(held[0] * held[0])
     if hasattr(squares, "mean"):
         return squares.mean()
     import tensorflow as tf  # its tensors have no methods for that
 
     return tf.reduce_mean(squares)
+
+
+def _computed(array: Any) -> Any:
+    """JAX may give up what is no longer needed before it computes the rest, unless one waits."""
+    return array.block_until_ready() if hasattr(array, "block_until_ready") else array
 
 
 def two(input: Any, target: Any, reduction: str = "mean") -> Any:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 from lossparity.adapters import registry
 from lossparity.conformance.bench import meters
 from lossparity.conformance.bench.run import Options, Watch, run
@@ -33,8 +32,10 @@ def test_copies_are_counted_in_every_framework(name: str, tmp_path: Path) -> Non
     table = memory.table(found)
     assert table is not None
     assert not table.failed
-    copies = {contestant.rpartition(".")[2]: cells[0].multiple for contestant, cells in table.rows.items()}
-    assert copies == {"five": pytest.approx(5, abs=0.1), "two": pytest.approx(2, abs=0.1)}
+    found_of = {contestant: cells[0].multiple for contestant, cells in table.rows.items() if cells[0] is not None}
+    assert {contestant.partition(".")[2].partition(":")[0] for contestant in found_of} == {"five", "two"}
+    for contestant, copies in found_of.items():
+        assert copies == pytest.approx(5 if ".five" in contestant else 2, abs=0.1), contestant
 
 
 def test_the_page_shows_multiples_and_what_failed(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_memory_is_kept_in_the_file_and_not_measured_again(tmp_path: Path) -> No
     options = Options(loss=PLACE, names=(f"numpy@{hungry_losses.__file__}:two",), points=(next(timed_loss.points()),),
                       threads=("1",), cold=False, baseline="")  # fmt: skip
     found = run(options, tmp_path, Watch())
-    assert [one.backend for one in found.memory] == list(options.names)
+    assert [one.backend for one in found.memory] == ["numpy", *options.names]
     again = run(dataclasses.replace(options, resume=True), tmp_path, Watch())
     assert again.memory == found.memory
     assert again.records == found.records
