@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -95,8 +96,9 @@ def with_exponentials(seconds: float) -> list[Measured]:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "bound", "share"), [(5e-4, bench.EXPONENTIALS, 0.5), (1e-5, bench.STREAM, 0.1), (2e-3, bench.EXPONENTIALS, 2)]
-)  # fmt: skip
+    ("seconds", "bound", "share"),
+    [(5e-4, bench.EXPONENTIALS, 0.5), (1e-5, bench.STREAM, 0.1), (2e-3, bench.EXPONENTIALS, 2)],
+)
 def test_the_limit_is_what_takes_longer(seconds: float, bound: str, share: float) -> None:
     (board,) = ratios.boards(a_bench(with_exponentials(seconds)))
     row = board.row("base")
@@ -177,6 +179,6 @@ def test_probabilities_are_read_as_logits_are() -> None:
     assert (moved.read, moved.written, moved.exponentials) == (2 * 60 * 4 + 5 * 4, 12 * 4, 48)
 
 
-def a_call(**fields: object) -> Call:
+def a_call(**fields: Any) -> Call:
     """The call of a point of cross_entropy."""
-    return cross_entropy.call_of(cross_entropy.point(**fields), 0)  # pyright: ignore[reportArgumentType]
+    return cross_entropy.call_of(cross_entropy.point(**fields), 0)

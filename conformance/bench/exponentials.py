@@ -19,7 +19,7 @@ from ...adapters import registry
 from ...adapters.base import Form, loop
 from ...specs.call import Call, Parameter, Signature, dtype_of
 
-_EXP = Signature("exp", (Parameter("input", "x"),))
+_EXP = Signature("exp", (Parameter("input", "x", differentiable=True),))
 _BLOCKS = (1 << 14, 1 << 16, 1 << 18, 1 << 20)  # small ones stay nearer, large ones are worth several threads
 _TRIES = 5
 _Run = Callable[[int], Any]
