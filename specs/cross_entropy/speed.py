@@ -124,7 +124,7 @@ def call_of(point: Point, seed: int) -> Call:
     n, classes, *spatial = point.sizes.values()
     rng = np.random.default_rng([seed, n, classes])
     dtype = dtype_of(point.dtype)
-    drawn = rng.standard_normal(min(point.nbytes // dtype.itemsize, _DRAWN), np.float32)
+    drawn = rng.standard_normal(min(math.prod(point.sizes.values()), _DRAWN), np.float32)
     x = np.resize(drawn.astype(dtype), (n, classes, *spatial))
     target = _probabilities(x) if point.choices["targets"] == "probabilities" else _indices(point, rng)
     weight = rng.uniform(0.5, 2, classes).astype(dtype) if point.choices["weights"] else None
@@ -155,7 +155,8 @@ def _positions(call: Call) -> tuple[int, ...]:
     return x[:1] + x[2:]
 
 
-def _shape(call: Call) -> tuple[int, ...]:
+def shape(call: Call) -> tuple[int, ...]:
+    """That of the value."""
     return _positions(call) if call["reduction"] == "none" else ()
 
 
@@ -164,7 +165,7 @@ def _exponentials(call: Call) -> int:
     return call["input"].size - math.prod(_positions(call))
 
 
-_without_ignoring = dense(_shape, _exponentials)
+_without_ignoring = dense(shape, _exponentials)
 
 
 def traffic(call: Call, work: str, line: int) -> Traffic:

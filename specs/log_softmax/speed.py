@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,9 +20,12 @@ _ENTRIES = 1 << 22  # that a call of the grid has at most: each is judged agains
 _DRAWN = 1 << 20  # numbers that are drawn; the others repeat them, which costs no time to draw
 
 
-def point(*, n: int, classes: int, dtype: str = "float32", work: str = "forward", dim: int = -1) -> Point:
-    """A point with so many rows and classes, normalised along the last axis or along another one."""
-    return Point(loss=LOG_SOFTMAX.loss, sizes={"N": n, "C": classes}, dtype=dtype, work=work, choices={"dim": dim})
+def point(
+    *, n: int, classes: int, pixels: int = 0, dim: int = 1, dtype: str = "float32", work: str = "forward"
+) -> Point:
+    """A point with so many samples and classes, and of images where there are pixels, normalised along an axis."""
+    sizes = {"N": n, "C": classes} | ({"d1": pixels} if pixels else {})
+    return Point(loss=LOG_SOFTMAX.loss, sizes=sizes, dtype=dtype, work=work, choices={"dim": dim})
 
 
 def points() -> Iterator[Point]:
@@ -44,6 +48,7 @@ def points() -> Iterator[Point]:
     yield but(classes=4096)
     yield but(n=1, classes=128000)
     yield but(dim=0)
+    yield but(n=16, classes=64, pixels=56 * 56)
     for work, dtype in itertools.product(("forward", "both", "backward"), DTYPES):
         for n, classes in itertools.product(SIZES, CLASSES):
             if n * classes <= _ENTRIES:
@@ -52,10 +57,15 @@ def points() -> Iterator[Point]:
 
 def call_of(point: Point, seed: int) -> Call:
     """Ordinary logits."""
-    n, classes = point.sizes.values()
-    drawn = np.random.default_rng([seed, n, classes]).standard_normal(min(n * classes, _DRAWN), np.float32)
-    x = np.resize(drawn.astype(dtype_of(point.dtype)), (n, classes))
+    sizes, dtype = tuple(point.sizes.values()), dtype_of(point.dtype)
+    drawn = np.random.default_rng([seed, *sizes]).standard_normal(min(math.prod(sizes), _DRAWN), np.float32)
+    x = np.resize(drawn.astype(dtype), sizes)
     return LOG_SOFTMAX.call(x, point.choices["dim"])
+
+
+def shape(call: Call) -> tuple[int, ...]:
+    """That of the result."""
+    return call["input"].shape
 
 
 def exponentials(call: Call) -> int:
@@ -67,7 +77,8 @@ def exponentials(call: Call) -> int:
 SPEED = Speed(
     points=points,
     call_of=call_of,
-    traffic=dense(lambda call: call["input"].shape, exponentials),
+    traffic=dense(shape, exponentials),
     cold=point(n=4096, classes=256),
     memory=tuple(point(n=16384, classes=1000, work=work) for work in ("forward", "both")),
+    asks=lambda point: ["spatial axes"] if len(point.sizes) > 2 else [],
 )
