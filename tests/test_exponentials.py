@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,31 @@ def test_a_frameworks_own_function_is_what_is_timed() -> None:
             assert (result <= 1).all()
 
 
-def test_eight_times_as_many_take_about_eight_times_as_long() -> None:
-    taken = [_seconds(count) for count in (1 << 20, 1 << 23)]
-    assert 4 < taken[1] / taken[0] < 16
+@pytest.mark.parametrize("count", [1, 1000, 1 << 16, 100_000, (1 << 20) + 1, 3 << 20])
+@pytest.mark.parametrize("fastest", range(4))
+def test_as_many_are_computed_as_the_loss_takes(count: int, fastest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever block is the fastest, up to half of one of them."""
+    computed: list[int] = []
+    blocks: dict[Any, int] = {}
 
+    def counted(subject: object, call: Call, work: str) -> Any:
+        def run(times: int) -> None:
+            computed.append(times * call["input"].size)
 
-def _seconds(count: int) -> float:
+        blocks[run] = call["input"].size
+        return contextlib.nullcontext(run)
+
+    def seconds(run: Any) -> float:
+        is_fastest = [*blocks].index(run) == min(fastest, len(blocks) - 1)
+        return blocks[run] * (1.0 if is_fastest else 2.0)
+
+    monkeypatch.setattr(exponentials, "loop", counted)
+    monkeypatch.setattr(exponentials, "_seconds", seconds)
     with exponentials.references(["numpy", "numpy"], count, "float32", "cpu") as runs:
-        (run,) = runs.values()
-        seconds: list[float] = []
-        for _ in range(7):
-            start = time.perf_counter()
-            run(1)
-            seconds.append(time.perf_counter() - start)
-        return min(seconds)
+        runs["numpy"](7)
+    block = [*blocks.values()][min(fastest, len(blocks) - 1)]
+    assert computed[-1] == pytest.approx(7 * count, abs=7 * block / 2)
+    assert computed[-1] % (7 * block) == 0
 
 
 def test_without_exponentials_nothing_is_started() -> None:
