@@ -11,6 +11,7 @@ taken to one in long double. Prices are medians over rounds of paired times, flo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -143,18 +144,28 @@ def agreement(pair: Pair, dtype: str, classes: int, draws: int) -> tuple[str, ..
 
 
 def prices(pair: Pair, rounds: int) -> Iterator[tuple[str, ...]]:
-    """For each kind of work the times of both, and how many times as long the composition takes."""
+    """For each kind of work the times of both, and by how much the composition takes longer, and the fused loss again.
+
+    The last one, which should be 1, is what the machine does to any ratio.
+    """
     for work in ("forward", "both"):
         call = draw(*TIMED, "float32", 0)
         call = call if work == "forward" else with_gradient(call)
-        with loop(pair[0], call, work) as fused, loop(pair[1], call, work) as composed:
-            runs = {"fused": fused, "composed": composed}
+        with contextlib.ExitStack() as stack:
+            fused, composed, twin = (stack.enter_context(loop(subject, call, work)) for subject in (*pair, pair[0]))
+            runs = {"fused": fused, "composed": composed, "twin": twin}
             loops = {name: samples.calibrated(run, samples.warm(run, 0.5)) for name, run in runs.items()}
             seconds = samples.rounds(runs, loops, rounds, 0.0, np.random.default_rng(0))
-        ratios = np.array(seconds["composed"]) / np.array(seconds["fused"])
-        low, middle, high = np.percentile(ratios, [10, 50, 90])
-        times = (f"{1e3 * float(np.median(taken)):.2f} ms" for taken in seconds.values())
-        yield work, *times, f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        times = [f"{1e3 * float(np.median(seconds[name])):.2f} ms" for name in ("fused", "composed")]
+        yield work, *times, *(ratio(seconds[name], seconds["fused"]) for name in ("composed", "twin"))
+
+
+def ratio(one: list[float], other: list[float]) -> str:
+    """The median of the rounds' ratios, with a 95 % interval by bootstrap."""
+    logs = np.log(one) - np.log(other)
+    drawn = np.random.default_rng(0).choice(logs, (2000, logs.size))
+    low, middle, high = np.exp(np.percentile(np.median(drawn, axis=1), [2.5, 50, 97.5]))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 # --- the tables --------------------------------------------------------------------------------------------
@@ -170,7 +181,7 @@ def main() -> None:
     """Print the table of agreement, that of prices, and the versions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("frameworks", nargs="*", help=f"of {', '.join(FRAMEWORKS)}; all without any")
-    parser.add_argument("--draws", type=int, default=10_000, help=f"a multiple of {BATCH:,}")
+    parser.add_argument("--draws", type=int, default=10_000, help=f"a multiple of {BATCH:,}; 0 for prices alone")
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
     agreeing: list[tuple[str, ...]] = []
@@ -179,13 +190,16 @@ def main() -> None:
     for name in names:
         importlib.import_module(name)
         pair = FRAMEWORKS[name]()
-        for dtype in DTYPES:
+        for dtype in DTYPES if options.draws else ():
             for classes in CLASSES:
                 agreeing.append((name, dtype, f"{classes:,}", *agreement(pair, dtype, classes, options.draws)))
         costing += [(name, *row) for row in prices(pair, options.rounds)]
     print(table(("framework", "dtype", "C", "losses equal", "gradients equal", "losses apart, ulp",
                  "fused off, ulp", "composed off, ulp", "gradients apart, ulp"), agreeing), end="\n\n")  # fmt: skip
-    print(table(("framework", "work", "fused", "composed", "composed / fused"), costing), end="\n\n")
+    print(
+        table(("framework", "work", "fused", "composed", "composed / fused", "fused again / fused"), costing),
+        end="\n\n",
+    )
     versions = [f"{name} {metadata.version(name)}" for name in ("torch", "jax", "optax", "tensorflow-cpu", "numpy")]
     print(", ".join(versions))
 
