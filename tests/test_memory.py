@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 from lossparity.adapters import registry
-from lossparity.conformance.bench import meters
+from lossparity.conformance.bench import meters, worker
+from lossparity.conformance.bench.contest import MEMORY, Job
 from lossparity.conformance.bench.run import Options, Watch, run
 from lossparity.reports import memory, speed_page
 from lossparity.reports.bench import Memory
@@ -64,6 +67,19 @@ def test_memory_is_kept_in_the_file_and_not_measured_again(tmp_path: Path) -> No
     assert again.records == found.records
     unnamed = run(dataclasses.replace(options, loss=f"{timed_loss.__file__}:LOSS"), tmp_path / "other", Watch())
     assert unnamed.memory == []
+
+
+def test_what_cannot_be_asked_is_no_failure() -> None:
+    """A function of NumPy's has no gradient."""
+    name = f"numpy@{hungry_losses.__file__}:two"
+    job = Job(f"{timed_loss.__file__}:TRAINED", (name,), (), "cpu", MEMORY, 0, 1, 0.0, 0, "")
+    pipe: Any = SimpleNamespace(send=lambda message: None)
+    found = worker._memory(pipe, job)
+    assert not found.failed
+    assert {point.work for point in found.points if found.peaks[point.name]} == {"forward"}
+    late = worker._memory(pipe, dataclasses.replace(job, until=0.0))
+    assert not any(late.peaks.values())
+    assert "no time left" in next(iter(late.failed.values()))
 
 
 def test_a_system_that_does_not_tell_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

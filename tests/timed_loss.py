@@ -90,4 +90,5 @@ def _timed_as(name: str, **changes: Any) -> Loss:
 EXPONENTIAL = _timed_as("exponential_squares", traffic=dense(shape, lambda call: call["input"].size))
 LARGE = Point(loss="hungry_squares", sizes={"N": 1 << 22}, choices={"reduction": "mean"})
 HUNGRY = _timed_as("hungry_squares", memory=(LARGE,))
+TRAINED = _timed_as("trained_squares", memory=tuple(points()))
 UNTIMED = dataclasses.replace(LOSS, signature=dataclasses.replace(SQUARES, loss="untimed"), speed=None)

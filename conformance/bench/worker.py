@@ -118,7 +118,8 @@ def _memory(pipe: Connection, job: Job) -> Memory:
     for point in points:
         call = sweep.call_of(loss, point, job.seed)
         for runner in runners:
-            if (point.name, runner.name) in job.excluded or declined(runner, point, job):
+            is_declined = declined(runner, point, job) or runner.subject.capabilities.refuses(call)
+            if is_declined or (point.name, runner.name) in job.excluded:
                 continue
             if time.monotonic() > job.until:
                 failed.setdefault(runner.name, "there was no time left: give it a larger --budget")
