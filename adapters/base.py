@@ -267,6 +267,8 @@ class Backend:
     lacking: Callable[[], Mapping[str, str]] = dict
     # (signature, device) -> what is timed beside the subjects, `lossparity bench`.
     baselines: Callable[[Signature, str], list[Baseline]] | None = None
+    # Its exponential, `package.module:name`: what losses that are made of exponentials are compared with there.
+    exponential: str = ""
 
 
 def on_cpu(device: str) -> bool:

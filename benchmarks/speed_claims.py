@@ -28,7 +28,8 @@ SHARES = (0.0, 0.1, 0.005)
 def boards() -> list[Board]:
     """A small bench run of NumPy's port beside copies of it that are slowed by the shares."""
     options = Options(
-        names=("numpy",), baseline="numpy", points=POINTS, threads=("1",), slowed=SHARES, cold=False
+        names=("numpy",), baseline="numpy", points=POINTS, threads=("1",), slowed=SHARES, cold=False,
+        memory=False,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as out:
         return ratios.boards(run(options, Path(out), Watch()))

@@ -1,7 +1,7 @@
 """What a bench run remembers: raw seconds by round, and the file they are kept in, one JSON object a line.
 
-A file opens with a `Header` and, once complete, closes with a `Footer`. Points, exclusions and cold starts stand
-between them as they were measured, so a run that was cut off can be resumed. Nothing here is a conclusion:
+A file opens with a `Header` and, once complete, closes with a `Footer`. Points, exclusions, cold starts and memory
+stand between them as they were measured, so a run that was cut off can be resumed. Nothing here is a conclusion:
 `lossparity.reports.ratios` and `lossparity.reports.limits` draw them.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 from ..specs.speed import Point
 from . import bench_1, framed
 
-FORMAT = 2
+FORMAT = 3
 FILE = "bench.jsonl"
 PAGE = "bench.html"
 
@@ -25,6 +25,7 @@ PAGE = "bench.html"
 TWIN, EMPTY, STREAM, GATHER = "twin", "empty", "stream", "gather"
 ROOFS = (STREAM, GATHER)
 REFERENCES = (TWIN, EMPTY, *ROOFS)
+EXPONENTIALS = "exponentials"  # a roof of its own for each backend
 
 
 class Contestant(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,15 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
         return self.format, self.lossparity, self.loss, self.seed, self.device
 
 
+class Memory(msgspec.Struct, frozen=True, kw_only=True, tag="memory"):
+    """By how many bytes a process grows at most while a call runs, its result included."""
+
+    backend: str
+    points: tuple[Point, ...]
+    peaks: dict[str, dict[str, int]]  # name of a point -> contestant -> bytes
+    failed: dict[str, str] = {}  # contestant -> why something is missing
+
+
 class Cold(msgspec.Struct, frozen=True, kw_only=True, tag="cold"):
     """What a fresh process pays before anything is warm."""
 
@@ -86,10 +96,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     seconds: dict[str, list[float]]  # contestants and REFERENCES
     loops: dict[str, int]  # calls in a sample
     slow: dict[str, float] = {}  # contestant -> seconds of a single call: too slow for rounds
-    peaks: dict[str, int] = {}  # contestant -> bytes beyond what was held before its first call
     read: int  # bytes that have to be moved
     written: int
     lines: int
+    exponentials: int = 0  # that have to be computed,
+    exponential_seconds: dict[str, list[float]] = {}  # and the time that a backend's own take in each round
     switches: int  # involuntary, of this process, while the rounds ran
     stolen: float  # share of the machine's time that its host gave to others meanwhile
     device_seconds: dict[str, list[float]] = {}  # by events of an accelerator, where there are any
@@ -115,7 +126,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer"):
     left: int  # points that the budget had no time for
 
 
-Record = Cold | Measured | Excluded
+Record = Cold | Memory | Measured | Excluded
 Line = Header | Record | Footer
 _decode = msgspec.json.Decoder(Line).decode
 
@@ -149,6 +160,11 @@ class Bench:
     def cold(self) -> list[Cold]:
         """In the order of measuring."""
         return [one for one in self.records if isinstance(one, Cold)]
+
+    @property
+    def memory(self) -> list[Memory]:
+        """In the order of measuring."""
+        return [one for one in self.records if isinstance(one, Memory)]
 
 
 def read(path: Path) -> Bench:

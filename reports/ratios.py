@@ -17,7 +17,7 @@ import numpy as np
 
 from ..specs.call import Array
 from ..specs.speed import Point
-from .bench import EMPTY, GATHER, REFERENCES, STREAM, TWIN, Bench, Measured
+from .bench import EMPTY, EXPONENTIALS, GATHER, REFERENCES, STREAM, TWIN, Bench, Measured
 
 RESAMPLES = 2000
 LEAST = 0.02  # smaller differences are ties, whatever the interval
@@ -64,10 +64,10 @@ class Timing:
     spread: Spread
     ratio: Ratio  # to the baseline; below 1 is faster
     claim: str  # faster, slower, tie, noisy (the machine was), few (one process alone), baseline
-    limit: float  # fraction of the limit: seconds of the stream over seconds of the contestant, never clipped
+    limit: float  # fraction of the limit: seconds of the slowest roof over seconds of the contestant, never clipped
+    bound: str  # which roof that is: STREAM or EXPONENTIALS
     attainable: float | None  # the same of the gather, if the loss has one
     loops: int
-    peak: int
     device: float | None = None  # seconds by an accelerator's own events
     flushed: float | None = None  # seconds with its cache emptied before each call
 
@@ -97,6 +97,7 @@ class Board:
     empty: float  # seconds of the empty call
     stream: float
     gather: float | None
+    exponentials: dict[str, float]  # seconds by backend, of a loss that has any
     moved: int  # bytes
     lines: int
     processes: int
@@ -110,8 +111,8 @@ class Board:
 
     @property
     def is_overhead(self) -> bool:
-        """Whether moving the bytes takes hardly longer than a call into C, some twenty empty ones."""
-        return self.stream < 50 * self.empty
+        """Whether what has to be done takes hardly longer than a call into C, some twenty empty ones."""
+        return max((self.stream, *self.exponentials.values())) < 50 * self.empty
 
     @property
     def has_device(self) -> bool:
@@ -125,7 +126,8 @@ class Board:
 
 def boards(bench: Bench) -> list[Board]:
     """One board for each point and number of threads, in the order of measuring, claims corrected over a table."""
-    found = [board(group) for group in _by_point(bench)]
+    backends = _backends(bench)
+    found = [board(group, backends) for group in _by_point(bench)]
     tables = dict.fromkeys(one.threads for one in found)
     return [one for table in tables for one in _corrected([each for each in found if each.threads == table])]
 
@@ -149,13 +151,21 @@ def _by_point(bench: Bench) -> list[list[Measured]]:
     return list(groups.values())
 
 
-def board(group: Sequence[Measured]) -> Board:
-    """What the processes say about one point; no claim is corrected for there being others yet."""
+def _backends(bench: Bench) -> dict[str, str]:
+    return {one.name: one.backend for one in bench.header.contestants}
+
+
+def board(group: Sequence[Measured], backends: Mapping[str, str]) -> Board:
+    """What the processes say about one point; no claim is corrected for there being others yet.
+
+    `backends` are those of the contestants.
+    """
     first = group[0]
     group = [one for one in group if one.baseline == first.baseline]
     names = [name for name in first.seconds if all(name in one.seconds for one in group)]
     rounds = np.array([len(one.seconds[first.baseline]) for one in group])
     seconds = {name: np.concatenate([one.seconds[name] for one in group]) for name in names}
+    exps = _exponentials(group)
     logs = np.log([seconds[name] for name in names])
     base = logs[names.index(first.baseline)]
     drawn = _resampled(logs - base, rounds)
@@ -166,34 +176,46 @@ def board(group: Sequence[Measured]) -> Board:
     def middle(name: str) -> float:
         return float(np.median(seconds[name]))
 
-    rows = [
-        _timing(name, group, seconds, ratios[name], _claim(name == first.baseline, len(group), ratios[name], spread))
-        for name in names
-        if name not in REFERENCES
-    ]
+    def row(name: str) -> Timing:
+        claim = _claim(name == first.baseline, len(group), ratios[name], spread)
+        return _timing(name, group, seconds, exps.get(backends.get(name, "")), ratios[name], claim)
+
+    rows = [row(name) for name in names if name not in REFERENCES]
     return Board(
         first.threads, first.point, first.baseline, tuple(sorted(rows, key=lambda row: row.spread.median)),
         {name: took for one in group for name, took in one.slow.items()}, math.expm1(spread), ratios[TWIN],
-        middle(EMPTY), middle(STREAM), middle(GATHER) if GATHER in seconds else None, first.read + first.written,
-        first.lines, len(group), sum(one.switches for one in group), float(np.mean([one.stolen for one in group])),
+        middle(EMPTY), middle(STREAM), middle(GATHER) if GATHER in seconds else None,
+        {backend: float(np.median(taken)) for backend, taken in exps.items()}, first.read + first.written, first.lines,
+        len(group), sum(one.switches for one in group), float(np.mean([one.stolen for one in group])),
     )  # fmt: skip
 
 
-def _timing(name: str, group: Sequence[Measured], seconds: Mapping[str, Array], ratio: Ratio, claim: str) -> Timing:
-    """One contestant's row; `seconds` are those of all processes."""
+def _exponentials(group: Sequence[Measured]) -> dict[str, Array]:
+    """Seconds that each backend's exponentials took in all rounds of all processes."""
+    first = group[0].exponential_seconds
+    common = [name for name in first if all(name in one.exponential_seconds for one in group)]
+    return {name: np.concatenate([one.exponential_seconds[name] for one in group]) for name in common}
 
-    def share(roof: str) -> float:
-        return float(np.exp(np.median(np.log(seconds[roof]) - np.log(seconds[name]))))
 
+def _timing(
+    name: str, group: Sequence[Measured], seconds: Mapping[str, Array], exps: Array | None, ratio: Ratio, claim: str
+) -> Timing:
+    """One contestant's row; `seconds` are those of all processes, `exps` those of its backend's exponentials."""
+
+    def share(roof: Array) -> float:
+        return float(np.exp(np.median(np.log(roof) - np.log(seconds[name]))))
+
+    roofs = {STREAM: share(seconds[STREAM])} | ({EXPONENTIALS: share(exps)} if exps is not None else {})
+    bound = max(roofs, key=lambda roof: roofs[roof])
     return Timing(
         name,
         _spread(seconds[name]),
         ratio,
         claim,
-        share(STREAM),
-        share(GATHER) if GATHER in seconds else None,
+        roofs[bound],
+        bound,
+        share(seconds[GATHER]) if GATHER in seconds else None,
         group[0].loops[name],
-        max(one.peaks.get(name, 0) for one in group),
         _median([seconds for one in group for seconds in one.device_seconds.get(name, ())]),
         _median([seconds for one in group for seconds in one.flushed.get(name, ())]),
     )
@@ -320,10 +342,11 @@ def changes(before: Bench, after: Bench) -> list[Change]:
 
 def _to_roof(bench: Bench) -> Iterable[Board]:
     """Boards whose ratios are to the gather, or without one to the stream; the A/A spread is the twin's still."""
+    backends = _backends(bench)
     for group in _by_point(bench):
-        usual = board(group)
+        usual = board(group, backends)
         as_base = [_rebased(one) for one in group if one.baseline == usual.baseline]
-        rebased = board(as_base)
+        rebased = board(as_base, backends)
         spread = math.log1p(usual.spread)
         rows = tuple(replace(row, ratio=_at_least(row.ratio, spread)) for row in rebased.rows)
         yield replace(rebased, rows=rows, spread=usual.spread)

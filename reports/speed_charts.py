@@ -64,6 +64,7 @@ def _series(boards: Sequence[Board], axis: str) -> list[dict[str, Any]]:
                   "threads": f"threads = {board.threads}"}  # fmt: skip
         times = {row.contestant: row.spread.median for row in board.rows} | board.slow
         walls = {"limit (stream)": board.stream, "empty call": board.empty}
+        walls |= {f"limit (exponentials of {name})": taken for name, taken in board.exponentials.items()}
         for series, seconds in (times | walls).items():
             text = f"{series} · {board.point.name}: {duration(seconds)}"
             found.append(common | {"series": series, "seconds": seconds, "text": text, "reference": series in walls})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import charts, guard, limits, ratios, speed, speed_charts
+from . import charts, guard, limits, memory, ratios, speed, speed_charts
 from .bench import PAGE, Bench
 from .ratios import Board
 from .templates import asset, chart, environment, json_inlined
@@ -55,6 +55,8 @@ def _write_bench(run: Bench, out: Path, beside_run: str, pages: Mapping[str, str
             switches=speed.switches(run, core) if core is not None else [],
             fits=limits.fits(boards, boards[0].threads) if boards else [],
             cold=run.cold,
+            memory=memory.table(run),
+            exponentials=any(one.exponentials for one in boards),
             missing=_missing(run),
             gathers=any(one.gather is not None for one in boards),
             noisy=ratios.NOISY,

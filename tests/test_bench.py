@@ -38,8 +38,8 @@ def a_call(**fields: Any) -> Call:
 
 
 def timed(out: Path, *names: str, **options: Any) -> bench.Bench:
-    """A small run with one thread and without cold starts."""
-    wanted = {"points": SMALL, "threads": ("1",), "cold": False, "baseline": "numpy"} | options
+    """A small run with one thread, without cold starts and memory."""
+    wanted = {"points": SMALL, "threads": ("1",), "cold": False, "memory": False, "baseline": "numpy"} | options
     return run(Options(names=names, **wanted), out, Watch())
 
 

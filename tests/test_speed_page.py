@@ -43,7 +43,7 @@ def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
     [
         (lambda text: b"", "not a header"),
         (lambda text: b"{}\n" + text, "not a header"),
-        (lambda text: text.replace(b'"format":2', b'"format":3', 1), "upgrade"),
+        (lambda text: text.replace(b'"format":3', b'"format":4', 1), "upgrade"),
         (lambda text: text.replace(b'"type":"cold"', b'"type":"gold"', 1), "damaged"),
     ],
 )
@@ -67,6 +67,17 @@ def test_a_file_of_format_1_is_read_as_one_of_nll_loss() -> None:
     assert {row.contestant for row in board.rows} == {"numpy", "numpy:take_along_axis"}
     compared = ratios.changes(found, a_bench(measured(np.random.default_rng(0), {"numpy": 1e-3})))
     assert [one.contestant for one in compared] == ["numpy"], "points of both formats are the same"
+
+
+def test_a_file_of_format_2_is_read(tmp_path: Path) -> None:
+    """It knew neither exponentials nor memory but by point, which was wrong and is left out."""
+    whole = stored(tmp_path / bench.FILE, everything())
+    text = (tmp_path / bench.FILE).read_bytes().replace(b'"format":3', b'"format":2', 1)
+    (tmp_path / bench.FILE).write_bytes(text.replace(b'"exponentials":0', b'"peaks":{"base":4096}'))
+    found = bench.read(tmp_path)
+    assert found.header.format == 2
+    assert b'"peaks"' in (tmp_path / bench.FILE).read_bytes()
+    assert found.records == whole.records
 
 
 def test_every_point_of_format_1_is_the_same_one_now() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from lossparity.specs.call import REDUCTIONS, Array, Call, Option, Parameter, Signature, dtype_of
 from lossparity.specs.case import Case, Exactly, Returns
+from lossparity.specs.loss import Loss
 from lossparity.specs.nll_loss.loss import LOSS as NLL_LOSS
 from lossparity.specs.speed import Point, Speed, dense
 
@@ -72,4 +74,21 @@ def case_of(call: Call, family: str, tier: int, origin: str, also: tuple[str, ..
 
 
 LOSS = dataclasses.replace(NLL_LOSS, signature=SQUARES, case_of=case_of, shape=shape, speed=SPEED)
+
+
+def _timed_as(name: str, **changes: Any) -> Loss:
+    """The same loss under another name, timed with these changes."""
+    signature = dataclasses.replace(SQUARES, loss=name)
+
+    def called(point: Point, seed: int) -> Call:
+        return dataclasses.replace(call_of(point, seed), signature=signature)
+
+    return dataclasses.replace(LOSS, signature=signature, speed=dataclasses.replace(SPEED, call_of=called, **changes))
+
+
+# As if each square took an exponential; and with a point at which memory is measured.
+EXPONENTIAL = _timed_as("exponential_squares", traffic=dense(shape, lambda call: call["input"].size))
+LARGE = Point(loss="hungry_squares", sizes={"N": 1 << 22}, choices={"reduction": "mean"})
+HUNGRY = _timed_as("hungry_squares", memory=(LARGE,))
+TRAINED = _timed_as("trained_squares", memory=tuple(points()))
 UNTIMED = dataclasses.replace(LOSS, signature=dataclasses.replace(SQUARES, loss="untimed"), speed=None)

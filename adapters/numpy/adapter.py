@@ -71,4 +71,5 @@ BACKEND = Backend(
     spell=_spell,
     lacking=_lacking,
     baselines=baselines_in(f"{__package__}.baselines"),
+    exponential="numpy:exp",
 )

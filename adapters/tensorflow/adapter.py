@@ -160,4 +160,5 @@ BACKEND = Backend(
     compiler=COMPILER,
     spell=_spell,
     baselines=baselines_in(f"{__package__}.baselines"),
+    exponential="tensorflow:exp",
 )

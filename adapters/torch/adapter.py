@@ -156,4 +156,5 @@ BACKEND = Backend(
     lacking=_lacking,
     spell=_spell,
     baselines=baselines_in(f"{__package__}.baselines"),
+    exponential="torch:exp",
 )

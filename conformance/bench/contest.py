@@ -21,10 +21,12 @@ from ...specs.errors import UsageError, nearest
 from ...specs.speed import Point
 from ..planning import plan
 
+COLD, MEMORY = "cold start", "memory"  # what a process of one backend does, in place of a number of threads
+
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to do: points in one number of threads, or one backend's cold start."""
+    """What a process is to do: points in one number of threads, or one backend's cold start or memory."""
 
     loss: str  # as given to --loss, a name or a place
     backends: tuple[str, ...]
@@ -89,9 +91,9 @@ def start(job: Job) -> list[Runner]:
     known = dict.fromkeys(name for one in found for name in (one.name, one.info.backend))
     wanted = {registry.backend(name).name if name in job.backends else name for name in job.names}
     for name in wanted:
-        if name not in known and job.points:  # a cold start is of one backend alone
+        if name not in known and job.threads not in (COLD, MEMORY):  # those are of one backend alone
             raise UsageError(f"no subject or baseline {name!r}; {nearest(name, known)}")
-    if not found and job.points:  # a cold start may be of a backend that has nothing for the loss
+    if not found and job.threads not in (COLD, MEMORY):  # those may be of a backend that has nothing for the loss
         raise UsageError(
             f"{job.loss}: no subject of this loss in {', '.join(job.backends)}; name other backends with -b"
         )

@@ -16,13 +16,15 @@ from ...specs import losses
 from ...specs.call import Array
 from ...specs.speed import LINE, SECTOR, Point
 from ..planning import machine
-from . import accelerator, meters, roofs, samples, sweep
+from . import accelerator, exponentials, meters, roofs, samples, sweep
 from .contest import Job, Runner
 from .gate import Gate
 
 # A contestant so many times slower than the fastest, whose rounds would take more seconds than that, is left out of
 # them: nobody needs an interval to see it, and others have use for the time.
 _SLOW_TIMES, _SLOW = 10.0, 0.2
+
+_EXP = "exponentials of "  # and a backend: no contestant has spaces in its name
 
 _Runs = dict[str, Callable[[int], Any]]
 _Say = Callable[[str, str, str], None]
@@ -35,7 +37,6 @@ class _Ready:
     runner: Runner
     run: Callable[[int], Any]
     answer: Array
-    peak: int  # bytes
     took: float  # seconds of a call, about
 
 
@@ -57,7 +58,7 @@ def measure(runners: Sequence[Runner], point: Point, job: Job, say: _Say) -> Ite
         slow = _too_slow(ready, job.rounds)
         fast = {name: one for name, one in ready.items() if name not in slow}
         if fast:
-            yield from place.measured(fast, slow, {name: one.peak for name, one in ready.items()})
+            yield from place.measured(fast, slow)
 
 
 def _too_slow(ready: Mapping[str, _Ready], rounds: int) -> dict[str, float]:
@@ -98,14 +99,11 @@ class _Place:
             return self._excluded(runner.name, reason, kind)
         try:
             run = self._loop(runner)
-            _, peak = meters.peak(lambda: run(1))
-            return _Ready(runner, run, answer, peak, samples.warm(run, self.job.warm))
+            return _Ready(runner, run, answer, samples.warm(run, self.job.warm))
         except Exception as error:
             return self._excluded(runner.name, f"{type(error).__name__}: {str(error)[:200]}", "raised")
 
-    def measured(
-        self, fast: Mapping[str, _Ready], slow: dict[str, float], peaks: dict[str, int]
-    ) -> Iterator[Measured | Excluded]:
+    def measured(self, fast: Mapping[str, _Ready], slow: dict[str, float]) -> Iterator[Measured | Excluded]:
         """Rounds of those who are ready and fast enough, without those whose last result turns out wrong."""
         job = self.job
         baseline = next((name for name in (job.baseline, "torch", "numpy") if name in fast), next(iter(fast)))
@@ -118,6 +116,8 @@ class _Place:
             runs, loops, job.rounds, job.rounds_for, rng, lambda: self.say(self.point.name, "", "its rounds")
         )
         switches, stolen = unrest.switches(), unrest.stolen()
+        exps = {name.removeprefix(_EXP): seconds.pop(name) for name in runs if name.startswith(_EXP)}
+        loops = {name: loops[name] for name in seconds}
         for excluded in self._wrong(fast):
             del seconds[excluded.contestant], loops[excluded.contestant]
             yield excluded
@@ -129,8 +129,8 @@ class _Place:
             extra = accelerator.measure(timed, loops, len(seconds[TWIN]), rng, job.device)
         yield Measured(
             threads=job.threads, process=job.process, point=self.point, baseline=baseline, seconds=seconds,
-            loops=loops, slow=slow, peaks=peaks, read=self.moved.read, written=self.moved.written,
-            lines=self.moved.lines, switches=switches, stolen=stolen, **extra,
+            loops=loops, slow=slow, read=self.moved.read, written=self.moved.written, lines=self.moved.lines,
+            exponentials=self.moved.exponentials, exponential_seconds=exps, switches=switches, stolen=stolen, **extra,
         )  # fmt: skip
 
     def _runs(self, fast: Mapping[str, _Ready], baseline: str) -> _Runs:
@@ -146,7 +146,11 @@ class _Place:
         if not on_cpu(job.device):
             subjects = [one.runner.subject for one in fast.values()]
             runs |= accelerator.roofs(subjects, self.moved, self.offsets is not None)
-        return runs
+        backends = [one.runner.info.backend for one in fast.values()]
+        exps = self.stack.enter_context(
+            exponentials.references(backends, self.moved.exponentials, point.dtype, job.device)
+        )
+        return runs | {_EXP + backend: run for backend, run in exps.items()}
 
     def _wrong(self, fast: Mapping[str, _Ready]) -> Iterator[Excluded]:
         """Those whose timed loop gives another result than the call that was checked."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ...specs.errors import EngineError
+
+_PEAKS = 3  # calls of which the memory is measured
+_SETTLED = 0.1  # seconds after which a call has given back what it held
 
 
 class Unrest:
@@ -36,19 +42,28 @@ def _cpu_times() -> tuple[int, ...]:
         return ()
 
 
-def peak(step: Callable[[], Any]) -> tuple[Any, int]:
-    """A step's result, and by how many bytes this process grew meanwhile; 0 where the system does not tell."""
+def peak(run: Callable[[int], Any]) -> int:
+    """By how many bytes this process grows at most while a loop does one call, its result included.
+
+    That is what the call holds if large arrays come from the system and go back to it one by one. The first call is not
+    counted, as it may compile. Of several the largest number counts: what an earlier call held is given back late by
+    some, who then seem to need less. Raises EngineError where the system does not tell.
+    """
+    run(1)
+    return max(_growth(run) for _ in range(_PEAKS))
+
+
+def _growth(run: Callable[[int], Any]) -> int:
+    time.sleep(_SETTLED)
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
         before = _status("VmRSS")
-        result = step()
-        return result, max(0, _status("VmHWM") - before)
-    except OSError:
-        return step(), 0
+        run(1)
+        return max(0, _status("VmHWM") - before)
+    except OSError as error:
+        raise EngineError(f"the system does not tell how much memory a process takes: {error}") from error
 
 
 def _status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name):
-            return 1024 * int(line.split()[1])
-    return 0
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))

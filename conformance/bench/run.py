@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ...adapters import registry, user
+from ...adapters.base import on_cpu
 from ...reports import bench, framed
-from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured
+from ...reports.bench import Bench, Cold, Contestant, Excluded, Footer, Header, Measured, Memory
 from ...specs import losses
 from ...specs.call import Crashed, TimedOut
 from ...specs.errors import AdapterUnavailable, EngineError, UsageError
@@ -22,17 +23,18 @@ from ...specs.speed import Point
 from ..items.child import Child, environment
 from ..planning import machine, plan
 from . import accelerator, sweep, worker
-from .contest import Job
+from .contest import COLD, MEMORY, Job
 
 LEAST_PROCESSES, MOST_PROCESSES = 2, 5
 LEAST_ROUNDS = 10
 _TELLING = 6  # points at which subjects that compile for seconds are timed
-# Shares of the budget: one thread, cold starts; what is left is for all threads.
-_ONE_THREAD, _COLD = 0.5, 0.2
-_COLD_STARTS = "cold start"  # in place of a number of threads
+# Shares of the budget: one thread, cold starts, memory; what is left is for all threads.
+_ONE_THREAD, _COLD, _MEMORY = 0.5, 0.15, 0.1
 _FINISHING = 12.0  # seconds kept for statistics and pictures
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 _THREADS += ("TF_NUM_INTEROP_THREADS",)
+# So that large arrays come from the system one by one and go back at once, or their memory could not be told.
+_UNPOOLED = {"MALLOC_MMAP_THRESHOLD_": "65536", "TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Options:
     threads: tuple[str, ...] = ("1", "all")
     slowed: tuple[float, ...] = ()  # see Job
     cold: bool = True
+    memory: bool = True
 
     @property
     def processes(self) -> int:
@@ -96,20 +99,28 @@ class _Run:
         self.contestants: tuple[Contestant, ...] = ()
         self.excluded: dict[str, set[tuple[str, str]]] = {}
         self.done: dict[tuple[str, int], list[Point]] = {}  # (threads, process) -> points
-        self.cold: set[tuple[int, str]] = set()
+        self.alone: set[tuple[str, int, str]] = set()  # (COLD or MEMORY, process, backend)
         for one in self.old.records if self.old is not None else ():
             self._remember(one)
         if self.old is not None:
             self._require_same(self.old.header.settings, self._settings())
 
     def all(self) -> Bench:
-        """Every table, cold starts in between, and the footer."""
+        """Every table, cold starts and memory in between, and the footer."""
         room = max(0.0, self.options.budget - _FINISHING)
         tables = [name for name in self.options.threads if name == "1" or machine.cores() > 1]
-        alone = len(tables) == 1 and not self.options.cold
-        self._table(tables[0], room if alone else room * _ONE_THREAD)
+        is_all = len(tables) == 1 and not self.options.cold and not self.options.memory
+        self._table(tables[0], room if is_all else room * _ONE_THREAD)
         if self.options.cold:
-            self._cold_starts(room * (_ONE_THREAD + _COLD))
+            for process in range(1 if self.options.budget < 600 else LEAST_PROCESSES):
+                self._one_by_one(COLD, process, room * (_ONE_THREAD + _COLD))
+        if (
+            self.options.memory
+            and self.loss.speed is not None
+            and self.loss.speed.memory
+            and on_cpu(self.options.device)
+        ):
+            self._one_by_one(MEMORY, 0, room * (_ONE_THREAD + _COLD + _MEMORY))
         for name in tables[1:]:
             if self._gone() < room:
                 self._table(name, room)
@@ -173,26 +184,28 @@ class _Run:
                 "backends with -b"
             )
 
-    def _cold_starts(self, until: float) -> None:
-        """Each backend in a process of its own, with nothing compiled beforehand."""
-        for process in range(1 if self.options.budget < 600 else LEAST_PROCESSES):
-            for key in self.keys:
-                while (process, key) not in self.cold and self._gone() < until and self._cold_start(process, key):
-                    pass  # once more, without the contestant that the process died of
+    def _one_by_one(self, task: str, process: int, until: float) -> None:
+        """Each backend in a process of its own: its cold start with nothing compiled beforehand, or its memory."""
+        for key in self.keys:
+            while (task, process, key) not in self.alone and self._gone() < until:
+                if not self._one(task, process, key, until):
+                    break  # or once more, without the contestant that the process died of
 
-    def _cold_start(self, process: int, key: str) -> str:
+    def _one(self, task: str, process: int, key: str, until: float) -> str:
         """One backend; returns the contestant that took the process down, which the next process will leave out."""
-        job = replace(self._job(_COLD_STARTS, process, (), math.inf), backends=(key,))
+        job = replace(self._job(task, process, (), math.inf if task == COLD else until), backends=(key,))
         culprit = ""
-        with tempfile.TemporaryDirectory() as empty, environment(TORCHINDUCTOR_CACHE_DIR=empty):
-            for message in self._messages(job):
-                if isinstance(message, Cold):
-                    self._write(message)
-                elif isinstance(message, _Ended):
-                    self._blame(message, _COLD_STARTS)
-                    culprit = message.contestant
-                else:
-                    self.watch.said(self._gone(), _in_words(_COLD_STARTS, process, message))
+        with tempfile.TemporaryDirectory() as empty:
+            variables = {"TORCHINDUCTOR_CACHE_DIR": empty} if task == COLD else _UNPOOLED
+            with environment(**variables):
+                for message in self._messages(job):
+                    if isinstance(message, Cold | Memory):
+                        self._write(message)
+                    elif isinstance(message, _Ended):
+                        self._blame(message, task)
+                        culprit = message.contestant
+                    else:
+                        self.watch.said(self._gone(), _in_words(task, process, message))
         return culprit
 
     def _job(self, threads: str, process: int, points: tuple[Point, ...], until: float) -> Job:
@@ -304,7 +317,9 @@ class _Run:
             case Excluded(threads=threads, point=point, contestant=contestant):  # other processes need not try
                 self.excluded.setdefault(threads, set()).add((point, contestant))
             case Cold(process=process, backend=backend):
-                self.cold.add((process, backend))
+                self.alone.add((COLD, process, backend))
+            case Memory(backend=backend):
+                self.alone.add((MEMORY, 0, backend))
             case _:
                 pass
 
@@ -350,5 +365,5 @@ def _in_words(threads: str, process: int, message: tuple[Any, ...]) -> str:
     if message[0] != "about":
         return ""
     _, point, contestant, stage = message
-    where = threads if threads == _COLD_STARTS else f"threads={threads}, process {process + 1}"
+    where = threads if threads in (COLD, MEMORY) else f"threads={threads}, process {process + 1}"
     return " · ".join(part for part in (where, point, contestant, stage) if part)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 
 import numpy as np
 
-from ...specs.call import Call, Transform, dtype_of
+from ...specs.call import Call, Transform
 from ...specs.errors import SpecError, UsageError
 from ...specs.loss import Loss
 from ...specs.speed import Point, Speed
@@ -34,11 +33,7 @@ def points(loss: Loss, memory: int) -> list[Point]:
             raise SpecError(
                 f"{loss.name}: two points of its sweep are called {point.name!r}; give them names of their own"
             )
-    return [point for point in found.values() if speed.copies * _bytes(point) <= memory]
-
-
-def _bytes(point: Point) -> int:
-    return math.prod(point.sizes.values()) * dtype_of(point.dtype).itemsize
+    return [point for point in found.values() if speed.copies * point.nbytes <= memory]
 
 
 def memory_cap() -> int:

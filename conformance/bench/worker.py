@@ -6,6 +6,7 @@ process down or never comes back is known by name.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -14,12 +15,12 @@ from multiprocessing.connection import Connection
 
 from ...adapters import registry
 from ...adapters.base import loop
-from ...reports.bench import Cold
+from ...reports.bench import Cold, Memory
 from ...specs import losses
 from ...specs.errors import LossparityError
-from . import contest, sweep
+from . import contest, meters, sweep
 from .contest import Job
-from .measure import measure
+from .measure import declined, measure
 
 
 def main(pipe: Connection, job: Job) -> None:
@@ -33,10 +34,13 @@ def main(pipe: Connection, job: Job) -> None:
     if job.threads == "1" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     try:
-        if job.points:
-            _time(pipe, job)
-        else:
-            pipe.send(_cold(pipe, job))
+        match job.threads:
+            case contest.COLD:
+                pipe.send(_cold(pipe, job))
+            case contest.MEMORY:
+                pipe.send(_memory(pipe, job))
+            case _:
+                _time(pipe, job)
         pipe.send("end")
     except Exception as error:
         pipe.send(error if isinstance(error, LossparityError) else RuntimeError(f"{type(error).__name__}: {error}"))
@@ -97,3 +101,33 @@ def _import_seconds(name: str) -> float:
     code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(ended.stdout.split()[-1])
+
+
+# --- memory ----------------------------------------------------------------------------------------------
+
+
+def _memory(pipe: Connection, job: Job) -> Memory:
+    """How much memory the calls of one backend's contestants take, as far as time allows."""
+    loss = losses.find(job.loss)
+    points = sweep.speed_of(loss).memory
+    job = dataclasses.replace(job, telling=points)
+    pipe.send(("about", points[0].name, "", "importing"))
+    runners = contest.start(job)
+    peaks: dict[str, dict[str, int]] = {point.name: {} for point in points}
+    failed: dict[str, str] = {}
+    for point in points:
+        call = sweep.call_of(loss, point, job.seed)
+        for runner in runners:
+            is_declined = declined(runner, point, job) or runner.subject.capabilities.refuses(call)
+            if is_declined or (point.name, runner.name) in job.excluded:
+                continue
+            if time.monotonic() > job.until:
+                failed.setdefault(runner.name, "there was no time left: give it a larger --budget")
+                continue
+            pipe.send(("about", point.name, runner.name, "its memory"))
+            try:
+                with loop(runner.subject, call, point.work) as run:
+                    peaks[point.name][runner.name] = meters.peak(run)
+            except Exception as error:
+                failed[runner.name] = f"{type(error).__name__}: {str(error)[:200]}"
+    return Memory(backend=job.backends[0], points=points, peaks=peaks, failed=failed)

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...reports import matrix
-from ...reports.bench import Bench
+from ...reports.bench import EXPONENTIALS, Bench
 from ...reports.coverage import coverages
 from ...reports.effort import efforts
 from ...reports.guard import NotDrawn
@@ -338,6 +338,8 @@ def _cells(board: Board, row: Timing) -> tuple[str, ...]:
     interval = f"{row.ratio.wide_low:.2f} to {row.ratio.wide_high:.2f}"
     claim = {"few": "one process", "noisy": ""}.get(row.claim, row.claim)
     limit = "INVALID" if row.is_invalid else "" if board.is_overhead else f"{row.limit:.0%}"
+    if limit and row.bound == EXPONENTIALS:
+        limit += " exp"
     return f"  {row.contestant}", duration(row.spread.median), f"{row.ratio.estimate:.2f}", interval, claim, limit
 
 
@@ -380,5 +382,6 @@ def bench_data(bench: Bench, found: Sequence[Board], page: Path) -> dict[str, An
         "boards": list(found),
         "excluded": bench.excluded,
         "cold": bench.cold,
+        "memory": bench.memory,
         "complete": bench.footer is not None and bench.footer.complete,
     }

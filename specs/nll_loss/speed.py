@@ -199,6 +199,7 @@ SPEED = Speed(
     call_of=call_of,
     traffic=traffic,
     cold=point(n=4096, classes=256),
+    memory=tuple(point(n=65536, classes=256, work=work) for work in ("forward", "both")),
     asks=asks,
     offsets=selected_offsets,
 )
