@@ -152,7 +152,8 @@ class Zoo(msgspec.Struct, frozen=True, kw_only=True):
 
     def headline(self) -> str:
         """The result in one line."""
-        return f"{self.loss}: {self.killed} of {len(self.mutants)} mutants killed, {plural(len(self.alarms), 'false alarm')}"
+        killed = f"{self.killed} of {len(self.mutants)} mutants killed"
+        return f"{self.loss}: {killed}, {plural(len(self.alarms), 'false alarm')}"
 
     def sentence(self) -> str:
         """What was done, in one sentence."""
