@@ -84,9 +84,9 @@ def check(x: Any, t: Any, w: Any, ignore_index: int, reduction: str, e: float) -
         raise TypeError(f"input is {x.dtype}")
     if x.ndim == 0:
         raise ValueError("input has no class axis")
-    axis = min(1, x.ndim - 1)
+    along = min(1, x.ndim - 1)
     if t.dtype.kind in "iu":
-        if t.shape != x.shape[:axis] + x.shape[axis + 1 :]:
+        if t.shape != x.shape[:along] + x.shape[along + 1 :]:
             raise ValueError(f"target of classes is {t.shape}, input {x.shape}")
     else:
         if t.dtype.name not in ACCUMULATORS:
@@ -97,7 +97,7 @@ def check(x: Any, t: Any, w: Any, ignore_index: int, reduction: str, e: float) -
             raise ValueError(f"target of probabilities is {t.shape}, input {x.shape}")
         if ignore_index >= 0:
             raise ValueError(f"ignore_index is {ignore_index}, and target has no classes")
-    if w is not None and w.shape != (x.shape[axis],):
+    if w is not None and w.shape != (x.shape[along],):
         raise ValueError(f"weight is {w.shape}, input {x.shape}")
     if w is not None and w.dtype != x.dtype:
         raise TypeError(f"weight is {w.dtype}, input is {x.dtype}")

@@ -24,15 +24,12 @@ def cross_entropy(
     """The loss of lossparity's specification, for tensors."""
     x, t, w, e = input, target, weight, label_smoothing
     check(x, t, w, ignore_index, reduction, e)
-    classes = x.shape[class_axis(x)]
     if t.is_floating_point():
         kept = torch.ones(positions(x), dtype=torch.bool, device=x.device)
         return Loss.apply(x, t, kept, w, reduction, e)
     held = torch.iinfo(t.dtype)
     labels = t.long()
     kept = labels != ignore_index if held.min <= ignore_index <= held.max else torch.ones_like(labels, dtype=torch.bool)
-    if (kept & ((labels < 0) | (labels >= classes))).any():
-        raise IndexError(f"a target is outside [0, {classes})")
     return Loss.apply(x, torch.where(kept, labels, 0), kept, w, reduction, e)
 
 
@@ -88,6 +85,8 @@ class Loss(torch.autograd.Function):
             products = torch.where((smooth == 0) & logs.isneginf(), 0, smooth * logs)
             terms = -(products * weights).sum(axis)
         else:
+            if ((t < 0) | (t >= x.shape[axis])).any():
+                raise IndexError(f"a target is outside [0, {x.shape[axis]})")
             scale = torch.ones_like(t, dtype=logs.dtype) if w is None else w[t].to(logs.dtype)
             terms = -logs.gather(axis, t.unsqueeze(axis)).squeeze(axis) * scale
             if e:
