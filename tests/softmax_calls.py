@@ -32,7 +32,7 @@ def calls(loss: str, framework: str) -> Iterator[Call]:
 
 def reals(shape: Any, dtype: str = "float32", seed: int = 0, size: float = 2.0) -> Any:
     """Normally distributed numbers."""
-    return (np.random.default_rng(seed).normal(size=shape) * size).astype(dtype_of(dtype))
+    return np.asarray(np.random.default_rng(seed).normal(size=shape) * size, dtype_of(dtype))
 
 
 def row(*numbers: float, dtype: str = "float32") -> Any:
@@ -285,8 +285,7 @@ def _derived(call: Call) -> Iterator[Call]:
     """The same call, asked for derivatives by each array that has some, and for modes of execution."""
     x = call["input"]
     shape = x.shape if call.signature is LOG_SOFTMAX else _shape(call)
-    upstream, direction = (reals(one, x.dtype.name, 7 + place) for place, one in enumerate((shape, x.shape)))
-    upstream, direction = upstream.reshape(shape), direction.reshape(x.shape)
+    upstream, direction = reals(shape, x.dtype.name, 7), reals(x.shape, x.dtype.name, 8)
     for kind in DERIVATIVES:
         yield call.replace(transform=Transform(kind, upstream, direction))
     for g in (-np.abs(upstream), (upstream * 1e-13).astype(x.dtype), np.ones(shape, x.dtype), np.zeros(shape, x.dtype)):
