@@ -140,9 +140,15 @@ def stored(arguments: Arguments, output: Array, implementation: Implementation) 
 
 
 def onnx_cases(operator: str) -> list[Any]:
-    """ONNX's node cases of an operator, but for those that are the same with the operator expanded."""
+    """ONNX's node cases of an operator, but for those that are the same with the operator expanded.
+
+    Raises RuntimeError when a process asks for a second operator: ONNX collects those of the first one only.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         node = importlib.import_module("onnx.backend.test.case.node")
         cases = node.collect_testcases(operator)
-    return [case for case in cases if "expanded" not in case.name]
+    found = [one for one in cases if "expanded" not in one.name and one.model.graph.node[0].op_type == operator]
+    if not found:
+        raise RuntimeError(f"ONNX has collected the cases of another operator in this process, and none of {operator}")
+    return found
