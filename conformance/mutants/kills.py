@@ -44,7 +44,7 @@ from .zoo import Variant
 NAMED, SPARING, ALL = "named", "sparing", "all"
 
 # Variants in torch and JAX differ from each other in what is derived or traced alone, and nothing is with NumPy.
-_FAMILIES_OF = {"torch": ("gradient", "layout", "purity"), "jax": ("error", "gradient")}
+_FAMILIES_OF = {"torch": ("gradient", "layout", "purity", "relation"), "jax": ("error", "gradient")}
 # In these it is not numbers that matter: one seed is enough.
 _ONCE = (VECTORS, "error", "layout", "purity")
 
