@@ -63,6 +63,7 @@ class Loss(torch.autograd.Function):
         return (moved.to(wide) - mean).to(x.dtype)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Any, dim: int) -> Any:
+    def vmap(info: Any, in_dims: Any, *arguments: Any) -> Any:
         """All parts at once: the mapped axis goes to the front, and the others follow it."""
+        x, dim = arguments
         return Loss.apply(x.movedim(in_dims[0], 0), dim + 1), 0
