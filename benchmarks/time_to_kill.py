@@ -22,7 +22,7 @@ COMMAND = "import lossparity.conformance.cli as cli; cli.main()"
 
 def seconds(name: str, expected: int) -> float:
     """Seconds that a check takes; exits when it does not end with the expected code."""
-    target = f"lossparity.conformance.mutants:{name}"
+    target = f"lossparity.conformance.mutants.nll_loss:{name}"
     options = ["--framework", "numpy", "--profile", "quick", "--strict", "--targets", ",".join(TARGET_DTYPES), "-x"]
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
@@ -41,7 +41,9 @@ def main() -> None:
     every = parser.parse_args().every
     # These two cannot be seen by one function alone on arrays of ordinary size.
     elsewhere = {"VALUE-9", "REL-8"}
-    names = [one.name for one in zoo.mutants() if one.framework == "numpy" and not elsewhere & set(one.clauses)]
+    names = [
+        one.name for one in zoo.mutants("nll_loss") if one.framework == "numpy" and not elsewhere & set(one.clauses)
+    ]
     spent = {}
     for number, name in enumerate(names[::every], 1):
         spent[name] = seconds(name, expected=1)

@@ -242,7 +242,7 @@ def backends(device: str, as_json: bool) -> None:
 
 
 @main.command()
-@LOSS
+@LOSSES
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--profile", default=DEFAULT_PROFILE, show_default=True, metavar="|".join(PROFILES),
               help="How much to run.")  # fmt: skip
@@ -253,7 +253,7 @@ def backends(device: str, as_json: bool) -> None:
 @folder_option(OUT, "Folder for mutants.json and mutants.html.")
 @JSON
 def mutants(
-    place: str,
+    places: tuple[str, ...],
     names: tuple[str, ...],
     profile: str,
     seeds: int,
@@ -272,23 +272,25 @@ def mutants(
     from .mutants import kills, zoo
 
     screen = errors if as_json else console
-    zoo.require(losses.find(place).name)
-    variants = kills.choose(names)
+    variants = kills.choose([losses.find(place).name for place in places] or zoo.with_variants(), names)
     command = console_command()
     depth = kills.ALL if thorough else kills.SPARING
-    with waiting.progress(screen) as progress:
-        found = kills.run(
-            variants, plan.check_profile(profile), seeds, depth, workers or machine.cores(), progress, command
-        )
+    profile, workers = plan.check_profile(profile), workers or machine.cores()
+    found: list[reports_kills.Zoo] = []
+    for loss in dict.fromkeys(variant.loss for variant in variants):
+        chosen = [variant for variant in variants if variant.loss == loss]
+        with waiting.progress(screen) as progress:
+            found.append(kills.run(chosen, profile, seeds, depth, workers, progress, command))
     file = reports_kills.write(found, out)
-    page = html.write_mutants(found, out, beside_run=folder.address(out))
+    page, *_ = html.write_mutants(found, out, beside_run=folder.address(out))
     publish.link(out)
     if as_json:
         click.echo(file.read_text(encoding="utf-8"))
     else:
-        show.zoo(console, found)
+        for zoo_of_loss in found:
+            show.zoo(console, zoo_of_loss)
         console.print(f"Report: {page}", soft_wrap=True)
-    sys.exit(0 if found.is_sound else 1)
+    sys.exit(0 if all(one.is_sound for one in found) else 1)
 
 
 @main.command()

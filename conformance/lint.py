@@ -26,7 +26,8 @@ def problems() -> Iterator[str]:
     try:
         for loss in losses.every():
             yield from problems_of(loss)
-        yield from _mutant_problems()
+        for loss in map(losses.find, zoo.with_variants()):
+            yield from _mutant_problems(loss)
         for vector in vectors.vectors().values():
             yield from vectors.problems(vector)
             yield from _evidence_problems(vector)
@@ -55,12 +56,13 @@ def counted_of(loss: Loss) -> str:
 def counted() -> str:
     """What was checked of all that ships, in numbers."""
     known = sum(len(rows.brought_along(backend, SUBJECTS[backend])) for backend in registry.BUILT_IN)
+    mutants = sum(len(zoo.mutants(loss)) for loss in zoo.with_variants())
     clauses, flags = (
         sum(map(len, tables))
         for tables in zip(*((loss.rules.clauses, loss.rules.flags) for loss in losses.every()), strict=True)
     )
     return (
-        f"{clauses} clauses, {flags} flags, {len(vectors.vectors())} vectors, {len(zoo.mutants())} "
+        f"{clauses} clauses, {flags} flags, {len(vectors.vectors())} vectors, {mutants} "
         f"mutants and {known} known divergences are consistent."
     )
 
@@ -101,22 +103,22 @@ def _coverage_problems(loss: Loss) -> Iterator[str]:
                 yield f"clauses.toml: {clause.id}: family {family!r} never exercises it"
 
 
-def _mutant_problems() -> Iterator[str]:
+def _mutant_problems(loss: Loss) -> Iterator[str]:
     """Each edit fits, and each clause that can fail, and each bug class, has a mutant."""
-    for variant in zoo.variants().values():
+    for variant in zoo.variants(loss.name).values():
         zoo.source(variant)
-    named = {clause for mutant in zoo.mutants() for clause in mutant.clauses}
-    rules = losses.find(zoo.LOSS).rules
-    for clause in rules.clauses.values():
+    mutants = zoo.mutants(loss.name)
+    named = {clause for mutant in mutants for clause in mutant.clauses}
+    for clause in loss.rules.clauses.values():
         if clause.level != "RECORD" and clause.id not in named:
-            yield f"mutants: none is named for {clause.id}; add one that this clause alone sees"
-    for flag in sorted(set(rules.flags) - {flag for mutant in zoo.mutants() for flag in mutant.flags}):
-        yield f"mutants: none stands for the bug class {flag}"
+            yield f"mutants/{loss.name}: none is named for {clause.id}; add one that this clause alone sees"
+    for flag in sorted(set(loss.rules.flags) - {flag for mutant in mutants for flag in mutant.flags}):
+        yield f"mutants/{loss.name}: none stands for the bug class {flag}"
 
 
 def _evidence_problems(vector: vectors.Vector) -> Iterator[str]:
     """Each vector names mutants that fail it, or a reason to be there; `lossparity mutants` runs them."""
-    known = {mutant.name for mutant in zoo.mutants()}
+    known = {mutant.name for mutant in zoo.mutants(vector.loss)} if vector.loss in zoo.with_variants() else set()
     for name in vector.kills:
         if name not in known:
             yield f"vector {vector.id}: kills {name!r}, which is no mutant; {nearest(name, known)}"

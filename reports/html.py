@@ -94,16 +94,23 @@ def _beside(out: Path) -> dict[str, str]:
     return {name: up + page for name, page in pages.items() if (out / up / page).exists()}
 
 
-def write_mutants(zoo: kills.Zoo, out: Path, beside_run: str = "") -> Path:
-    """Write the kill matrix as `mutants.html` into `out` and return its path.
+def write_mutants(zoos: Sequence[kills.Zoo], out: Path, beside_run: str = "") -> list[Path]:
+    """Write the kill matrix of each loss into `out` and return their paths.
 
-    It links to the page of a run beside it, whose address is `beside_run`, if there is one.
+    The first one is `mutants.html`, others have their loss's name in theirs, and all link to each other. They link to
+    the page of a run beside them, whose address is `beside_run`, if there is one.
     """
     out.mkdir(parents=True, exist_ok=True)
+    pages = {zoo.loss: f"mutants-{zoo.loss}.html" if number else kills.PAGE for number, zoo in enumerate(zoos)}
+    return [_write_mutants(zoo, out, beside_run, pages) for zoo in zoos]
+
+
+def _write_mutants(zoo: kills.Zoo, out: Path, beside_run: str, pages: Mapping[str, str]) -> Path:
+    """One loss's page; `pages` are those of all losses, by name."""
     ours = "lossparity", "this suite, stopping at the first kill"
     rows = [(*ours, zoo.killed, len(zoo.mutants), zoo.accused, "")]
     rows += [(rival.name, rival.says, *zoo.caught(rival.name), rival.absent) for rival in zoo.rivals]
-    page = out / kills.PAGE
+    page = out / pages[zoo.loss]
     template = environment().get_template("mutants.html")
     text = template.render(
         zoo=zoo,
@@ -114,6 +121,7 @@ def write_mutants(zoo: kills.Zoo, out: Path, beside_run: str = "") -> Path:
         by_clause=zoo.by_clause(),
         blind=Counter(clause for clause, _ in zoo.blind),
         beside_run=beside_run,
+        pages=pages,
         stylesheet=asset("style.css"),
     )
     write_text(page, text)

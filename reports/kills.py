@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -12,7 +13,7 @@ from .records import EARLY_LOSS
 from .verdict import plural
 from .whole import write_bytes
 
-FORMAT = 1
+FORMAT = 2
 FILE, PAGE = "mutants.json", "mutants.html"
 
 
@@ -82,9 +83,8 @@ class Vacuous(msgspec.Struct, frozen=True):
 
 
 class Zoo(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of the zoo."""
+    """A run of one loss's variants."""
 
-    format: int
     lossparity: str
     started: str
     command: str
@@ -152,7 +152,8 @@ class Zoo(msgspec.Struct, frozen=True, kw_only=True):
 
     def headline(self) -> str:
         """The result in one line."""
-        return f"{self.killed} of {len(self.mutants)} mutants killed, {plural(len(self.alarms), 'false alarm')}"
+        killed = f"{self.killed} of {len(self.mutants)} mutants killed"
+        return f"{self.loss}: {killed}, {plural(len(self.alarms), 'false alarm')}"
 
     def sentence(self) -> str:
         """What was done, in one sentence."""
@@ -171,20 +172,36 @@ class Zoo(msgspec.Struct, frozen=True, kw_only=True):
         return median(one.seconds for one in killed), round(median(one.calls for one in killed))
 
 
-def write(zoo: Zoo, out: Path) -> Path:
-    """Write OUT/mutants.json and return its path."""
+class _Head(msgspec.Struct, frozen=True):
+    """What a file of any format begins with."""
+
+    format: int
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A file of format 2; one of format 1 was the run of a single loss."""
+
+    format: int
+    zoos: tuple[Zoo, ...]
+
+
+def write(zoos: Sequence[Zoo], out: Path) -> Path:
+    """Write OUT/mutants.json, the runs of several losses, and return its path."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / FILE
-    write_bytes(file, msgspec.json.format(msgspec.json.encode(zoo), indent=1) + b"\n")
+    write_bytes(file, msgspec.json.format(msgspec.json.encode(_File(FORMAT, tuple(zoos))), indent=1) + b"\n")
     return file
 
 
-def read(file: Path) -> Zoo:
-    """The run that `write` wrote; raises RecordsError for a file that is none, or newer than this lossparity."""
+def read(file: Path) -> tuple[Zoo, ...]:
+    """The runs that `write` wrote; raises RecordsError for a file that is none, or newer than this lossparity."""
     try:
-        zoo = msgspec.json.decode(file.read_bytes(), type=Zoo)
+        text = file.read_bytes()
+        format = msgspec.json.decode(text, type=_Head).format
+        if format == 1:
+            return (msgspec.json.decode(text, type=Zoo),)
+        if format <= FORMAT:
+            return msgspec.json.decode(text, type=_File).zoos
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordsError(f"{file}: {error}; write it anew with `lossparity mutants`") from error
-    if zoo.format > FORMAT:
-        raise RecordsError(f"{file}: format {zoo.format}, this lossparity reads up to {FORMAT}; upgrade lossparity")
-    return zoo
+    raise RecordsError(f"{file}: format {format}, this lossparity reads up to {FORMAT}; upgrade lossparity")

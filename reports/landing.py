@@ -68,12 +68,12 @@ class Site:
 def write(parts: Mapping[str, Sequence[Path]], out: Path, failed: Sequence[str] = ()) -> Site:
     """Write the pages of all parts, `index.html` and `summary.md` into `out`.
 
-    The runs of a part become one page, PART/index.html; a kill matrix becomes mutants.html and bench files bench.html.
+    The runs of a part become one page, PART/index.html; kill matrices become mutants.html and bench files bench.html.
     What a path does not hold, or what cannot be read, is missing; so is whatever the jobs that `failed` left out.
     """
     out.mkdir(parents=True, exist_ok=True)
     read = {part: [_read(part, path) for path in paths] for part, paths in parts.items()}
-    zoos = [_of_zoo(part, one.zoo, out) for part, found in read.items() for one in found if one.zoo is not None]
+    zoos = list(_of_zoos({part: [z for one in found for z in one.zoos] for part, found in read.items()}, out))
     speeds = list(_of_benches({part: [b for one in found for b in one.benches] for part, found in read.items()}, out))
     links = {"All reports": "../index.html"}
     links |= {name: f"../{pages[0].address}" for name, pages in {"Mutants": zoos, "Speed": speeds}.items() if pages}
@@ -91,7 +91,7 @@ class _Read:
     """What one path held, or why that is missing."""
 
     runs: tuple[Run, ...] = ()
-    zoo: kills.Zoo | None = None
+    zoos: tuple[kills.Zoo, ...] = ()
     benches: tuple[bench.Bench, ...] = ()
     missing: str = ""
 
@@ -103,12 +103,12 @@ def _read(part: str, path: Path) -> _Read:
     try:
         read = _Read(
             tuple(map(records.read, found.runs)),
-            kills.read(found.zoo) if found.zoo else None,
+            kills.read(found.zoo) if found.zoo else (),
             bench.read_all(found.benches),
         )
     except RecordsError as error:
         return _Read(missing=f"{part}: {error}.")
-    return read if read.runs or read.zoo or read.benches else _Read(missing=f"{part}: {path} holds no report.")
+    return read if read.runs or read.zoos or read.benches else _Read(missing=f"{part}: {path} holds no report.")
 
 
 def _of_runs(part: str, found: Sequence[_Read], links: Mapping[str, str], out: Path) -> Page | None:
@@ -123,10 +123,13 @@ def _of_runs(part: str, found: Sequence[_Read], links: Mapping[str, str], out: P
     return Page(part, address, said.outlook, said.headline, said.sentence, runs[-1].header.started, versions)
 
 
-def _of_zoo(part: str, zoo: kills.Zoo, out: Path) -> Page:
-    page = html.write_mutants(zoo, out, beside_run="index.html")
-    outlook = Outlook.EXPECTED if zoo.is_sound else Outlook.UNEXPECTED
-    return Page(part, page.name, outlook, zoo.headline(), zoo.sentence(), zoo.started, zoo.command)
+def _of_zoos(found: Mapping[str, Sequence[kills.Zoo]], out: Path) -> Iterator[Page]:
+    """The kill matrix of each loss, from the last part that has one."""
+    chosen = {zoo.loss: (part, zoo) for part, zoos in found.items() for zoo in zoos}
+    written = html.write_mutants([zoo for _, zoo in chosen.values()], out, beside_run="index.html")
+    for (part, zoo), page in zip(chosen.values(), written, strict=True):
+        outlook = Outlook.EXPECTED if zoo.is_sound else Outlook.UNEXPECTED
+        yield Page(part, page.name, outlook, zoo.headline(), zoo.sentence(), zoo.started, zoo.command)
 
 
 def _of_benches(found: Mapping[str, Sequence[bench.Bench]], out: Path) -> Iterator[Page]:

@@ -17,7 +17,7 @@ from sample_bench import everything, stored
 from .sample_pages import Page
 
 ZOO = kills.Zoo(
-    format=kills.FORMAT, lossparity="0.1.0", command="lossparity mutants", started="2026-07-14T02:30:00+00:00",
+    lossparity="0.1.0", command="lossparity mutants", started="2026-07-14T02:30:00+00:00",
     machine={}, profile="quick", seeds=1, thorough=False, families=(), mutants=(), correct=(), rivals=(), vectors=0,
     vacuous=(), absent={}, seconds=1.0,
 )  # fmt: skip
@@ -30,7 +30,7 @@ def night(tmp_path: Path) -> Path:
         for backend in ("numpy", "jax"):
             sample_run.sample(tmp_path / f"{wheels}-{backend}" / "records.jsonl", backends=[backend])
     (tmp_path / "mutants").mkdir()
-    kills.write(ZOO, tmp_path / "mutants")
+    kills.write([ZOO], tmp_path / "mutants")
     stored(tmp_path / "bench" / bench.FILE, everything())
     return tmp_path
 
@@ -146,7 +146,7 @@ def test_a_mutant_that_survives_is_not_as_expected(night: Path) -> None:
         name="slip", framework="numpy", says="a slip", edits=(), flags=(), named=("ACC-1",), families={}, clauses=(),
         vectors=(), calls=3, seconds=0.1, because="", caught_by={},
     )  # fmt: skip
-    kills.write(msgspec.structs.replace(ZOO, mutants=(defect,)), night / "mutants")
+    kills.write([msgspec.structs.replace(ZOO, mutants=(defect,))], night / "mutants")
     made = landing.write({"mutants": [night / "mutants"]}, night / "site")
     assert made.outlook is Outlook.UNEXPECTED
 

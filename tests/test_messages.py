@@ -151,7 +151,7 @@ def failing(session: Session, subject: str, ids: list[str]) -> Replayed:
 def test_a_mutant_is_taken_for_itself(name: str) -> None:
     """Before its call is made smaller and after."""
     ids = [one.id for one in vectors().values() if name in one.kills]
-    with Session(f"numpy@lossparity.conformance.mutants:{name}", "nll_loss", Request()) as session:
+    with Session(f"numpy@lossparity.conformance.mutants.nll_loss:{name}", "nll_loss", Request()) as session:
         (subject,) = session.hello.subjects
         found = failing(session, subject, ids)
         for one in (found, smaller(session, found)):

@@ -18,7 +18,9 @@ from lossparity.specs import vectors
 from lossparity.specs.errors import RecordsError, SpecError, UsageError
 from lossparity.specs.nll_loss.clauses import RULES
 
+LOSS = "nll_loss"
 QUICK = Request(heartbeat=False)
+VARIANTS = zoo.variants(LOSS)
 
 
 def changed(row: Any, change: dict[str, Any]) -> Any:
@@ -26,38 +28,38 @@ def changed(row: Any, change: dict[str, Any]) -> Any:
 
 
 def test_the_zoo_is_large_enough() -> None:
-    assert len(zoo.mutants()) >= 120
-    assert len(zoo.correct()) >= 12
+    assert len(zoo.mutants(LOSS)) >= 120
+    assert len(zoo.correct(LOSS)) >= 12
 
 
 def test_every_clause_that_can_fail_has_a_mutant() -> None:
-    named = {clause for mutant in zoo.mutants() for clause in mutant.clauses}
+    named = {clause for mutant in zoo.mutants(LOSS) for clause in mutant.clauses}
     assert {clause.id for clause in RULES.clauses.values() if clause.level != "RECORD"} <= named
 
 
 def test_every_bug_class_has_a_mutant() -> None:
-    assert {flag for mutant in zoo.mutants() for flag in mutant.flags} == set(RULES.flags)
+    assert {flag for mutant in zoo.mutants(LOSS) for flag in mutant.flags} == set(RULES.flags)
 
 
-@pytest.mark.parametrize("name", zoo.variants())
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_is_a_small_edit(name: str) -> None:
-    variant = zoo.variants()[name]
-    assert variant.correct or zoo.source(variant) != zoo.source(zoo.base(variant.framework))
+    variant = VARIANTS[name]
+    assert variant.correct or zoo.source(variant) != zoo.source(zoo.base(variant))
     added = sum(new.count("\n") - old.count("\n") for old, new in variant.edits)
     assert added <= 10
 
 
 def test_a_variant_is_a_function_of_the_package() -> None:
-    from lossparity.conformance import mutants
+    from lossparity.conformance.mutants import nll_loss
 
-    assert mutants.mean_by_count is zoo.function("mean_by_count")
+    assert nll_loss.mean_by_count is zoo.function(VARIANTS["mean_by_count"])
     with pytest.raises(AttributeError, match="no mutant"):
-        _ = mutants.no_such_thing
+        _ = nll_loss.no_such_thing
 
 
 def test_tracebacks_show_the_edited_lines() -> None:
     with pytest.raises(ValueError, match="no reduction") as caught:
-        zoo.function("mean_by_count")(1, 2, None, -100, "middle")
+        zoo.function(VARIANTS["mean_by_count"])(1, 2, None, -100, "middle")
     assert 'raise ValueError(f"no reduction {reduction!r}")' in str(caught.traceback[-1].source)
 
 
@@ -71,16 +73,16 @@ def test_tracebacks_show_the_edited_lines() -> None:
     ],
 )
 def test_a_wrong_row_is_refused(change: dict[str, tuple[str, ...]], message: str) -> None:
-    assert message in zoo._problem(changed(zoo.variants()["mean_by_count"], change))
+    assert message in zoo._problem(changed(VARIANTS["mean_by_count"], change))
 
 
 def test_a_correct_variant_departs_from_no_must() -> None:
-    assert "MUST" in zoo._problem(changed(zoo.variants()["masks"], {"departs": ("ACC-1",)}))
+    assert "MUST" in zoo._problem(changed(VARIANTS["masks"], {"departs": ("ACC-1",)}))
 
 
 def test_an_edit_must_fit_once() -> None:
     with pytest.raises(SpecError, match="stands 0 times"):
-        zoo.source(changed(zoo.variants()["masks"], {"edits": (("no such line", ""),)}))
+        zoo.source(changed(VARIANTS["masks"], {"edits": (("no such line", ""),)}))
 
 
 # --- the clauses named for a mutant see it ---------------------------------------------------------------
@@ -88,9 +90,9 @@ def test_an_edit_must_fit_once() -> None:
 
 def unseen(framework: str) -> dict[str, set[str]]:
     """Clauses that each mutant still needs after all cases of profile quick; VALUE-9 needs gigabytes."""
-    wanted = {one.name: set(one.clauses) - {"VALUE-9"} for one in zoo.mutants() if one.framework == framework}
-    for spec in kills.items(framework):
-        left = [zoo.variants()[name] for name, needed in wanted.items() if needed]
+    wanted = {one.name: set(one.clauses) - {"VALUE-9"} for one in zoo.mutants(LOSS) if one.framework == framework}
+    for spec in kills.items(LOSS, framework):
+        left = [VARIANTS[name] for name, needed in wanted.items() if needed]
         for bout in kills.bouts(left, spec, QUICK, kills.NAMED) if left else ():
             wanted[bout.variant] -= bout.clauses
     return {name: needed for name, needed in wanted.items() if needed}
@@ -106,8 +108,8 @@ def test_the_clauses_named_for_a_mutant_see_it(framework: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_correct_variant_is_accused(framework: str, dtype: str) -> None:
     pytest.importorskip(framework)
-    correct = [one for one in zoo.correct() if one.framework == framework]
-    specs = [spec for spec in kills.items(framework) if spec.dtype == dtype]
+    correct = [one for one in zoo.correct(LOSS) if one.framework == framework]
+    specs = [spec for spec in kills.items(LOSS, framework) if spec.dtype == dtype]
     found = [bout for spec in specs for bout in kills.bouts(correct, spec, QUICK, kills.ALL)]
     assert not [(bout.variant, bout.because) for bout in found if bout.first]
     assert all(bout.calls for bout in found if bout.family == specs[1].family)
@@ -115,7 +117,7 @@ def test_no_correct_variant_is_accused(framework: str, dtype: str) -> None:
 
 def test_a_running_sum_that_owns_up_to_it_departs_from_a_should_only() -> None:
     """What a correct variant departs from is seen, and is no accusation; without the departure it is."""
-    variant = zoo.variants()["one_after_another"]
+    variant = VARIANTS["one_after_another"]
     spec = ItemSpec("numpy", "accuracy", "float32")
     (bout,) = kills.bouts([variant], spec, QUICK, kills.ALL)
     assert "ACC-4" in bout.clauses
@@ -127,7 +129,7 @@ def test_a_running_sum_that_owns_up_to_it_departs_from_a_should_only() -> None:
 
 @pytest.fixture(scope="module")
 def few() -> stored.Zoo:
-    chosen = kills.choose(["mean_by_count", "count_with_weights_and_ignored", "masks"])
+    chosen = kills.choose([LOSS], ["mean_by_count", "count_with_weights_and_ignored", "masks"])
     return kills.run(chosen, "quick", 1, kills.SPARING, 2, Progress(), "lossparity mutants")
 
 
@@ -152,22 +154,23 @@ def test_what_users_would_do_instead_is_compared(few: stored.Zoo) -> None:
 
 
 def test_it_is_written_and_read(few: stored.Zoo, tmp_path: Path) -> None:
-    assert stored.read(stored.write(few, tmp_path)) == few
+    assert stored.read(stored.write([few, few], tmp_path)) == (few, few)
     sample_run.sample(tmp_path / "records.jsonl", backends=["numpy"])
     assert sources.sources([tmp_path]).zoo == tmp_path / "mutants.json"
 
 
 def test_a_newer_file_is_refused(few: stored.Zoo, tmp_path: Path) -> None:
-    newer = changed(few, {"format": 99})
+    file = stored.write([few], tmp_path)
+    file.write_text(file.read_text("utf-8").replace(f'"format": {stored.FORMAT}', '"format": 99', 1), "utf-8")
     with pytest.raises(RecordsError, match="upgrade"):
-        stored.read(stored.write(newer, tmp_path))
+        stored.read(file)
     (tmp_path / "mutants.json").write_text("{")
     with pytest.raises(RecordsError, match="write it anew"):
         stored.read(tmp_path / "mutants.json")
 
 
 def test_the_page_shows_the_slip_and_who_sees_it(few: stored.Zoo, tmp_path: Path) -> None:
-    page = html.write_mutants(few, tmp_path).read_text(encoding="utf-8")
+    (page,) = (page.read_text(encoding="utf-8") for page in html.write_mutants([few], tmp_path))
     assert "2 of 2 mutants killed, 0 false alarms" in page
     assert "+ normaliser = wide(chosen.size)" in page
     assert "assert_allclose" in page
@@ -179,14 +182,25 @@ def test_defects_are_shown(few: stored.Zoo, tmp_path: Path) -> None:
     accused = changed(few.correct[0], {"alarms": ("seed 3: ACC-1: wrong",)})
     broken = changed(few, {"mutants": (survivor,), "correct": (accused,), "vacuous": (stored.Vacuous("v", ""),)})
     assert not broken.is_sound
-    page = html.write_mutants(broken, tmp_path).read_text(encoding="utf-8")
+    (page,) = (page.read_text(encoding="utf-8") for page in html.write_mutants([broken], tmp_path))
     for said in ("Defects of the suite", "VALUE-3</b> does not see", "seed 3: ACC-1: wrong", "survives"):
         assert said in page
 
 
+def test_a_file_of_format_1_holds_one_loss(few: stored.Zoo, tmp_path: Path) -> None:
+    (tmp_path / "mutants.json").write_bytes(b'{"format": 1, ' + msgspec.json.encode(few)[1:])
+    assert stored.read(tmp_path / "mutants.json") == (few,)
+
+
+def test_each_loss_has_a_page(few: stored.Zoo, tmp_path: Path) -> None:
+    pages = html.write_mutants([few, changed(few, {"loss": "another_loss"})], tmp_path)
+    assert [page.name for page in pages] == ["mutants.html", "mutants-another_loss.html"]
+    assert 'href="mutants-another_loss.html"' in pages[0].read_text(encoding="utf-8")
+
+
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="mean_by_count"):
-        kills.choose(["mean_by_counts"])
+        kills.choose([LOSS], ["mean_by_counts"])
 
 
 # --- vectors ---------------------------------------------------------------------------------------------
@@ -211,7 +225,7 @@ def test_vectors_kill_what_they_say() -> None:
             claims.setdefault(name, set()).add(vector.id)
     found: dict[str, set[str]] = {name: set() for name in claims}
     for framework in zoo.FRAMEWORKS:
-        chosen = [zoo.variants()[name] for name in claims if zoo.variants()[name].framework == framework]
+        chosen = [VARIANTS[name] for name in claims if VARIANTS[name].framework == framework]
         for dtype in ("float16", "bfloat16", "float32", "float64"):
             for bout in kills.bouts(chosen, ItemSpec(framework, "vectors", dtype), QUICK, kills.SPARING):
                 found[bout.variant].update(bout.vectors)

@@ -42,9 +42,9 @@ def likeness(session: Session, found: Replayed, seconds: float = SECONDS) -> Var
     None, too, where mutants need longer than so many seconds for a call, or for the vectors.
     """
     loss = found.case.call.signature.loss
-    if loss != zoo.LOSS or found.located.experiment or not isinstance(found.outcome, Returned | Raised):
+    if loss not in zoo.with_variants() or found.located.experiment or not isinstance(found.outcome, Returned | Raised):
         return None
-    chosen = [one for one in zoo.mutants() if one.framework in _frameworks(found)]
+    chosen = [one for one in zoo.mutants(loss) if one.framework in _frameworks(found)]
     if not chosen:
         return None
     with Child(_serve, seconds, silent=True) as child:
@@ -56,7 +56,7 @@ def likeness(session: Session, found: Replayed, seconds: float = SECONDS) -> Var
 
 def _confirmed(child: Child, session: Session, found: Replayed, candidates: Sequence[Variant]) -> list[Variant]:
     """Of mutants that answer one call as the subject does, those that answer the vectors so too."""
-    within, domain = losses.find(zoo.LOSS).is_within, user.domain_of(session.key)
+    within, domain = losses.find(found.case.call.signature.loss).is_within, user.domain_of(session.key)
     cases = [located for located in map(of_vector, _vectors(found)) if within(domain, located.case().call)]
     runs = [session.run(located, found.subject) for located in cases]
     runs = [run for run in runs if isinstance(run.outcome, Returned | Raised)]
@@ -94,7 +94,9 @@ def _vectors(found: Replayed) -> list[Vector]:
     alike = [
         one
         for one in vectors().values()
-        if one.loss == zoo.LOSS and not one.experiment and ("transform" in one.call) == (call.transform is not None)
+        if one.loss == call.signature.loss
+        and not one.experiment
+        and ("transform" in one.call) == (call.transform is not None)
     ]
     alike.sort(key=lambda one: one.call["input"]["dtype"] != call.dtype)
     return alike[:_VECTORS]
@@ -115,7 +117,7 @@ def _alike(a: Outcome, b: Outcome) -> bool:
 
 def _asked(child: Child, chosen: Sequence[Variant], calls: Sequence[Encoded]) -> Mapping[str, list[Outcome]]:
     """What these mutants make of calls, as many of them as there is time for."""
-    child.send(([one.name for one in chosen], calls))
+    child.send((chosen, calls))
     answer = child.receive(START_SECONDS)
     return {} if isinstance(answer, Crashed | TimedOut) else answer
 
@@ -127,15 +129,14 @@ def _serve(pipe: Connection, seconds: float) -> None:
     """Answer calls by variants until the other end closes, for so many seconds each time."""
     while True:
         try:
-            names, calls = pipe.recv()
+            chosen, calls = pipe.recv()
         except EOFError:
             return
-        signature = losses.find(zoo.LOSS).signature
-        decoded = [decode_call(one, signature) for one in calls]
+        decoded = [decode_call(one, losses.find(chosen[0].loss).signature) for one in calls]
         end, answers = time.monotonic() + seconds, {}
-        for name in names:
+        for variant in chosen:
             if time.monotonic() < end:
-                answers[name] = list(_answers(zoo.variants()[name], decoded))
+                answers[variant.name] = list(_answers(variant, decoded))
         pipe.send(answers)
 
 

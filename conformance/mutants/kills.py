@@ -26,7 +26,7 @@ from ...specs import losses
 from ...specs.case import FAILED, Case
 from ...specs.errors import EngineError, UsageError, nearest
 from ...specs.loss import LARGE
-from ...specs.vectors import vectors
+from ...specs.vectors import Vector, vectors
 from ..items import checks, explore
 from ..items.breadcrumb import NoTrail
 from ..items.isolation import NoIsolation
@@ -36,8 +36,7 @@ from ..items.spec import VECTORS, ItemSpec, Request, planned_cases
 from ..judging import explain
 from ..planning import machine, plan
 from ..running.progress import Progress
-from . import zoo
-from .nll_loss import rivals
+from . import rivals, zoo
 from .zoo import Variant
 
 # How much is run: NAMED only cases of clauses named for a mutant that have not seen it yet, SPARING also those of
@@ -45,11 +44,7 @@ from .zoo import Variant
 NAMED, SPARING, ALL = "named", "sparing", "all"
 
 # Variants in torch and JAX differ from each other in what is derived or traced alone, and nothing is with NumPy.
-FAMILIES_OF = {
-    "numpy": tuple(name for name in losses.find(zoo.LOSS).families_of("quick") if name != "gradient"),
-    "torch": ("gradient", "layout", "purity"),
-    "jax": ("error", "gradient"),
-}
+_FAMILIES_OF = {"torch": ("gradient", "layout", "purity", "relation"), "jax": ("error", "gradient")}
 # In these it is not numbers that matter: one seed is enough.
 _ONCE = (VECTORS, "error", "layout", "purity")
 
@@ -78,7 +73,7 @@ class _Contender:
         self.variant, self.spec, self.request, self.depth = variant, spec, request, depth
         self.bout = Bout(variant.name, spec.family, spec.dtype, request.seed)
         self.subject = subject_of(variant)
-        siblings = [subject_of(zoo.base(variant.framework))] if _has_siblings(variant) else []
+        siblings = [subject_of(zoo.base(variant))] if _has_siblings(variant) else []
         traits = probe(self.subject, spec.dtype, spec.loss)
         trail = NoTrail()
         executor = Executor(self.subject, traits, NoIsolation(), trail, siblings)
@@ -132,7 +127,7 @@ def subject_of(variant: Variant) -> Subject:
     """A variant as `lossparity check` runs it; it has siblings, too, where it is about them."""
     backend = registry.backend(variant.framework)
     registry.start(backend)
-    signature = losses.find(zoo.LOSS).signature
+    signature = losses.find(variant.loss).signature
     subject = user.backend(variant.target, backend).subjects(signature, "cpu")[0]  # in its framework's first mode
     if _has_siblings(variant):
         without = {what: why for what, why in subject.capabilities.without.items() if what != "siblings"}
@@ -180,26 +175,32 @@ def bouts(variants: Sequence[Variant], spec: ItemSpec, request: Request, depth: 
 class Task:
     """One item of work for a process."""
 
-    names: tuple[str, ...]
+    variants: tuple[Variant, ...]
     spec: ItemSpec
     request: Request
     depth: str
 
 
-def choose(names: Sequence[str]) -> list[Variant]:
-    """The variants of these names, all without names; raises UsageError with the nearest known ones."""
-    known = zoo.variants()
+def choose(of: Sequence[str], names: Sequence[str]) -> list[Variant]:
+    """The variants of these names that these losses have, all of them without names.
+
+    Raises UsageError for a loss that has no variants, and for an unknown name, with the nearest ones.
+    """
+    for loss in of:
+        zoo.require(loss)
+    known = [variant for loss in of for variant in zoo.variants(loss).values()]
     for name in names:
-        if name not in known:
-            raise UsageError(f"no mutant {name!r}; {nearest(name, known)}")
-    return [known[name] for name in names] or list(known.values())
+        if all(variant.name != name for variant in known):
+            raise UsageError(f"no mutant {name!r}; {nearest(name, [variant.name for variant in known])}")
+    return [variant for name in names for variant in known if variant.name == name] or known
 
 
 def run(
     chosen: Sequence[Variant], profile: str, seeds: int, depth: str, workers: int, progress: Progress, command: str
 ) -> kills.Zoo:
-    """Run these variants, the correct ones with so many seeds, and what users would test with instead."""
+    """Run these variants of one loss, the correct ones with so many seeds, and what users would test with instead."""
     began, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    (loss,) = {variant.loss for variant in chosen}
     absent = {name: why for name in zoo.FRAMEWORKS if (why := _absent(name))}
     present = [variant for variant in chosen if variant.framework not in absent]
     tasks = list(_tasks(present, profile, seeds, depth))
@@ -207,30 +208,29 @@ def run(
     found: dict[str, list[Bout]] = {variant.name: [] for variant in present}
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _settle) as pool:
         fought = {pool.submit(_fight, task): task.spec.id for task in tasks}
-        tried = pool.submit(_try_rivals, [variant.name for variant in present])
+        tried = pool.submit(_try_rivals, loss, present)
         for future in as_completed(fought):
             for bout in future.result():
                 found[bout.variant].append(bout)
             progress.finished(fought[future], sum(bout.calls for bout in future.result()))
         rival_infos, caught = tried.result()
         progress.finished("rivals", 0)
-    whole = not absent and set(chosen) == set(zoo.variants().values())
+    whole = not absent and set(chosen) == set(zoo.variants(loss).values())
     return kills.Zoo(
-        format=kills.FORMAT,
         lossparity=metadata.version("lossparity"),
         started=began.isoformat(timespec="seconds"),
         command=command,
         machine=machine.describe(),
-        loss=zoo.LOSS,
+        loss=loss,
         profile=profile,
         seeds=seeds,
         thorough=depth == ALL,
-        families=(VECTORS, *losses.find(zoo.LOSS).families),
+        families=(VECTORS, *losses.find(loss).families),
         mutants=tuple(_mutant(one, found[one.name], caught[one.name]) for one in present if not one.correct),
         correct=tuple(_correct(one, found[one.name], caught[one.name]) for one in present if one.correct),
         rivals=rival_infos,
-        vectors=len(vectors()),
-        vacuous=tuple(_vacuous(found.values())) if whole else (),
+        vectors=len(_vectors_of(loss)),
+        vacuous=tuple(_vacuous(loss, found.values())) if whole else (),
         absent=absent,
         seconds=time.perf_counter() - start,
     )
@@ -244,22 +244,26 @@ def _absent(framework: str) -> str:
 def _tasks(variants: Sequence[Variant], profile: str, seeds: int, depth: str) -> Iterator[Task]:
     """Everything to be done, the dearest first."""
     wrong = [variant for variant in variants if not variant.correct]
-    if sized := tuple(variant.name for variant in wrong if "VALUE-9" in variant.clauses):
-        spec = ItemSpec("numpy", LARGE, "float16")
+    if sized := tuple(variant for variant in wrong if "VALUE-9" in variant.clauses):
+        spec = ItemSpec("numpy", LARGE, "float16", sized[0].loss)
         yield Task(sized, spec, _request(LARGE, 0), depth)
     for framework in ("jax", "torch", "numpy"):
-        names = tuple(variant.name for variant in wrong if variant.framework == framework)
-        yield from (Task(names, spec, _request(profile, 0), depth) for spec in items(framework) if names)
+        some = tuple(variant for variant in wrong if variant.framework == framework)
+        specs = items(some[0].loss, framework) if some else ()
+        yield from (Task(some, spec, _request(profile, 0), depth) for spec in specs)
     for seed in range(seeds):
         for framework in ("jax", "torch", "numpy"):
-            names = tuple(one.name for one in variants if one.correct and one.framework == framework)
-            specs = [spec for spec in items(framework) if seed == 0 or spec.family not in _ONCE]
-            yield from (Task(names, spec, _request(profile, seed), ALL) for spec in specs if names)
+            some = tuple(one for one in variants if one.correct and one.framework == framework)
+            specs = items(some[0].loss, framework) if some else ()
+            specs = [spec for spec in specs if seed == 0 or spec.family not in _ONCE]
+            yield from (Task(some, spec, _request(profile, seed), ALL) for spec in specs)
 
 
-def items(framework: str) -> list[ItemSpec]:
-    """What variants of a framework are run through."""
-    return plan.items({zoo.LOSS: [framework]}, Request(families=(VECTORS, *FAMILIES_OF[framework])))
+def items(loss: str, framework: str) -> list[ItemSpec]:
+    """What a loss's variants of a framework are run through."""
+    of_loss = [name for name in losses.find(loss).families_of("quick") if name != "gradient" or framework != "numpy"]
+    families = [name for name in of_loss if name in _FAMILIES_OF.get(framework, of_loss)]
+    return plan.items({loss: [framework]}, Request(families=(VECTORS, *families)))
 
 
 def _request(profile: str, seed: int) -> Request:
@@ -285,19 +289,19 @@ def _end_with_the_parent() -> None:
 
 
 def _fight(task: Task) -> list[Bout]:
-    return bouts([zoo.variants()[name] for name in task.names], task.spec, task.request, task.depth)
+    return bouts(task.variants, task.spec, task.request, task.depth)
 
 
-def _try_rivals(names: Iterable[str]) -> tuple[tuple[kills.Rival, ...], dict[str, dict[str, bool]]]:
+def _try_rivals(loss: str, variants: Sequence[Variant]) -> tuple[tuple[kills.Rival, ...], dict[str, dict[str, bool]]]:
     """What users would test with instead: each rival, and for each variant which of them notice it."""
     infos: list[kills.Rival] = []
-    caught: dict[str, dict[str, bool]] = {name: {} for name in names}
-    for rival in rivals.RIVALS:
+    caught: dict[str, dict[str, bool]] = {variant.name: {} for variant in variants}
+    for rival in rivals.rivals_of(loss):
         tests = [] if rival.absent else rival.make()
         infos.append(kills.Rival(name=rival.name, says=rival.says, checks=len(tests), absent=rival.absent))
-        for name in caught if tests else ():
-            function = rivals.implementation(zoo.variants()[name].framework, zoo.function(name))
-            caught[name][rival.name] = rivals.notices(function, tests)
+        for variant in variants if tests else ():
+            function = rivals.implementation(variant.framework, zoo.function(variant))
+            caught[variant.name][rival.name] = rivals.notices(function, tests)
     return tuple(infos), caught
 
 
@@ -311,7 +315,7 @@ def _about(variant: Variant) -> dict[str, Any]:
 
 
 def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) -> kills.Mutant:
-    ordered = _in_order(found)
+    ordered = _in_order(variant.loss, found)
     families: dict[str, int] = {}
     for family in dict.fromkeys(bout.family for bout in ordered):
         calls, _, killer = _until_killed([bout for bout in ordered if bout.family == family])
@@ -323,7 +327,9 @@ def _mutant(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) ->
         flags=variant.flags,
         named=variant.clauses,
         families=families,
-        clauses=tuple(id for id in losses.find(zoo.LOSS).rules.clauses if any(id in bout.clauses for bout in found)),
+        clauses=tuple(
+            id for id in losses.find(variant.loss).rules.clauses if any(id in bout.clauses for bout in found)
+        ),
         vectors=tuple(dict.fromkeys(id for bout in ordered for id in bout.vectors)),
         calls=calls,
         seconds=seconds,
@@ -337,14 +343,14 @@ def _correct(variant: Variant, found: Sequence[Bout], caught: dict[str, bool]) -
         **_about(variant),
         departs=variant.departs,
         calls=sum(bout.calls for bout in found),
-        alarms=tuple(f"seed {bout.seed}: {bout.because}" for bout in _in_order(found) if bout.first),
+        alarms=tuple(f"seed {bout.seed}: {bout.because}" for bout in _in_order(variant.loss, found) if bout.first),
         caught_by=caught,
     )
 
 
-def _in_order(found: Sequence[Bout]) -> list[Bout]:
+def _in_order(loss: str, found: Sequence[Bout]) -> list[Bout]:
     """In the order of a plan, in which `lossparity check` comes to them."""
-    specs = plan.items({zoo.LOSS: [""]}, Request())
+    specs = plan.items({loss: [""]}, Request())
     order = {(spec.family, spec.dtype): number for number, spec in enumerate(specs)}
     return sorted(found, key=lambda bout: (bout.seed, order.get((bout.family, bout.dtype), len(order))))
 
@@ -360,13 +366,17 @@ def _until_killed(ordered: Sequence[Bout]) -> tuple[int, float, Bout | None]:
     return calls, seconds, None
 
 
-def _vacuous(found: Iterable[Sequence[Bout]]) -> Iterator[kills.Vacuous]:
+def _vacuous(loss: str, found: Iterable[Sequence[Bout]]) -> Iterator[kills.Vacuous]:
     """Vectors that kill no mutant, or not those that they say they kill."""
-    killers: dict[str, set[str]] = {id: set() for id in vectors()}
+    killers: dict[str, set[str]] = {vector.id: set() for vector in _vectors_of(loss)}
     for bout in (bout for one in found for bout in one):
         for id in bout.vectors:
             killers[id].add(bout.variant)
-    for id, vector in vectors().items():
-        lies = sorted(set(vector.kills) - killers[id])
-        if lies or not killers[id]:
-            yield kills.Vacuous(id, "" if lies else vector.why, tuple(lies))
+    for vector in _vectors_of(loss):
+        lies = sorted(set(vector.kills) - killers[vector.id])
+        if lies or not killers[vector.id]:
+            yield kills.Vacuous(vector.id, "" if lies else vector.why, tuple(lies))
+
+
+def _vectors_of(loss: str) -> list[Vector]:
+    return [vector for vector in vectors().values() if vector.loss == loss]

@@ -1,6 +1,6 @@
 """The zoo: each variant is a correct loss with a few lines edited, wrong on purpose or different in a legal way.
 
-In the loss's folder FRAMEWORK_loss.py is written to be edited; FRAMEWORK_faults.toml and FRAMEWORK_correct.toml hold
+In the folder of a loss FRAMEWORK_loss.py is written to be edited; FRAMEWORK_faults.toml and FRAMEWORK_correct.toml hold
 the edits. So a fault is as small as a real slip, and the slip itself is what a reader sees.
 """
 
@@ -10,6 +10,7 @@ import functools
 import linecache
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import msgspec
@@ -21,7 +22,6 @@ from ...specs.domain import Domain
 from ...specs.errors import SpecError, UsageError
 from ...specs.tables import load_table
 
-LOSS = "nll_loss"  # whose variants there are
 FRAMEWORKS = ("numpy", "torch", "jax")
 
 
@@ -32,58 +32,74 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     for. A correct variant names the SHOULD clauses that it departs from.
     """
 
-    name: str
+    name: str  # its loss has no other of this name
     says: str  # the fault, or the difference, in words
     edits: tuple[tuple[str, str], ...] = ()  # (text that stands exactly once in the loss, what replaces it)
     clauses: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     departs: tuple[str, ...] = ()
-    framework: str = ""  # told by the file that it stands in
+    loss: str = ""  # told by the folder that it stands in
+    framework: str = ""  # told by the file
     correct: bool = False  # likewise
 
     @property
     def target(self) -> user.Target:
         """The function, as `lossparity check` is told of it, with every dtype of target asked for."""
-        return user.Target(self.framework, __package__ or "", self.name, Domain(targets=TARGET_DTYPES))
+        return user.Target(self.framework, f"{__package__}.{self.loss}", self.name, Domain(targets=TARGET_DTYPES))
 
 
-@functools.cache
-def variants() -> Mapping[str, Variant]:
-    """All of them by name, faults first; raises SpecError for a table that is wrong."""
-    found = [variant for kind in ("faults", "correct") for name in FRAMEWORKS for variant in _table(name, kind)]
-    for variant in found:
-        if problem := _problem(variant):
-            raise SpecError(f"mutants/{variant.framework}: {variant.name}: {problem}")
-    names = [variant.name for variant in found]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise SpecError(f"mutants: {twice} stands twice; every variant needs a name of its own")
-    return dict(zip(names, found, strict=True))
+def with_variants() -> list[str]:
+    """The losses that ship and have variants."""
+    return [name for name in losses.BUILT_IN if _folder(name).joinpath(f"{FRAMEWORKS[0]}_loss.py").is_file()]
 
 
 def require(loss: str) -> None:
     """Guard that a loss has variants; raises UsageError for one that has none."""
-    if loss != LOSS:
-        raise UsageError(f"there are no mutants of {loss}, only of {LOSS}; the suite is tested on that one")
+    if loss not in with_variants():
+        raise UsageError(f"there are no mutants of {loss}, only of {', '.join(with_variants())}")
 
 
-def mutants() -> list[Variant]:
+@functools.cache
+def variants(loss: str) -> Mapping[str, Variant]:
+    """Those of a loss by name, faults first; raises SpecError for a table that is wrong."""
+    for variant in rows(loss).values():
+        if problem := _problem(variant):
+            raise SpecError(f"mutants/{loss}/{variant.framework}: {variant.name}: {problem}")
+    return rows(loss)
+
+
+@functools.cache
+def rows(loss: str) -> Mapping[str, Variant]:
+    """The same, with clauses and flags that nobody has looked up: the loss may be one that does not ship yet."""
+    found = [variant for kind in ("faults", "correct") for name in FRAMEWORKS for variant in _table(loss, name, kind)]
+    names = [variant.name for variant in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SpecError(f"mutants/{loss}: {twice} stands twice; every variant needs a name of its own")
+    return dict(zip(names, found, strict=True))
+
+
+def mutants(loss: str) -> list[Variant]:
     """The wrong ones."""
-    return [variant for variant in variants().values() if not variant.correct]
+    return [variant for variant in variants(loss).values() if not variant.correct]
 
 
-def correct() -> list[Variant]:
+def correct(loss: str) -> list[Variant]:
     """The correct ones."""
-    return [variant for variant in variants().values() if variant.correct]
+    return [variant for variant in variants(loss).values() if variant.correct]
 
 
-def base(framework: str) -> Variant:
-    """The loss that a framework's variants are edits of, as a variant without edits."""
-    return next(variant for variant in correct() if variant.framework == framework and not variant.edits)
+def base(variant: Variant) -> Variant:
+    """The loss that a variant is an edit of, as a variant without edits."""
+    return next(
+        one
+        for one in rows(variant.loss).values()
+        if one.framework == variant.framework and one.correct and not one.edits
+    )
 
 
 def source(variant: Variant) -> str:
     """The edited loss; raises SpecError unless each edit's text stands exactly once."""
-    text = _read(f"{variant.framework}_loss.py")
+    text = _read(variant.loss, f"{variant.framework}_loss.py")
     for old, new in variant.edits:
         if text.count(old) != 1:
             raise SpecError(f"mutants: {variant.name}: {old!r} stands {text.count(old)} times in the loss, not once")
@@ -92,19 +108,30 @@ def source(variant: Variant) -> str:
 
 
 @functools.cache
-def function(name: str) -> Callable[..., Any]:
+def function(variant: Variant) -> Callable[..., Any]:
     """The function of a variant, the same object each time; its framework is imported now."""
-    text = source(variants()[name])
-    file = f"<mutant {name}>"
+    text = source(variant)
+    file = f"<mutant {variant.loss}.{variant.name}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # tracebacks show the lines
-    namespace: dict[str, Any] = {"__name__": f"{__package__}.{name}"}
+    namespace: dict[str, Any] = {"__name__": f"{__package__}.{variant.loss}.{variant.name}"}
     exec(compile(text, file, "exec"), namespace)
-    return namespace[LOSS]
+    return namespace[variant.loss]
+
+
+def functions(loss: str) -> Callable[[str], Callable[..., Any]]:
+    """What a loss's folder has for `__getattr__`: it makes functions when they are asked for."""
+
+    def of(name: str) -> Callable[..., Any]:
+        if name.startswith("__") or name not in variants(loss):
+            raise AttributeError(f"no mutant and no correct implementation of {loss} is called {name!r}")
+        return function(variants(loss)[name])
+
+    return of
 
 
 def _problem(variant: Variant) -> str:
     """What is wrong with a row; empty when nothing is."""
-    rules = losses.find(LOSS).rules
+    rules = losses.find(variant.loss).rules
     for clause in (*variant.clauses, *variant.departs):
         if clause not in rules.clauses:
             return f"no clause {clause!r}"
@@ -120,12 +147,16 @@ def _problem(variant: Variant) -> str:
     return "" if not variant.departs else "is wrong: it names clauses, and no departures"
 
 
-def _table(framework: str, kind: str) -> Iterator[Variant]:
+def _table(loss: str, framework: str, kind: str) -> Iterator[Variant]:
     file = f"{framework}_{kind}.toml"
     key = "mutant" if kind == "faults" else "correct"
-    for row in load_table(_read(file), key, Variant, f"mutants/{LOSS}/{file}", SpecError, name="name"):
-        yield msgspec.structs.replace(row, framework=framework, correct=kind == "correct")
+    for row in load_table(_read(loss, file), key, Variant, f"mutants/{loss}/{file}", SpecError, name="name"):
+        yield msgspec.structs.replace(row, loss=loss, framework=framework, correct=kind == "correct")
 
 
-def _read(name: str) -> str:
-    return resources.files(__package__ or __name__).joinpath(LOSS, name).read_text(encoding="utf-8")
+def _read(loss: str, name: str) -> str:
+    return _folder(loss).joinpath(name).read_text(encoding="utf-8")
+
+
+def _folder(loss: str) -> Traversable:
+    return resources.files(__package__ or __name__).joinpath(loss)

@@ -1,0 +1,7 @@
+"""Variants of cross_entropy: the losses that are edited, and the edits; each variant is a function of this module."""
+
+from __future__ import annotations
+
+from ..zoo import functions
+
+__getattr__ = functions("cross_entropy")
