@@ -1,4 +1,4 @@
-"""Calls of nll_loss with less in them, as only this loss can tell."""
+"""Calls on class indices with less in them, as only their losses can tell."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..call import Array, Call
-from .generate import DEFAULT
-from .oracle import class_axis, not_ignored, structural_faults
+from .structure import DEFAULT
+from .targets import class_axis, not_ignored, structural_faults
 
 _SINGLY = 64  # so many classes at most are left out one by one
 
