@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossparity.specs.call import FLOAT_DTYPES, TARGET_DTYPES, Array, Call
 from lossparity.specs.case import Limit, Returns
-from lossparity.specs.encoding import decode_call
 from lossparity.specs.classes import targets
+from lossparity.specs.encoding import decode_call
 from lossparity.specs.nll_loss import oracle
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 from second_oracle import Opinion, opinion
