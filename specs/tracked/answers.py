@@ -84,7 +84,8 @@ def _answer(z: Tracked, machines: Machines) -> _Answer:
     coarse = (radius > _FINE * errors[1:]) & (radius > 0) & np.isfinite(high)
     bits = np.zeros(1, int) if z.specials is None else z.specials[1:]
     free = np.isinf(errors[1:]) | (bits > 0) | unknown
-    ends = [_ends(high, low, error + radius, machine, storage) for error, machine in zip(errors[1:], machines.distinct)]
+    pairs = zip(errors[1:], machines.distinct, strict=True)
+    ends = [_ends(high, low, error + radius, machine, storage) for error, machine in pairs]
     reach = np.maximum(np.abs(ends[0][1].astype(np.float64) - high), np.abs(high - ends[0][0].astype(np.float64)))
     informative = ~free[0] & ((reach * LEAST_INFORMATIVE < np.abs(high)) | (errors[1] == 0) | ~np.isfinite(high))
     settled = not (in_doubt.any() or coarse.any() or unknown.any())

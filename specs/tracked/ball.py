@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import flint
 import numpy as np
@@ -13,7 +13,7 @@ from .carrier import Axes, Parts
 
 _SMALLEST = 2.0**-1074
 _UPWARDS = 1 + 2.0**-50
-_NAN, _INFINITY = flint.arb("nan"), flint.arb("inf")
+_INFINITY = flint.arb("inf")
 
 
 def _elementwise(function: Callable[..., Any]) -> Callable[..., Array]:
@@ -41,9 +41,7 @@ def _sqrt(ball: Any) -> Any:
 
 
 def _divide(a: Any, b: Any) -> Any:
-    if b.is_zero():
-        return a * _INFINITY
-    return a / b if b != 0 or b.is_nan() else _NAN
+    return a * _INFINITY if b.is_zero() else a / b
 
 
 _EXP, _EXPM1 = _elementwise(lambda ball: ball.exp()), _elementwise(lambda ball: ball.expm1())
@@ -64,10 +62,14 @@ _BESIDE = _elementwise(_beside)
 class Ball:
     """flint.arb objects in the precision that flint's context has; 250 bits of it at least are relied on."""
 
-    roundoff = exp_error = log_error = 2.0**-250
-    log_at_most = np.inf
-    product_loss = vanishing = 0.0
-    holds_radius = True
+    roundoff: ClassVar[float] = 2.0**-250
+    exp_error: ClassVar[float] = 2.0**-250
+    expm1_error: ClassVar[float] = 2.0**-250
+    log_error: ClassVar[float] = 2.0**-250
+    log_at_most: ClassVar[float] = np.inf
+    product_loss: ClassVar[float] = 0.0
+    vanishing: ClassVar[float] = 0.0
+    holds_radius: ClassVar[bool] = True
     __slots__ = ("value",)
     __array_ufunc__ = None
 

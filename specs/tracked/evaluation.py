@@ -25,6 +25,7 @@ from .premises import PREMISES, Premises
 POSITIVE, NEGATIVE, NOT_A_NUMBER = 1, 2, 4  # infinities and NaN that overflow may lead to, as bits
 ANYTHING = POSITIVE | NEGATIVE | NOT_A_NUMBER
 SAFETY = 1 + 2.0**-30  # bounds are computed in float64 from sizes, with some dozens of roundings
+DOWNWARDS = 1 - 2.0**-40  # for what must not be rounded upwards
 
 Pull = Callable[["Tracked"], "Tracked"]  # from the derivative by a result to that by an operand
 Operands = tuple[tuple["Tracked", Pull], ...]
@@ -35,10 +36,12 @@ class Constants:
     """What is constant of each machine: columns that broadcast against bounds[machine, ...]."""
 
     roundoff: Array
-    exp: Array  # relative error of exp and expm1
+    exp: Array  # relative error of exp
+    expm1: Array
     exp_slope: Array  # what rounds the argument of exp, relatively
-    log: Array
+    log: Array  # relative error of log and log1p
     log_at_most: Array
+    rescaling: Array  # logarithm of the factor by which one rescaling may be off
     product_loss: Array  # what a product or a quotient may lose to underflow
     vanishing: Array  # what exp may lose to it
     flushed: Array  # what any result may lose to it
@@ -64,9 +67,11 @@ def _constants(
     return Constants(
         column(carrier.roundoff, lambda m: m.format.u),
         column(carrier.exp_error, lambda m: 2 * premises.exp_ulp * m.format.u),
+        column(carrier.expm1_error, lambda m: 2 * premises.exp_ulp * m.format.u),
         column(0.0, lambda m: math.expm1(premises.exp_roundings * math.log1p(m.format.u))),
         column(carrier.log_error, lambda m: 2 * premises.log_ulp * m.format.u),
         column(carrier.log_at_most, lambda m: math.inf),
+        column(0.0, lambda m: math.log1p(2 * premises.exp_ulp * m.format.u) + math.log1p(m.format.u)),
         column(carrier.product_loss, subnormal),
         column(carrier.vanishing, lambda m: math.ldexp(1.0, m.format.emin)),
         column(0.0, lambda m: math.ldexp(1.0, m.format.emin) * m.flush),
@@ -134,22 +139,25 @@ class Evaluation:
         self,
         value: Any,
         errors: Array | None,
-        own: Array | float,
+        own: Array,
         specials: Array | None,
         given: Callable[[], Array],
         *,
+        most: Array | None = None,
         loss: Array | None = None,
         pole: Array | bool = False,
         spread: Array | None = None,
     ) -> Tracked:
         """What an operation gives, of its exact value and the errors that its operands brought.
 
-        `own` is its own error relative to all that may be there, `loss` what it loses to underflow, `given` where its
-        operands are finite, `pole` where it is not though they are, `spread` the sum of sizes where it is a sum.
+        `own` is its own error relative to all that may be there, `most` a limit of that, `loss` what it loses to
+        underflow, `given` where its operands are finite, `pole` where it is not though they are, `spread` the sum of
+        sizes where it is a sum.
         """
         size = value.size()
         reach = size if errors is None else size + errors
-        errors = own * reach if errors is None else own * reach + errors
+        made = own * reach if most is None else np.minimum(own * reach, most)
+        errors = made if errors is None else made + errors
         if loss is not None:
             errors = errors + loss
         if self.flushes:
@@ -168,11 +176,17 @@ class Evaluation:
         pole: Array | bool,
         spread: Array | None,
     ) -> tuple[Array, Array | None]:
-        """Exact values that are not finite, and overflow on some machine; positive and negative terms each for itself."""
+        """Exact values that are not finite, and overflow on some machine.
+
+        Positive and negative terms of a sum may overflow each by themselves. At a pole nothing can be said of a machine
+        that may not be exactly there.
+        """
         real = value.real()
         finite = np.isfinite(real)
         if not finite.all():
             self.lost |= bool((~finite & given() & ~np.asarray(pole)).any())
+            beside = ~finite & pole & np.isinf(errors)
+            specials = either_bits(specials, beside * ANYTHING) if beside.any() else specials
         errors = np.where(finite, np.where(np.isnan(errors), np.inf, errors), 0.0)
         spread = np.abs(real) if spread is None else spread
         largest = self.constants.largest
@@ -200,6 +214,11 @@ def any_bits(specials: Array | None) -> Array | None:
     return None if specials is None else np.where(specials > 0, ANYTHING, 0)
 
 
+def beyond(errors: Array, low: Array) -> Array:
+    """Errors, divided by what is at least `low`: without bound where that may be 0, unless there are none."""
+    return np.where(low > 0, errors / np.where(low > 0, low, 1.0), np.where(errors == 0, 0.0, np.inf))
+
+
 def added(a: Array | None, b: Array | None) -> Array | None:
     """The sum of two bounds, None being 0 on all machines."""
     return b if a is None else a if b is None else a + b
@@ -219,9 +238,10 @@ class Tracked:
     `value` is exact, `errors[machine, ...]` bounds what each machine is off by (None: by nothing), `size` is not less
     than |exact|, `specials[machine, ...]` says as bits what overflow may have led to (None: to nothing).
     `ways` are the ways in which the number was made, each of operands and of how derivatives come back to them.
+    `is_exp` tells that it is e^x, a sum of which may be rescaled as it is made.
     """
 
-    __slots__ = ("errors", "evaluation", "size", "specials", "value", "ways")
+    __slots__ = ("errors", "evaluation", "is_exp", "size", "specials", "value", "ways")
     __array_ufunc__ = None
     __hash__ = None  # pyright: ignore[reportAssignmentType] -- == compares elementwise
 
@@ -235,7 +255,7 @@ class Tracked:
         ways: tuple[Operands, ...] = (),
     ) -> None:
         self.evaluation, self.value, self.errors, self.size = evaluation, value, errors, size
-        self.specials, self.ways = specials, ways
+        self.specials, self.ways, self.is_exp = specials, ways, False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -253,8 +273,9 @@ class Tracked:
         return 0.0 if self.errors is None else self.errors[0]
 
     def made_of(self, *operands: tuple[Tracked, Pull]) -> Tracked:
-        """This number, its derivative coming back to these operands in these ways and no others."""
-        return Tracked(self.evaluation, self.value, self.errors, self.size, self.specials, (operands,))
+        """Itself, its derivative coming back to these operands in these ways, and in no others from now on."""
+        self.ways = (operands,)
+        return self
 
     def _pair(self, other: Any) -> Tracked:
         return other if isinstance(other, Tracked) else self.evaluation.constant(other)
@@ -294,18 +315,20 @@ class Tracked:
         """By way of a reciprocal perhaps: two roundings."""
         other, at = self._pair(other), self.evaluation.constants
         value, zero = self.value / other.value, other.size == 0
-        least = other.size - 2 * other.radius  # of |other|, as `size` has the radius in it
-        low = least if other.errors is None else least - other.errors
         errors = self.errors
         if other.errors is not None:
+            least = (other.size - 2 * other.radius) * DOWNWARDS  # of |other|, as `size` has the radius in it
+            low = least - other.errors
             ratio = self.size / np.where(least > 0, least, np.nan)
-            errors = added(errors, ratio * other.errors)
-        if errors is not None:
-            errors = np.where(low > 0, errors / np.where(low > 0, low, 1.0), np.inf)
+            brought = np.where(other.errors > 0, ratio * other.errors, 0.0)
+            errors = beyond(brought if errors is None else errors + brought, low)
+        elif errors is not None:
+            errors = beyond(errors, other.size * DOWNWARDS)
         bits = any_bits(either_bits(self.specials, other.specials))
-        if self.errors is not None and zero.any():  # the sign of x/0 is that of x, if certain
-            certain = self.size - 2 * self.radius - self.errors > 0
-            bits = either_bits(bits, (zero & ~certain) * ANYTHING)
+        if errors is not None and zero.any():  # x/0 is infinite, if the sign of x is certain
+            certain = self.size - 2 * self.radius > (0.0 if self.errors is None else self.errors)
+            exactly = certain & zero if other.errors is None else certain & zero & (other.errors == 0)
+            errors = np.where(exactly, 0.0, errors)
         own = at.roundoff * (2 + at.roundoff)
         z = self.evaluation.result(value, errors, own, bits, _finite(self, other), loss=at.product_loss, pole=zero)
         return z.made_of((self, lambda g: g / other), (other, lambda g: -(g * z) / other))
@@ -344,4 +367,7 @@ class Tracked:
         gap = np.where(np.isnan(gap) & (a == b), 0.0, gap)  # equal infinities
         errors = added(self.errors, other.errors)
         doubt = None if errors is None else (np.abs(gap) <= errors + errors[:1]) & (errors > 0)
+        special = either_bits(self.specials, other.specials)
+        if special is not None:
+            doubt = special > 0 if doubt is None else doubt | (special > 0)
         return Comparison(relation(gap, 0.0), doubt)

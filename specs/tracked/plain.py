@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from .carrier import Axes, Parts
 class Plain:
     """float64 itself. NumPy's exp, log, expm1 and log1p are trusted to 4 ulp (a test compares them with arb)."""
 
-    roundoff = 2.0**-53
-    exp_error = log_error = 2.0**-50
-    log_at_most = np.inf
-    product_loss = 2.0**-1073
-    vanishing = 2.0**-1022
-    holds_radius = False
+    roundoff: ClassVar[float] = 2.0**-53
+    exp_error: ClassVar[float] = 2.0**-50
+    expm1_error: ClassVar[float] = 2.0**-50
+    log_error: ClassVar[float] = 2.0**-50
+    log_at_most: ClassVar[float] = np.inf
+    product_loss: ClassVar[float] = 2.0**-1073
+    vanishing: ClassVar[float] = 2.0**-1022
+    holds_radius: ClassVar[bool] = False
     __slots__ = ("value",)
     __array_ufunc__ = None
 

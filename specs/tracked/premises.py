@@ -11,14 +11,14 @@ class Premises:
 
     `exp_ulp` and `log_ulp`: units in the last place by which exp and log may be off. `exp_roundings`: how often the
     argument of exp may be rounded relatively, twice where exp(x) is made as exp2(x * log2(e)). `lanes`: a sum of exps
-    may be computed while its maximum is still sought, by so many lanes, whose partial sums are merged in a tree; each
-    new maximum rescales what was summed. With 0 lanes the maximum is known before the sum begins.
+    may be computed while its maximum is still sought, by at least so many lanes, whose partial sums are merged in a
+    tree; each new maximum rescales what was summed. With 0 lanes the maximum is known before the sum begins.
     """
 
     exp_ulp: float = 4.0
     log_ulp: float = 4.0
     exp_roundings: int = 2
-    lanes: int = 256
+    lanes: int = 32
 
     def rescalings(self, terms: int) -> int:
         """How often a term of a sum of exps may be rescaled at most."""

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..call import Array
 from .carrier import Axes
-from .evaluation import SAFETY, Comparison, Operands, Tracked, either_bits
+from .evaluation import ANYTHING, NEGATIVE, POSITIVE, SAFETY, Comparison, Operands, Tracked, either_bits
 
 Test = Comparison | Array
+_NOTHING = np.zeros(())
 
 
 def _axes(x: Tracked, axis: int | Sequence[int] | None) -> Axes:
@@ -31,29 +32,43 @@ def total(x: Tracked, axis: int | Sequence[int] | None = None) -> Tracked:
     evaluation, axes = x.evaluation, _axes(x, axis)
     columns = tuple(one + 1 for one in axes)
     terms = math.prod(x.shape[one] for one in axes)
-    errors = _spread_out(x, x.errors)
+    errors = _spread_out(x, _rescaled(x, terms) if x.is_exp else x.errors)
     sizes = np.broadcast_to(x.size, x.shape)
     reach = sizes[None] if errors is None else sizes + errors
     spread = reach.sum(columns, keepdims=True)
     factors = [evaluation.carrier.sum_factor(terms)] + [one.sum_factor(terms) for one in evaluation.machines]
-    factor = np.reshape(factors, (-1, *(1,) * evaluation.rank))
-    if errors is None or (errors[-1] == 0).all(axes).any():
-        factor = np.where(_certified(x, errors, spread, axes), 0.0, factor)
-    summed = factor * spread if errors is None else factor * spread + errors.sum(columns, keepdims=True)
+    summed = np.reshape(factors, (-1, *(1,) * evaluation.rank)) * spread
+    if errors is None or not errors[-1].all(axes).all():
+        summed = np.where(_certified(x, errors, spread, axes), 0.0, summed)
+    if errors is not None:
+        summed = summed + errors.sum(columns, keepdims=True)
     bits = _spread_out(x, x.specials)
     bits = None if bits is None else either_bits(np.bitwise_or.reduce(bits, axis=columns, keepdims=True), None)
     z = evaluation.result(
-        x.value.sum(axes), summed, 0.0, bits, lambda: x.is_finite.all(axes, keepdims=True), spread=spread
+        x.value.sum(axes), summed, _NOTHING, bits, lambda: x.is_finite.min(axes, keepdims=True), spread=spread
     )
     return z.made_of((x, lambda g: g))
+
+
+def _rescaled(x: Tracked, terms: int) -> Array | None:
+    """Errors of exps that are summed while their maximum is sought: each new maximum rescales what was summed.
+
+    What is exactly 1 or 0 belongs to the last maximum, or to none.
+    """
+    times, at = x.evaluation.premises.rescalings(terms), x.evaluation.constants
+    if not times or x.errors is None:
+        return x.errors
+    lost = times * (at.rescaling > 0) * (at.vanishing + at.product_loss)
+    return x.errors + np.where(x.errors > 0, np.expm1(times * at.rescaling) * (x.size + x.errors) + lost, 0.0)
 
 
 def _certified(x: Tracked, errors: Array | None, spread: Array, axes: Axes) -> Array:
     """Where no order of summation rounds: exact terms, multiples of 2^k, whose sizes add up to 2^(k + t) at most."""
     at, columns = x.evaluation.constants, tuple(one + 1 for one in axes)
     k = np.frexp(spread * SAFETY)[1] - at.bits
-    whole = np.ldexp(x.value.parts().high, -k)
-    exact = np.isfinite(whole) & (np.rint(whole) == whole) & (k >= at.lowest) & (x.value.parts().low == 0)
+    high, low, rest = x.value.parts()
+    whole = np.ldexp(high, -k)
+    exact = np.isfinite(whole) & (np.rint(whole) == whole) & (k >= at.lowest) & (low == 0) & (rest == 0)
     return (exact if errors is None else exact & (errors == 0)).all(columns, keepdims=True)
 
 
@@ -63,7 +78,9 @@ def largest(x: Tracked, axis: int | Sequence[int] | None = None) -> Tracked:
     columns = tuple(one + 1 for one in axes)
     errors, bits = _spread_out(x, x.errors), _spread_out(x, x.specials)
     errors = None if errors is None else errors.max(columns, keepdims=True)
-    bits = None if bits is None else np.bitwise_or.reduce(bits, axis=columns, keepdims=True)
+    if bits is not None:  # where the largest becomes -inf, another one is taken
+        bits = np.bitwise_or.reduce(bits, axis=columns, keepdims=True)
+        bits = np.where(bits & NEGATIVE > 0, ANYTHING, bits)
     size = np.broadcast_to(x.size, x.shape).max(axes, keepdims=True)
     return Tracked(x.evaluation, x.value.max(axes), errors, size, bits)
 
@@ -80,6 +97,8 @@ def where(test: Test, a: Any, b: Any) -> Tracked:
         gap = gap + (0.0 if b.errors is None else b.errors)
         errors = np.where(doubt, gap, 0.0 if errors is None else errors)
         size = np.where(doubt[0], np.maximum(a.size, b.size), size)
+        bits = either_bits(bits, None if a.specials is None else doubt * a.specials)
+        bits = either_bits(bits, None if b.specials is None else doubt * b.specials)
     value = a.value.each(lambda p, q: np.where(truth, p, q), b.value)
     ways: tuple[Operands, ...] = (((a, lambda g: where(test, g, 0)), (b, lambda g: where(test, 0, g))),)
     return Tracked(evaluation, value, errors, size, bits, ways)
@@ -135,14 +154,12 @@ def stored(x: Tracked) -> Tracked:
         return x
     storage, at = evaluation.storage, evaluation.constants
     errors = np.zeros_like(at.roundoff) if x.errors is None else x.errors
-    rounding = storage.u * (x.size + errors) + float(storage.smallest_subnormal) / 2
-    errors = np.where(at.narrows & x.is_finite, errors + rounding, errors)
-    largest = float(storage.largest)
-    bits = x.specials
-    if not (x.size + errors).max(initial=0.0) < largest:
-        real = x.value.real()
-        over = (real + errors > largest) * 1 | (real - errors < -largest) * 2
-        bits = either_bits(bits, np.where(at.narrows & x.is_finite, over, 0))
+    reach, bits, rounds = x.size + errors, x.specials, at.narrows & x.is_finite
+    if not reach.max(initial=0.0) < storage.overflow_threshold:
+        real, end = x.value.real(), float(storage.overflow_threshold)
+        beyond = (real + errors >= end) * POSITIVE | (real - errors <= -end) * NEGATIVE
+        bits = either_bits(bits, np.where(rounds, beyond, 0))
+    errors = np.where(rounds, errors + (storage.u * reach + float(storage.smallest_subnormal) / 2), errors)
     return Tracked(evaluation, x.value, errors, x.size, bits, (((x, lambda g: g),),))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -63,13 +63,14 @@ _HEADS, _TAILS, (_LN2_HIGH, _LN2_MIDDLE, _LN2_LOW) = _tables()
 class Twofold:
     """high + low, |low| <= ulp(high)/2."""
 
-    roundoff = 2.0**-100
-    exp_error = 2.0**-86
-    log_error = 2.0**-72
-    log_at_most = 2.0**-84
-    product_loss = 2.0**-1060
-    vanishing = 2.0**-1060
-    holds_radius = False
+    roundoff: ClassVar[float] = 2.0**-100
+    exp_error: ClassVar[float] = 2.0**-90
+    expm1_error: ClassVar[float] = 2.0**-70
+    log_error: ClassVar[float] = 2.0**-76
+    log_at_most: ClassVar[float] = 2.0**-90
+    product_loss: ClassVar[float] = 2.0**-1060
+    vanishing: ClassVar[float] = 2.0**-1060
+    holds_radius: ClassVar[bool] = False
     __slots__ = ("high", "low")
     __array_ufunc__ = None
 
@@ -91,8 +92,8 @@ class Twofold:
         high = s + t
         if np.isfinite(high).all():
             return Twofold(high, t - (high - s))
-        high = np.where(np.isfinite(s), high, s)
-        return Twofold(high, np.where(np.isfinite(high), t - (high - s), 0.0))
+        finite = np.isfinite(high)
+        return Twofold(np.where(finite, high, s), np.where(finite, t - (high - s), 0.0))
 
     def __neg__(self) -> Twofold:
         return Twofold(-self.high, -self.low)
@@ -128,7 +129,8 @@ class Twofold:
         quotient = one.high / two.high
         rest = one - two * Twofold(quotient, np.zeros_like(quotient))
         ratio = self.normal(quotient, rest.high / two.high)
-        return Twofold(np.ldexp(ratio.high, a - b), np.ldexp(ratio.low, a - b))
+        high = np.ldexp(ratio.high, a - b)
+        return Twofold(high, np.where(np.isfinite(high), np.ldexp(ratio.low, a - b), 0.0))
 
     def exp(self) -> Twofold:
         """2^(n/4096) (1 + p), p = e^r - 1, |r| < 2^-13.5."""
@@ -152,7 +154,7 @@ class Twofold:
         k = np.rint(np.fmin(np.fmax(self.high, -760.0), 760.0) * (_STEPS / math.log(2)))
         high = self.high - k * _LN2_HIGH
         high, low = two_sum(high, k * -_LN2_MIDDLE)
-        low = low + (self.low - k * _LN2_LOW)
+        high, low = two_sum(high, low + (self.low - k * _LN2_LOW))
         return k.astype(np.int64), _small_expm1(high, low)
 
     def log(self) -> Twofold:
