@@ -47,7 +47,14 @@ EDGE_ROWS: tuple[Place, ...] = tuple(((n, 3), 1) for n in sorted(EDGES) if n <= 
 EDGE_CLASSES: tuple[Place, ...] = tuple(((2, n), -1) for n in sorted(EDGES) if n <= 4097)
 MANY_CLASSES: tuple[Place, ...] = (((300, 3), 0), ((2, 1000), 1), ((2, 256, 3), 1), ((1, 32767), -1))
 MANY_CLASSES += (((2, 32769), 1), ((65537, 2), 0))
-ORDINARY: tuple[Place, ...] = (((12, 5), 1), ((5, 12), 0), ((2, 4, 3), -1), ((9, 3, 2, 2), 1), ((3,), 0), ((40, 10), -1))
+ORDINARY: tuple[Place, ...] = (
+    ((12, 5), 1),
+    ((5, 12), 0),
+    ((2, 4, 3), -1),
+    ((9, 3, 2, 2), 1),
+    ((3,), 0),
+    ((40, 10), -1),
+)
 LONG: tuple[Place, ...] = (((64, 64), -1), ((16, 257), -1), ((257, 16), 0), ((4, 1000), -1), ((2, 4097), 1))
 BLOCKS: tuple[Place, ...] = tuple(((2, BLOCK * blocks + 1), 1) for blocks in (1, 2, 4))
 
