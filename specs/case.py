@@ -32,9 +32,6 @@ class Status(enum.StrEnum):
 FAILED = frozenset({Status.FAIL, Status.CRASH, Status.TIMEOUT})  # the implementation's own failures
 
 
-_NOWHERE = np.zeros((), bool)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Exactly:
     """`none`: each element is prescribed.
@@ -80,7 +77,7 @@ class Within:
     flushing: Band
     informative: Array
     zeros: Mapping[Aspect, Array] = dataclasses.field(default_factory=dict)
-    nan: Array = _NOWHERE
+    nan: Array = dataclasses.field(default_factory=lambda: np.zeros((), bool))
     careful: Band | None = None
 
 
