@@ -17,7 +17,7 @@ from ..call import VALUES, Call
 from ..case import Case
 from ..classes import structure as classes
 from ..classes import values as class_values
-from ..classes.structure import labels
+from ..classes.structure import DEFAULT, labels
 from ..layouts import lay
 from ..log_softmax.values import direction as direction_of
 from ..log_softmax.values import inputs
@@ -97,7 +97,9 @@ def base(structure: Structure, family: str) -> Call:
     target = values.probabilities(s.probabilities, stream, s.shape, s.dtype) if s.probabilities else labels(s, stream)
     weight = None if "weight" in s.omitted else class_values.weights(s.weights, stream, s.classes, s.dtype)
     x = inputs(s.inputs, stream, s.shape, min(1, len(s.shape) - 1), s.dtype)
-    call = CROSS_ENTROPY.call(x, target, weight, s.ignore_index, "mean", s.smoothing, omitted=s.omitted)
+    sentinel = DEFAULT if s.probabilities and s.ignore_index >= 0 else s.ignore_index  # an error with probabilities
+    smoothing = 0.0 if "label_smoothing" in s.omitted else s.smoothing
+    call = CROSS_ENTROPY.call(x, target, weight, sentinel, "mean", smoothing, omitted=s.omitted)
     if s.plant:
         values.plant(call, s.plant, stream)
     for name, index, value in s.edits:
