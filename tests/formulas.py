@@ -30,6 +30,13 @@ def softmax(x: Tracked, axis: int = -1) -> Tracked:
     return either(e / total(e, axis), exp(stored(log_softmax(x, axis))))
 
 
+def log_softmax_of_torch(x: Tracked) -> Tracked:
+    """As PyTorch computes it on a CPU: sums, and their logarithms, are rounded to half formats."""
+    shifted = x - largest(x, -1)
+    y = stored(shifted - stored(log(stored(total(exp(shifted), -1)))))
+    return y.made_of((x, lambda g: g - exp(y) * total(g, -1)))
+
+
 def unshifted_last(x: Tracked) -> Tracked:
     """x - (m + L): the common offset eats what it adds to."""
     m = largest(x, -1)
@@ -39,10 +46,21 @@ def unshifted_last(x: Tracked) -> Tracked:
 def cross_entropy(
     x: Tracked, target: Array, weight: Tracked, smoothing: float = 0.1, reduction: str = "mean"
 ) -> Tracked:
-    y, w = stored(log_softmax(x)), take(weight, target, -1)
+    return _smoothed(stored(log_softmax(x)), target, weight, smoothing, reduction)
+
+
+def cross_entropy_of_torch(x: Tracked, target: Array, weight: Tracked, smoothing: float, reduction: str) -> Tracked:
+    y = log_softmax_of_torch(x)
+    if not smoothing:
+        return nll_loss(y, target, weight, reduction)
+    return _smoothed(y, target, weight, smoothing, reduction)
+
+
+def _smoothed(y: Tracked, target: Array, weight: Tracked, smoothing: float, reduction: str) -> Tracked:
+    w = take(weight, target, -1)
     loss = -stored(w * take(y, target, -1))
-    s = x.evaluation.constant(smoothing)
-    loss = (1 - s) * loss - stored(total(y * weight, -1)) * (s / float(x.shape[-1]))
+    s = y.evaluation.constant(smoothing)
+    loss = (1 - s) * loss - stored(total(y * weight, -1)) * (s / float(y.shape[-1]))
     if reduction == "none":
         return loss
     return total(loss) if reduction == "sum" else stored(total(loss)) / stored(total(w))

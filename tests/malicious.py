@@ -141,15 +141,18 @@ def plans(operations: int, most: int = 300) -> Iterator[tuple[int, ...]]:
     yield from (tuple(RNG.integers(0, 5, operations).tolist()) for _ in range(most))
 
 
-def largest_share(formula: Formula, bits: int, operations: int, most: int = 300) -> float:
-    """What share of the bound a malicious machine of so many bits reaches at most, over its plans."""
+def largest_share(formula: Formula, bits: int, operations: int, most: int = 100, excess: float = 1.0) -> float:
+    """What share of the bound a malicious machine of so many bits reaches at most, over its plans.
+
+    It errs by `excess` times what it may.
+    """
     toy = Format("toy", bits, -1000, 1000)
     with np.errstate(all="ignore"):
         due = formula(Evaluation(Twofold, toy, (Machine(toy),)))
         exact = due.value.real()
         bound = np.broadcast_to(np.zeros(1) if due.errors is None else due.errors[1], exact.shape) * (1 + 2.0**-30)
         share, seen = 0.0, 0
-        Malicious.u = toy.u
+        Malicious.u = toy.u * excess
         for Malicious.plan in plans(operations, most):
             Malicious.operation = 0
             made = formula(Evaluation(Malicious, toy, (Machine(toy),))).value.real()

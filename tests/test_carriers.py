@@ -30,7 +30,7 @@ def with_tails(high: Array) -> Twofold:
 def balls(x: Any) -> list[Any]:
     """The numbers of a carrier, exactly."""
     high, low, _ = x.parts()
-    return [arb(float(h)) + arb(float(l)) for h, l in zip(high.ravel(), low.ravel(), strict=True)]
+    return [arb(float(a)) + arb(float(b)) for a, b in zip(high.ravel(), low.ravel(), strict=True)]
 
 
 def worst(got: Any, due: list[Any], relative: float, absolute: float = 0.0) -> float:
@@ -119,12 +119,13 @@ def test_twofold_knows_log1p(size: float) -> None:
 
 
 @pytest.mark.parametrize("terms", [1, 2, 3, 10, 1000, 32_000])
-@pytest.mark.parametrize("kind", ["normal", "wide", "exps", "cancelling"])
+@pytest.mark.parametrize("kind", ["normal", "wide", "exps", "huge", "cancelling"])
 def test_twofold_sums(terms: int, kind: str) -> None:
     high = {
         "normal": lambda: RNG.standard_normal((2, terms)),
         "wide": lambda: 10.0 ** RNG.uniform(-20, 20, (2, terms)) * RNG.choice([-1.0, 1.0], (2, terms)),
         "exps": lambda: np.exp(RNG.uniform(-50, 0, (2, terms))),
+        "huge": lambda: RNG.standard_normal((2, terms)) * 10.0 ** RNG.choice([-8, 0], (2, terms)) * 1e303,
         "cancelling": lambda: np.cumsum(RNG.standard_normal((2, terms)), 1) * RNG.choice([-1.0, 1.0], (2, terms)),
     }[kind]()
     x = with_tails(high)
@@ -149,7 +150,8 @@ def test_specials_are_those_of_ieee(carrier: Any) -> None:
     x, turned = carrier.load(SPECIAL), carrier.load(SPECIAL[::-1].copy())
     one = SPECIAL[::-1]
     for made, due in (
-        (x + turned, SPECIAL + one), (x - turned, SPECIAL - one), (x * turned, SPECIAL * one), (x / turned, SPECIAL / one),
+        (x + turned, SPECIAL + one), (x - turned, SPECIAL - one), (x * turned, SPECIAL * one),
+        (x / turned, SPECIAL / one),
         (x.exp(), np.exp(SPECIAL)), (x.log(), np.log(SPECIAL)), (x.sum((1,)), SPECIAL.sum(1, keepdims=True)),
         (x.max((1,)), SPECIAL.max(1, keepdims=True)), (x.expm1(), np.expm1(SPECIAL)), (x.log1p(), np.log1p(SPECIAL)),
     ):  # fmt: skip

@@ -51,6 +51,12 @@ def test_an_operation_reaches_its_bound(name: str, bits: int) -> None:
     assert reached * (0.8 if bits < 7 else 1) <= largest_share(once(rule), bits, operations, 600) <= 1
 
 
+@pytest.mark.parametrize("name", [name for name, (_, _, reached) in RULES.items() if reached > 0.85])
+def test_a_machine_that_errs_more_than_it_may_is_seen(name: str) -> None:
+    rule, operations, _ = RULES[name]
+    assert largest_share(once(rule), 12, operations, 600, excess=1.25) > 1
+
+
 @pytest.mark.parametrize("bits", [7, 12, 24])
 def test_a_comparison_that_may_come_out_otherwise(bits: int) -> None:
     close = np.array([[1.0, 1.0, 1.0]]) + np.array([[0.0, 1.0, -1.0]]) * 2.0**-bits
@@ -74,7 +80,7 @@ def logits(classes: int) -> Array:
 
 
 def reached(formula: Callable[[Evaluation], Tracked], operations: int) -> float:
-    return max(largest_share(formula, bits, operations) for bits in (7, 12, 24))
+    return max(largest_share(formula, bits, operations) for bits in (7, 24))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 10])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import flint
 import numpy as np
@@ -15,8 +14,8 @@ from ..case import Within
 from ..exact import FLOAT64, Format
 from .ball import Ball
 from .carrier import Carrier
-from .evaluation import SAFETY, Evaluation, Tracked
-from .machines import Machine, Machines, machines_for
+from .evaluation import NEGATIVE, POSITIVE, SAFETY, Evaluation, Tracked
+from .machines import Machines, machines_for
 from .plain import Plain
 from .premises import PREMISES, Premises
 from .rounding import inwards, nearest
@@ -30,6 +29,24 @@ _MANY_BITS, _FEW = 1200, 4096  # of balls that decide a rounding, for fewer elem
 LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
 
 
+class Evaluations:
+    """Evaluations of formulas about the same arrays, one with each carrier, for answers that share what is made.
+
+    Formulas name what they share by `Evaluation.once`. Raises KeyError for an unknown dtype.
+    """
+
+    def __init__(self, dtype: str, premises: Premises = PREMISES) -> None:
+        self.machines, self.premises = machines_for(dtype), premises
+        self._by_carrier: dict[tuple[type[Carrier], int], Evaluation] = {}
+
+    def of(self, carrier: type[Carrier], bits: int) -> Evaluation:
+        """The evaluation with this carrier in so many bits."""
+        if (carrier, bits) not in self._by_carrier:
+            evaluation = Evaluation(carrier, self.machines.storage, self.machines.distinct, self.premises)
+            self._by_carrier[carrier, bits] = evaluation
+        return self._by_carrier[carrier, bits]
+
+
 def within(formula: Formula, dtype: str, shape: tuple[int, ...], premises: Premises = PREMISES) -> Within:
     """What a formula's result, reshaped, must be in a storage format: its exact value and the bands of the machines.
 
@@ -37,14 +54,18 @@ def within(formula: Formula, dtype: str, shape: tuple[int, ...], premises: Premi
     two numbers), or 300 bits for 4,096 elements and more, it may be the other of the two. Raises KeyError for an
     unknown dtype.
     """
-    machines = machines_for(dtype)
+    return within_shared(formula, Evaluations(dtype, premises), shape)
+
+
+def within_shared(formula: Formula, evaluations: Evaluations, shape: tuple[int, ...]) -> Within:
+    """`within`, for one of several formulas that share evaluations."""
+    machines = evaluations.machines
     answer: _Answer | None = None
     for carrier, bits in _carriers(machines.storage):
         if bits > _BITS and answer is not None and answer.rounded.size >= _FEW:
             break
         with np.errstate(all="ignore"), flint.ctx.workprec(bits):
-            evaluation = Evaluation(carrier, machines.storage, machines.distinct, premises)
-            answer = _answer(formula(evaluation), machines)
+            answer = _answer(formula(evaluations.of(carrier, bits)), machines)
         if answer.is_settled:
             break
     assert answer is not None
@@ -61,53 +82,64 @@ def _carriers(storage: Format) -> Iterator[tuple[type[Carrier], int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
-    """Rounded values, and the ends of bands by machine."""
+    """Rounded values, and by machine the ends of bands and where they say nothing."""
 
     rounded: Array
-    low: list[Array]
-    high: list[Array]
-    free: list[Array]
+    low: Array
+    high: Array
+    free: Array
     informative: Array
     is_settled: bool
 
 
 def _answer(z: Tracked, machines: Machines) -> _Answer:
-    storage, shape = machines.storage, z.shape
     high, low, rest = z.value.parts()
-    errors = np.zeros((len(machines.distinct) + 1, *shape)) if z.errors is None else z.errors
-    errors = np.broadcast_to(errors, (len(errors), *shape)) * SAFETY
-    radius = rest if z.evaluation.carrier.holds_radius else errors[0]
-    rounded = nearest(high, low, storage)
-    first, last = nearest(high, low - radius, storage), nearest(high, low + radius, storage)
+    errors = np.zeros((len(machines.distinct) + 1, *z.shape)) if z.errors is None else z.errors * SAFETY
+    errors = np.broadcast_to(errors, (len(errors), *z.shape))
+    radius, errors = rest if z.evaluation.carrier.holds_radius else errors[0], errors[1:]
+    finite = np.isfinite(high)
+    rounded, in_doubt = _rounded(high, low, radius, machines.storage)
+    bounds = np.where(finite, errors + radius, 0.0)
+    free = np.isinf(errors)
+    if z.specials is not None:  # an infinity that is due anyway excuses nothing else
+        is_due = np.abs(high) - bounds >= float(machines.storage.overflow_threshold)
+        free = free | (z.specials[1:] & ~np.where(is_due, np.where(high > 0, POSITIVE, NEGATIVE), 0) > 0)
+    unknown = ~finite & z.evaluation.lost
+    if unknown.any():
+        free = free | unknown
+    ends = _ends(high, low, bounds, machines)
+    is_fine = (radius <= _FINE * errors).all() or not (finite & (radius > _FINE * errors)).any()
+    strict = bounds[0] + (high - rounded if machines.required.format.t > machines.storage.t else 0.0)
+    informative = (LEAST_INFORMATIVE * np.abs(strict) < np.abs(high)) | (errors[0] == 0) | ~finite
+    settled = is_fine and not (in_doubt.any() or unknown.any())
+    return _Answer(rounded, *ends, free, informative & ~free[0], settled)
+
+
+def _rounded(high: Array, low: Array, radius: Array, storage: Format) -> tuple[Array, Array]:
+    """The exact values rounded, and where their radius leaves that in doubt."""
+    reach = radius * (1 + 2.0**-50)
+    first, last = nearest(high, np.stack([low - reach, low + reach]), storage)
     in_doubt = (first != last) & np.isfinite(high)
-    unknown = ~np.isfinite(high) & z.evaluation.lost
-    coarse = (radius > _FINE * errors[1:]) & (radius > 0) & np.isfinite(high)
-    bits = np.zeros(1, int) if z.specials is None else z.specials[1:]
-    free = np.isinf(errors[1:]) | (bits > 0) | unknown
-    pairs = zip(errors[1:], machines.distinct, strict=True)
-    ends = [_ends(high, low, error + radius, machine, storage) for error, machine in pairs]
-    reach = np.maximum(np.abs(ends[0][1].astype(np.float64) - high), np.abs(high - ends[0][0].astype(np.float64)))
-    informative = ~free[0] & ((reach * LEAST_INFORMATIVE < np.abs(high)) | (errors[1] == 0) | ~np.isfinite(high))
-    settled = not (in_doubt.any() or coarse.any() or unknown.any())
-    return _Answer(rounded, [e[0] for e in ends], [e[1] for e in ends], list(free), informative, settled)
+    return nearest(high, low, storage) if in_doubt.any() else first, in_doubt
 
 
-def _ends(high: Array, low: Array, bound: Array, machine: Machine, storage: Format) -> tuple[Array, Array]:
-    """The smallest and the largest number that a machine may return."""
-    bound = np.where(np.isfinite(high), bound, 0.0)
-    bound = bound + (bound > 0) * (np.abs(low) + bound) * 2.0**-50
-    if machine.format.t > storage.t:  # rounding keeps order
-        return nearest(high, low - bound, storage), nearest(high, low + bound, storage)
-    return inwards(high, low - bound, storage, 1), inwards(high, low + bound, storage, -1)
+def _ends(high: Array, low: Array, bounds: Array, machines: Machines) -> tuple[Array, Array]:
+    """The smallest and the largest numbers that machines may return, within these bounds of the exact value."""
+    bounds = bounds + (bounds > 0) * ((np.abs(low) + bounds) * 2.0**-50)
+    storage, down, up = machines.storage, low - bounds, low + bounds
+    if machines.required.format == storage:
+        return inwards(high, down, storage, 1), inwards(high, up, storage, -1)
+    least, most = nearest(high, down, storage), nearest(high, up, storage)  # rounding keeps order
+    least[-1], most[-1] = inwards(high, down[-1], storage, 1), inwards(high, up[-1], storage, -1)
+    return least, most
 
 
 def _reshaped(answer: _Answer, machines: Machines, shape: tuple[int, ...]) -> Within:
-    def flat(array: Any) -> Array:
-        return np.broadcast_to(array, answer.rounded.shape).reshape(shape)
+    def reshaped(array: Array) -> Array:
+        return array.reshape(shape)
 
-    bands = [
-        Band.of(flat(low), flat(high), flat(free))
-        for low, high, free in zip(answer.low, answer.high, answer.free, strict=True)
-    ]
-    own = bands[machines.distinct.index(machines.own)]
-    return Within(flat(answer.rounded), bands[0], own, bands[1], flat(answer.informative))
+    ends = zip(answer.low, answer.high, answer.free, strict=True)
+    required, flushing, *own = (Band.of(*map(reshaped, one)) for one in ends)
+    return Within(
+        reshaped(answer.rounded), required, own[0] if own else required, flushing, reshaped(answer.informative)
+    )

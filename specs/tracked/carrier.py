@@ -22,8 +22,9 @@ class Carrier(Protocol):
     """An array of exact values, each off by no more than a machine with these constants would be.
 
     `roundoff` is the relative error of + - * / and sqrt, `exp_error`, `expm1_error` and `log_error` those of exp, of
-    expm1, and of log and log1p; a logarithm is also never off by more than `log_at_most`. Products and quotients may lose `product_loss`
-    to underflow, exps `vanishing`. Where `holds_radius`, `parts` tell the error in `rest`, and a sharper one.
+    expm1, and of log and log1p; a logarithm is also never off by more than `log_at_most`. Products and quotients may
+    lose `product_loss` to underflow, exps `vanishing`. Where `holds_radius`, `parts` tell the error in `rest`, and a
+    sharper one.
     """
 
     roundoff: ClassVar[float]

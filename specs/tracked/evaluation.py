@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,7 @@ class Evaluation:
     ) -> None:
         self.carrier, self.storage, self.machines, self.premises = carrier, storage, tuple(machines), premises
         self.lost, self.rank = False, -1
+        self._made: dict[Hashable, Tracked] = {}
         self.flushes = any(machine.flush for machine in machines)
         self.half_stored = any(machine.format.t > storage.t for machine in machines)
         self.safe = min(float(machine.format.largest) for machine in machines) / 4
@@ -105,6 +106,13 @@ class Evaluation:
         if self.rank < 0:
             raise ValueError("an evaluation begins with a number, whose rank all its arrays have")
         return self._constants
+
+    def once(self, name: Hashable, make: Callable[[], Tracked]) -> Tracked:
+        """What several formulas have in common, made when the first one asks for it."""
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = make()
+        return made
 
     def number(self, array: Any) -> Tracked:
         """Stored values, exact; a flushing machine may read subnormal ones as zeros.
@@ -156,16 +164,16 @@ class Evaluation:
         """
         size = value.size()
         reach = size if errors is None else size + errors
-        made = own * reach if most is None else np.minimum(own * reach, most)
-        errors = made if errors is None else made + errors
+        made: Array = own * reach if most is None else np.minimum(own * reach, most)
+        bounds = made if errors is None else made + errors
         if loss is not None:
-            errors = errors + loss
+            bounds = bounds + loss
         if self.flushes:
-            errors = errors + self.constants.flushed
-        top = reach if spread is None else spread + errors
+            bounds = bounds + self.constants.flushed
+        top = reach if spread is None else spread + bounds
         if specials is not None or not top.max(initial=0.0) < self.safe:
-            errors, specials = self._with_specials(value, errors, specials, given, pole, spread)
-        return Tracked(self, value, errors, size + errors[0], specials)
+            bounds, specials = self._with_specials(value, bounds, specials, given, pole, spread)
+        return Tracked(self, value, bounds, size + bounds[0], specials)
 
     def _with_specials(
         self,

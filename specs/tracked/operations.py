@@ -20,16 +20,17 @@ def exp(x: Tracked) -> Tracked:
     errors: Array = size * (moved * (1 + moved))
     if not moved.max(initial=0.0) <= 1:
         reach = np.exp(np.minimum(x.value.real() + moved + x.radius, _BEYOND)) * (1 + 2.0**-40)
-        errors = np.where(moved <= 1, errors, reach)
+        errors = np.where(moved <= 1.0, errors, reach)
     bits = x.specials
     if bits is not None:  # what became -inf is taken for it: e^x = 0
         errors = errors + (bits & NEGATIVE > 0) * size
         bits = bits & ~NEGATIVE
     z = evaluation.result(value, errors, at.exp, bits, lambda: x.is_finite, loss=at.vanishing)
     known = (x.size == 0) | (x.value.real() == -np.inf)
-    if known.any():
+    if z.errors is not None and known.any():
         exact = known if x.errors is None else known & (x.errors == 0)
         z.errors = np.where(exact, 0.0, z.errors)
+        z.size = np.where(known & (x.radius == 0), value.size(), z.size)
     z.is_exp = True
     return z.made_of((x, lambda g: g * z))
 

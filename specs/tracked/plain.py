@@ -34,7 +34,7 @@ class Plain:
 
     @staticmethod
     def sum_factor(terms: int) -> float:
-        return terms * 2.0**-53
+        return max(terms - 1, 0) * 2.0**-53
 
     def __neg__(self) -> Plain:
         return Plain(-self.value)

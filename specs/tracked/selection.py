@@ -38,7 +38,7 @@ def total(x: Tracked, axis: int | Sequence[int] | None = None) -> Tracked:
     spread = reach.sum(columns, keepdims=True)
     factors = [evaluation.carrier.sum_factor(terms)] + [one.sum_factor(terms) for one in evaluation.machines]
     summed = np.reshape(factors, (-1, *(1,) * evaluation.rank)) * spread
-    if errors is None or not errors[-1].all(axes).all():
+    if errors is None or (errors[0] == 0).all(axes).any():
         summed = np.where(_certified(x, errors, spread, axes), 0.0, summed)
     if errors is not None:
         summed = summed + errors.sum(columns, keepdims=True)

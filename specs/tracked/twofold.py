@@ -25,6 +25,12 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     return s, (a - (s - t)) + (b - t)
 
 
+def _fast_two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b rounded, and what that lost, where |a| is not below |b| (Dekker)."""
+    s = a + b
+    return s, b - (s - a)
+
+
 def _split(a: Array) -> tuple[Array, Array]:
     c = 134217729.0 * a
     high = c - (c - a)
@@ -138,7 +144,7 @@ class Twofold:
         j = n & (_STEPS - 1)
         head, tail = _HEADS[j], _TAILS[j]
         product, e = _two_product(head, p.high)
-        s, f = two_sum(head, product)
+        s, f = _fast_two_sum(head, product)
         z = self.normal(s, f + (e + (tail + (head * p.low + tail * p.high))))
         n = n >> 12
         z = Twofold(np.ldexp(z.high, n), np.ldexp(z.low, n))
@@ -154,7 +160,7 @@ class Twofold:
         k = np.rint(np.fmin(np.fmax(self.high, -760.0), 760.0) * (_STEPS / math.log(2)))
         high = self.high - k * _LN2_HIGH
         high, low = two_sum(high, k * -_LN2_MIDDLE)
-        high, low = two_sum(high, low + (self.low - k * _LN2_LOW))
+        high, low = _fast_two_sum(high, low + (self.low - k * _LN2_LOW))
         return k.astype(np.int64), _small_expm1(high, low)
 
     def log(self) -> Twofold:
@@ -215,15 +221,22 @@ class Twofold:
         top = np.abs(self.high).max(axes, keepdims=True, initial=0.0)
         if not np.isfinite(top).all():
             return self._sum_with_specials(axes, np.isfinite(top))
-        bits = terms.bit_length() + 1
-        cut = np.ldexp(1.5, np.minimum(np.frexp(top)[1] + bits, 1022))
+        bits, exponent = terms.bit_length() + 1, np.frexp(top)[1]
+        if (exponent + bits > 1000).any():
+            return self._sum_scaled(axes, np.where(exponent + bits > 1000, 100 + bits, 0))
+        cut = np.ldexp(1.5, exponent + bits)
         upper = (self.high + cut) - cut
         rest, lost = two_sum(self.high - upper, self.low)
         cut = np.ldexp(cut, bits - 52)
         middle = (rest + cut) - cut
         lower = ((rest - middle) + lost).sum(axes, keepdims=True)
         s, e = two_sum(upper.sum(axes, keepdims=True), middle.sum(axes, keepdims=True))
-        return self.normal(*two_sum(s, e + lower))
+        return self.normal(s, e + lower)
+
+    def _sum_scaled(self, axes: Axes, shift: Array) -> Twofold:
+        z = self.each(lambda x: np.ldexp(x, -shift)).sum(axes)
+        high = np.ldexp(z.high, shift)
+        return Twofold(high, np.where(np.isfinite(high), np.ldexp(z.low, shift), 0.0))
 
     def _sum_with_specials(self, axes: Axes, finite: Array) -> Twofold:
         z = self.each(lambda x: np.where(finite, x, 0.0)).sum(axes)
@@ -268,8 +281,8 @@ def _small_expm1(high: Array, low: Array) -> Twofold:
     cube = square * high
     half = 0.5 * square
     tail = 0.5 * lost + high * low + cube * (1 / 6 + high * (1 / 24 + high * (1 / 120 + high * (1 / 720))))
-    s, e = two_sum(high, half)
-    return Twofold.normal(*two_sum(s, e + (low + tail)))
+    s, e = _fast_two_sum(high, half)
+    return Twofold.normal(s, e + (low + tail))
 
 
 def _log1p_of_small(t: Twofold) -> Twofold:
@@ -278,7 +291,7 @@ def _log1p_of_small(t: Twofold) -> Twofold:
     w = s.high * s.high
     double = Twofold(2 * s.high, 2 * s.low)
     series = w * (1 / 3 + w * (1 / 5 + w * (1 / 7 + w * (1 / 9))))
-    return double + Twofold(*two_sum(double.high * series, np.zeros_like(w)))
+    return double + Twofold(double.high * series, np.zeros_like(w))
 
 
 _TWO = Twofold(np.float64(2.0), np.float64(0.0))
