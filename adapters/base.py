@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..specs import losses
 from ..specs.call import (
     FLOAT_DTYPES,
     TARGET_DTYPES,
@@ -26,6 +27,7 @@ from ..specs.call import (
     Signature,
     dtype_name,
 )
+from ..specs.domain import EVERYTHING, Domain
 from ..specs.errors import BridgeError
 from .spelling import Spelling
 
@@ -36,6 +38,9 @@ USERS = "user"  # the binding of a user's function
 FEATURES = {
     "gradient": "a gradient with respect to input",
     "weight gradient": "a gradient with respect to weight",
+    "target gradient": "a gradient with respect to target",
+    "class targets": "a target of indices, where a loss takes probabilities too",
+    "probability targets": "a target of probabilities, where a loss takes indices too",
     "training": "a value whose gradient is taken later",
     "second backward": "a second backward pass through one graph",
     "autocast": "automatic mixed precision",
@@ -72,7 +77,7 @@ class Capabilities:
     target values while Python validates, so they poison instead of raising. `tier` says how dear a new signature
     is: 1 about a second of compilation, 2 a tenth, 3 nothing. `isolate` subjects may take their process down on a
     bad target, as all may on an accelerator. `without` explains each dtype and each feature (FEATURES) that is
-    missing; only what it explains may be UNSUPPORTED.
+    missing, and `domain` says which calls it is for; only what they explain may be UNSUPPORTED.
     """
 
     binding: str
@@ -82,6 +87,7 @@ class Capabilities:
     isolate: bool = False
     per_term: bool = False
     without: Mapping[str, str] = field(default_factory=dict)  # dtype, "target <dtype>" or feature -> reason
+    domain: Domain = EVERYTHING
     notes: tuple[str, ...] = ()
 
     @property
@@ -111,6 +117,8 @@ class Capabilities:
                 return f"{what}: {self.without[what]}"
         if (wide := self.without.get("wide targets")) and any(map(_is_wide, call.classes())):
             return f"wide targets: {wide}"
+        if self.domain.is_narrow and not losses.find(call.signature.loss).is_within(self.domain, call):
+            return f"outside of what it is for: {self.domain.said}"
         return None
 
 
@@ -125,6 +133,10 @@ def _needs(call: Call) -> Iterator[str]:
     """The features that a call takes."""
     if call.transform is not None:
         yield from _features(call.transform.kind, call.transform.wrt)
+    for one in call.signature.arrays:
+        if one.holds == "either" and one.name in call.given:
+            kind = call.given[one.name].dtype.kind
+            yield from ["class targets"] * (kind in "iu") + ["probability targets"] * (kind in "fV")
     for _, layout in call.layouts:
         yield "strides"
         if layout in _FEATURE_OF_LAYOUT:
@@ -172,14 +184,18 @@ class Form:
     """A function of a framework as one of the subjects of a loss: a line of a backend's table.
 
     `function` is its place, `package.module:name`, imported when it is needed. The subject's name, `torch:compile`,
-    says how it is executed, too. `binding` and `without` are those of Capabilities; what this function is without comes
-    on top of what the framework is.
+    says how it is executed, too. `binding`, `without` and `domain` are those of Capabilities; what this function is
+    without comes on top of what the framework is. `names` says what it calls the loss's arguments, as far as it calls
+    them otherwise. `fixed` are options that its compiler has to know, besides those that have choices.
     """
 
     function: str
     subject: str
     binding: str = "native"
     without: Mapping[str, str] = field(default_factory=dict)
+    domain: Domain = EVERYTHING
+    names: Mapping[str, str] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """The function, imported now."""
@@ -188,6 +204,11 @@ class Form:
 
 
 Forms = Mapping[str, tuple[Form, ...]]  # by the names of losses
+
+
+def form_of(forms: Forms, loss: str, subject: str, usual: str) -> Form:
+    """The form that is a subject of a loss; for others, such as users' functions, one of the function at `usual`."""
+    return next((form for form in forms.get(loss, ()) if form.subject == subject), Form(usual, subject))
 
 
 # What a function of input and target alone cannot do.

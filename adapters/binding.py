@@ -10,7 +10,7 @@ from typing import Any
 from ..specs.call import Signature
 from ..specs.domain import EVERYTHING, Domain
 from ..specs.errors import UsageError, nearest
-from .base import BINDS
+from .base import BINDS, Form
 from .spelling import literal
 
 _ITSELF = "its_own"  # in scripts
@@ -83,11 +83,14 @@ class Binding:
         setattr(told, BINDS, (call, function))
         return call
 
-    def lines(self) -> tuple[str, ...]:
-        """Lines of a script that do what `bound` does to the function of the loss's name, as far as can be told."""
+    def lines(self, own: inspect.Signature | None = None) -> tuple[str, ...]:
+        """Lines of a script that do what `bound` does to the function of the loss's name, as far as can be told.
+
+        `own` is what the function takes; without it an option that it does not take is told by its usual value.
+        """
         signature, defaults = self.signature, self.signature.defaults
         usual = {name for name, values in self.domain.choices if values == (defaults[name],)}
-        omitted = {*self.domain.absent, *usual}
+        omitted = self._omitted(own) if own is not None else {*self.domain.absent, *usual}
         if not omitted and not self.names:
             return ()
         rest = (f"{name}={literal(defaults.get(name))}" for name in signature.omissible)
@@ -127,6 +130,19 @@ class Binding:
         required = (inspect.Parameter(name, kind) for name in self.signature.required)
         rest = (inspect.Parameter(name, kind, default=defaults.get(name)) for name in self.signature.omissible)
         return inspect.Signature((*required, *rest))
+
+
+def binding_of(form: Form, signature: Signature) -> Binding:
+    """How the function of a form is called."""
+    return Binding(signature, form.domain, form.names)
+
+
+def function_lines(form: Form, signature: Signature) -> tuple[str, ...]:
+    """Lines of a script that define a form's function under the loss's name."""
+    module, _, name = form.function.partition(":")
+    renamed = f" as {signature.loss}" * (name != signature.loss)
+    lines = binding_of(form, signature).lines(own_signature(form.load())) if form.names or form.domain.is_narrow else ()
+    return (f"from {module} import {name}{renamed}", *lines)
 
 
 def own_signature(function: Callable[..., Any]) -> inspect.Signature | None:

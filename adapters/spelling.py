@@ -38,20 +38,23 @@ def names(call: Call) -> str:
     return ", ".join(call.signature.letters[name] for name, _ in call.arrays())
 
 
-def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}", built: str = "") -> dict[str, str]:
+def words(
+    call: Call, reverse: str = "{}[::-1]", number: str = "{}", built: str = "", fixed: tuple[str, ...] = ()
+) -> dict[str, str]:
     """What the lines of `asked` may be made of.
 
-    `loss` is the call of the function with the arguments that an adapter passes, numbers spelt by `number`; of a class
-    called `built` it builds the function with all but the required arrays, which that is called with. `given` are
-    the names of the arrays that are its arguments, `by` the one that is differentiated by, `required` those that no
-    call is without, `reversed` the same, each from its end by `reverse`. `axes` is vmap's `in_axes`: `(0, None)`.
+    `loss` is the call of the function with the arguments that an adapter passes, numbers spelt by `number`, but for
+    those that are `fixed`; of a class called `built` it builds the function with all but the required arrays, which
+    that is called with. `given` are the names of the arrays that are its arguments, `by` the one that is differentiated
+    by, `required` those that no call is without, `reversed` the same, each from its end by `reverse`. `axes` is vmap's
+    `in_axes`: `(0, None)`.
     """
     signature, letters = call.signature, call.signature.letters
     batched = call.transform.batched if call.transform is not None else ()
     required = {name: letters[name] for name in signature.required}
     turned = [reverse.format(letter) if call[name].ndim else letter for name, letter in required.items()]
     return {
-        "loss": _invocation(call, number, built),
+        "loss": _invocation(call, number, built, fixed),
         "given": ", ".join(letters[name] for name in call.given),
         "by": letters.get(call.wrt, ""),
         "required": ", ".join(required.values()),
@@ -60,13 +63,14 @@ def words(call: Call, reverse: str = "{}[::-1]", number: str = "{}", built: str 
     }
 
 
-def _invocation(call: Call, number: str, built: str) -> str:
+def _invocation(call: Call, number: str, built: str, fixed: tuple[str, ...]) -> str:
     signature, letters = call.signature, call.signature.letters
     arrays, options = arguments(call, lambda name, array: letters[name])
     required = [arrays.pop(name) for name in signature.required]
     named = {name: letter or "None" for name, letter in arrays.items()}
     for name, value in options.items():
-        named[name] = number.format(value) if name in signature.numbers else literal(value)
+        is_number = name in signature.numbers and name not in fixed
+        named[name] = number.format(value) if is_number else literal(value)
     keywords = [f"{name}={text}" for name, text in named.items()]
     if built:
         return f"{built}({', '.join(keywords)})({', '.join(required)})"

@@ -4,23 +4,56 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...specs.call import Signature
-from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, on_cpu
+from ...specs.call import Call, Signature
+from ...specs.domain import Domain
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, on_cpu
+from ..binding import binding_of
+from ..spelling import Spelling
 from ..user import returning
 from .compiling import COMPILER, chosen
 from .script import spell
 from .subject import JaxSubject, count_compilations
 
-_PORTS = f"{__package__}.ports"
 X32, JIT = "jax:x32", "jax:jit"
 
-# Which ports are subjects of which loss.
+# --- which functions are subjects of which loss ----------------------------------------------------------------------
+
+# Of losses that know logits and labels only, with classes on the last axis, and are reduced by whoever calls them.
+_LOGITS = Domain(
+    ranks=(1, 2), choices=(("reduction", ("none",)),), absent=("weight", "ignore_index", "label_smoothing")
+)
+_NO_CLASSES = {"class targets": "it takes probabilities only"}
+_NO_PROBABILITIES = {"probability targets": "it takes indices only"}
+
+
+def _optax(name: str, subject: str, without: Mapping[str, str]) -> Form:
+    return Form(
+        f"optax:{name}", subject, without=without, domain=_LOGITS, names={"input": "logits", "target": "labels"}
+    )
+
+
 FORMS: Forms = {
-    "nll_loss": tuple(Form(f"{_PORTS}.nll_loss:nll_loss", name, "composed") for name in ("jax", X32, JIT)),
+    "nll_loss": tuple(Form(f"{__package__}:nll_loss", name, "composed") for name in ("jax", X32, JIT)),
+    "log_softmax": tuple(
+        Form("jax.nn:log_softmax", name, names={"input": "x", "dim": "axis"}, fixed=("dim",))
+        for name in ("jax", X32, JIT)
+    ),
+    "cross_entropy": (
+        *(
+            Form(f"{__package__}:cross_entropy", name, "composed", fixed=("label_smoothing",))
+            for name in ("jax", X32, JIT)
+        ),
+        _optax("softmax_cross_entropy_with_integer_labels", "jax:optax-integer", _NO_PROBABILITIES),
+        _optax("softmax_cross_entropy", "jax:optax", _NO_CLASSES),
+        _optax("safe_softmax_cross_entropy", "jax:optax-safe", _NO_CLASSES),
+    ),
 }
+
+# --- how they are executed -------------------------------------------------------------------------------------------
 
 _X32 = {"float64": "jax_enable_x64 is off, as it is unless a user switches it on"}
 _NARROW = {
@@ -48,20 +81,34 @@ def _start(device: str) -> None:
 
 def _subjects(signature: Signature, device: str) -> list[Subject]:
     _start(device)
-    return [_subject(form, signature, device) for form in FORMS.get(signature.loss, ())]
+    forms = FORMS.get(signature.loss, ())
+    return [_subject(form, signature, device) for form in forms if form.subject not in _lacking()]
+
+
+def _lacking() -> dict[str, str]:
+    missing = importlib.util.find_spec("optax") is None
+    names = [form.subject for form in FORMS["cross_entropy"] if form.function.startswith("optax:")] * missing
+    return dict.fromkeys(names, "optax is not installed: pip install optax")
 
 
 def _subject(form: Form, signature: Signature, device: str) -> JaxSubject:
     import jax
 
-    function, name = form.load(), form.subject
-    can = Capabilities(binding=form.binding, style="eager", tier=2, without={**form.without, **_WITHOUT})
+    function, name, fixed = binding_of(form, signature).bound(form.load()), form.subject, chosen(signature) + form.fixed
+    without = {**form.without, **_WITHOUT}
+    can = Capabilities(binding=form.binding, style="eager", tier=2, without=without, domain=form.domain)
     if name == X32:
-        can = dataclasses.replace(can, style="eager, 64-bit types off", without={**form.without, **_X32, **_WITHOUT})
+        can = dataclasses.replace(can, style="eager, 64-bit types off", without=without | _X32)
     elif name == JIT:
         can = dataclasses.replace(can, style="jit", traced=True)
-        function = jax.jit(function, static_argnames=chosen(signature))
-    return JaxSubject(name, function, device, can, x64=name != X32)
+        function = jax.jit(function, static_argnames=fixed)
+    return JaxSubject(name, function, device, can, fixed, x64=name != X32)
+
+
+def _spell(subject: str, call: Call) -> Spelling:
+    """A call of a subject's own function, which a user's takes the place of."""
+    loss = call.signature.loss
+    return spell(form_of(FORMS, loss, subject, f"{__package__}:{loss}"), subject, call)
 
 
 def _wrap(signature: Signature, function: Callable[..., Any], name: str, device: str) -> list[Subject]:
@@ -74,8 +121,9 @@ def _wrap(signature: Signature, function: Callable[..., Any], name: str, device:
     narrow = dataclasses.replace(
         can, style=f"{can.style}, 64-bit types off", without=_X32 | _NARROW | _WITHOUT, notes=(_AS_JAX_DOES,)
     )
-    wide = JaxSubject(name, returned, device, can, fixes_all=True)
-    return [wide, JaxSubject(f"{name}:x32", returned, device, narrow, x64=False, narrows=True, fixes_all=True)]
+    fixed = tuple(signature.defaults)
+    wide = JaxSubject(name, returned, device, can, fixed)
+    return [wide, JaxSubject(f"{name}:x32", returned, device, narrow, fixed, x64=False, narrows=True)]
 
 
 def _devices() -> list[str]:
@@ -106,6 +154,7 @@ BACKEND = Backend(
     modes=("", ":x32"),
     targets=("int64", "int32"),
     compiler=COMPILER,
-    spell=spell,
+    spell=_spell,
+    lacking=_lacking,
     baselines=baselines_in(f"{__package__}.baselines"),
 )

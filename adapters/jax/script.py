@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 from ...specs.call import Array, Call
+from ..base import Form
+from ..binding import function_lines
 from ..spelling import Spelling, names, words
 from .compiling import chosen
 
@@ -31,8 +33,8 @@ _ASKED = {
 }
 
 
-def spell(subject: str, call: Call) -> Spelling:
-    """The port's call, or a user's; under jax.jit a derivative is compiled as a whole.
+def spell(form: Form, subject: str, call: Call) -> Spelling:
+    """The call of a form's function, or of a user's; under jax.jit a derivative is compiled as a whole.
 
     A user's function gets what JAX makes of all arrays, without 64-bit types too.
     """
@@ -46,11 +48,11 @@ def spell(subject: str, call: Call) -> Spelling:
         prepare = ("@jax.jit",) * jitted + (f"def asked({everything}):", *body)
         result = f"asked({everything})"
     mode = ('jax.config.update("jax_enable_x64", True)',) * x64
-    fixed = json.dumps(chosen(call.signature))
+    fixed = json.dumps(chosen(call.signature) + form.fixed)
     compiled = (f"{name} = jax.jit({name}, static_argnames={fixed})",)
     return Spelling(
         imports=("import jax", *mode),
-        function=(f"from lossparity.adapters.jax import {name}", *compiled * (jitted and call.transform is None)),
+        function=(*function_lines(form, call.signature), *compiled * (jitted and call.transform is None)),
         put=_put_narrow if subject == "jax:x32" else _put,
         prepare=prepare,
         result=result,

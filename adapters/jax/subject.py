@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
 
-from ...specs.call import Array, Call, Signature
+from ...specs.call import Array, Call
 from ...specs.errors import BridgeError
 from ..arguments import Applied, arguments
 from ..base import Capabilities, repeated, require_device, require_type
-from .compiling import chosen, require_jit
+from .compiling import require_jit
 
 _COMPILATIONS = [0]  # counted by JAX's own monitoring, which knows no way to unsubscribe
 
@@ -22,7 +22,7 @@ class JaxSubject:
     """A function on JAX arrays, run on one device with 64-bit types on or off.
 
     Without them it `narrows` integers that fit, as JAX itself does, or leaves wide arrays as NumPy's. Where a
-    derivative is compiled, options that have choices are part of the program, or all if it `fixes_all`.
+    derivative is compiled, options that are `fixed` are part of the program.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class JaxSubject:
         function: Callable[..., Any],
         device: str,
         capabilities: Capabilities,
+        fixed: Collection[str],
         *,
         x64: bool = True,
         narrows: bool = False,
-        fixes_all: bool = False,
     ) -> None:
         import jax
 
@@ -47,7 +47,7 @@ class JaxSubject:
         # Arrays that the function makes itself would lie on the first device otherwise.
         is_first = self._device == jax.devices()[0]
         self._home = contextlib.nullcontext if is_first else functools.partial(jax.default_device, self._device)
-        self._x64, self._narrows, self._fixes_all = x64, narrows, fixes_all
+        self._x64, self._narrows, self._fixed = x64, narrows, frozenset(fixed)
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Put the arrays on the device; without 64-bit types wide ones stay NumPy's, as the port accepts them."""
@@ -60,10 +60,9 @@ class JaxSubject:
                 loss = Applied(self.function, required, options)
                 return lambda: self._run(lambda: loss(arrays))
             asked = {name: self._put(name, array) for name, array in transform.arrays()}
-        fixed = self._fixed(call.signature)
-        traced = {name: value for name, value in options.items() if name not in fixed}
+        traced = {name: value for name, value in options.items() if name not in self._fixed}
         program = {
-            "fixed": tuple((name, value) for name, value in options.items() if name in fixed),
+            "fixed": tuple((name, value) for name, value in options.items() if name in self._fixed),
             "required": required,
             "kind": transform.kind,
             "by": call.wrt,
@@ -82,7 +81,7 @@ class JaxSubject:
         compiled = jax.jit if self.capabilities.traced else lambda function: function
         with self._mode(), self._home():
             arrays, options = arguments(call, self._put)
-            fixed = {name: options.pop(name) for name in chosen(call.signature)}  # not traced
+            fixed = {name: options.pop(name) for name in self._fixed & options.keys()}  # not traced
             by, function = call.wrt, functools.partial(self.function, **fixed)
             jax.block_until_ready((arrays, options))
 
@@ -151,10 +150,6 @@ class JaxSubject:
     def compilations(self) -> int:
         """Programs that XLA compiled in this process."""
         return _COMPILATIONS[0]
-
-    def _fixed(self, signature: Signature) -> frozenset[str]:
-        """The options that are part of the program where a derivative is compiled."""
-        return frozenset(signature.defaults if self._fixes_all else chosen(signature))
 
     def _put(self, name: str, array: Array) -> Any:
         import jax

@@ -4,9 +4,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .ports.cross_entropy import cross_entropy, cross_entropy_gradient
+    from .ports.log_softmax import log_softmax, log_softmax_gradient
     from .ports.nll_loss import nll_loss, nll_loss_gradient
 
-__all__ = ["nll_loss", "nll_loss_gradient"]
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_gradient",
+    "log_softmax",
+    "log_softmax_gradient",
+    "nll_loss",
+    "nll_loss_gradient",
+]
 
 
 def __getattr__(name: str) -> Any:

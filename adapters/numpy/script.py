@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ...specs.call import Array, Call
+from ..base import Form
+from ..binding import function_lines
 from ..spelling import Spelling, words
 
 
-def spell(subject: str, call: Call) -> Spelling:
-    """The port's call; its gradient is a function of its own."""
-    loss, asked = call.signature.loss, words(call)["loss"]
-    name = loss
+def spell(form: Form, call: Call) -> Spelling:
+    """The call of a form's function; its gradient is a function of its own, `<name>_gradient`."""
+    asked = words(call)["loss"]
     if call.transform is not None:
-        name, asked = f"{loss}_gradient as {loss}", f"{asked[:-1]}, upstream=g)"
+        form, asked = dataclasses.replace(form, function=f"{form.function}_gradient"), f"{asked[:-1]}, upstream=g)"
     return Spelling(
         imports=(),
-        function=(f"from lossparity.adapters.numpy import {name}",),
+        function=function_lines(form, call.signature),
         put=_put,
         result=asked,
         take="np.asarray({})",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...specs.call import Array, Call
+from ...specs.domain import EVERYTHING, Domain
 from ...specs.errors import BridgeError
 from ..arguments import Applied, arguments
 from ..base import Capabilities, require_type
@@ -36,12 +37,14 @@ class NumpySubject:
         binding: str = "composed",
         gradient: Callable[..., Any] | None = None,
         without: Mapping[str, str] = MappingProxyType({}),
+        domain: Domain = EVERYTHING,
     ) -> None:
         self.name = name
         self.function = function
         self.gradient = gradient
         none = {} if gradient is not None else {"gradient": "a NumPy function has none"}
-        self.capabilities = Capabilities(binding=binding, style="eager", without={**without, **_WITHOUT, **none})
+        without = {**without, **_WITHOUT, **none}
+        self.capabilities = Capabilities(binding=binding, style="eager", without=without, domain=domain)
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """Bind the arguments; they are passed as they are."""

@@ -4,9 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .ports.cross_entropy import cross_entropy
     from .ports.nll_loss import nll_loss
 
-__all__ = ["nll_loss"]
+__all__ = ["cross_entropy", "nll_loss"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,24 +5,70 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...specs.call import Signature
+from ...specs.call import TARGET_DTYPES, Call, Signature
+from ...specs.domain import Domain
 from ...specs.errors import UsageError
-from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, unwrapped
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, unwrapped
+from ..binding import binding_of
+from ..spelling import Spelling
 from ..user import returning
 from .compiling import COMPILER, OneByOne
 from .script import spell
 from .subject import TensorflowSubject
 
-_PORTS = f"{__package__}.ports"
 FUNCTION, XLA = "tensorflow:function", "tensorflow:xla"
 
-# Which ports are subjects of which loss.
-FORMS: Forms = {
-    "nll_loss": tuple(Form(f"{_PORTS}.nll_loss:nll_loss", name, "composed") for name in ("tensorflow", FUNCTION, XLA)),
+# --- which functions are subjects of which loss ----------------------------------------------------------------------
+
+# Of losses that know logits and labels only, with classes on the last axis, and are reduced by whoever calls them.
+_LOGITS = Domain(
+    ranks=(1, 2), choices=(("reduction", ("none",)),), absent=("weight", "ignore_index", "label_smoothing")
+)
+_NO_CLASSES = {"class targets": "it takes probabilities only"}
+_NO_PROBABILITIES = {"probability targets": "it takes indices only"}
+_SPARSE = {
+    f"target {name}": "it takes int32 and int64 targets only"
+    for name in TARGET_DTYPES
+    if name not in ("int32", "int64")
 }
+
+
+def _logits(name: str, subject: str, without: Mapping[str, str]) -> Form:
+    """One of TensorFlow's own."""
+    return Form(
+        f"tensorflow.nn:{name}", subject, without=without, domain=_LOGITS, names={"input": "logits", "target": "labels"}
+    )
+
+
+FORMS: Forms = {
+    "nll_loss": tuple(Form(f"{__package__}:nll_loss", name, "composed") for name in ("tensorflow", FUNCTION, XLA)),
+    "log_softmax": tuple(
+        Form("tensorflow.nn:log_softmax", name, names={"input": "logits", "dim": "axis"}, fixed=("dim",))
+        for name in ("tensorflow", FUNCTION, XLA)
+    ),
+    "cross_entropy": (
+        *(Form(f"{__package__}:cross_entropy", name, "composed") for name in ("tensorflow", FUNCTION, XLA)),
+        _logits("sparse_softmax_cross_entropy_with_logits", "tensorflow:sparse", _NO_PROBABILITIES | _SPARSE),
+        _logits("softmax_cross_entropy_with_logits", "tensorflow:dense", _NO_CLASSES),
+        Form(
+            f"{__package__}.keras_losses:sparse_cross_entropy",
+            "tensorflow:keras-sparse",
+            without=_NO_PROBABILITIES,
+            domain=Domain(ranks=(1, 2), absent=("weight", "label_smoothing")),
+        ),
+        Form(
+            f"{__package__}.keras_losses:cross_entropy",
+            "tensorflow:keras",
+            without=_NO_CLASSES,
+            domain=Domain(absent=("weight", "ignore_index")),
+        ),
+    ),
+}
+
+# --- how they are executed -------------------------------------------------------------------------------------------
 
 _FLAT = "TensorFlow tensors have no strides: what is passed is copied into the usual order"
 _WITHOUT = {
@@ -52,19 +98,25 @@ def _subjects(signature: Signature, device: str) -> list[Subject]:
 
     _divide_cpu()
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    return [_subject(form, device) for form in FORMS.get(signature.loss, ())]
+    return [_subject(form, signature, device) for form in FORMS.get(signature.loss, ())]
 
 
-def _subject(form: Form, device: str) -> TensorflowSubject:
+def _subject(form: Form, signature: Signature, device: str) -> TensorflowSubject:
     import tensorflow as tf
 
-    function, without = form.load(), {**form.without, **_WITHOUT}
-    can = Capabilities(binding=form.binding, style="eager", without=without)
+    function, without = binding_of(form, signature).bound(form.load()), {**form.without, **_WITHOUT}
+    can = Capabilities(binding=form.binding, style="eager", without=without, domain=form.domain)
     if form.subject in (FUNCTION, XLA):
         style = "tf.function" + ", XLA" * (form.subject == XLA)
         can = dataclasses.replace(can, style=style, tier=2, traced=True)
         function = tf.function(function, jit_compile=True if form.subject == XLA else None)
-    return TensorflowSubject(form.subject, function, device, can)
+    return TensorflowSubject(form.subject, function, device, can, fixed=form.fixed)
+
+
+def _spell(subject: str, call: Call) -> Spelling:
+    """A call of a subject's own function, which a user's takes the place of."""
+    loss = call.signature.loss
+    return spell(form_of(FORMS, loss, subject, f"{__package__}:{loss}"), subject, call)
 
 
 def _wrap(signature: Signature, function: Callable[..., Any], name: str, device: str) -> list[Subject]:
@@ -106,6 +158,6 @@ BACKEND = Backend(
     wrap=_wrap,
     targets=("int64", "int32"),
     compiler=COMPILER,
-    spell=spell,
+    spell=_spell,
     baselines=baselines_in(f"{__package__}.baselines"),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ...specs.call import Array, Call
+from ..base import Form
+from ..binding import function_lines
 from ..spelling import Spelling, names, words
 
 _ZERO = "tf.UnconnectedGradients.ZERO"
@@ -56,13 +58,13 @@ _ASKED = {
 }
 
 
-def spell(subject: str, call: Call) -> Spelling:
-    """The port's call, or a user's; in a tf.function a derivative is compiled as a whole."""
+def spell(form: Form, subject: str, call: Call) -> Spelling:
+    """The call of a form's function, or of a user's; in a tf.function a derivative is compiled as a whole."""
     compiler = {"tensorflow:function": "tf.function({})", "tensorflow:xla": "tf.function({}, jit_compile=True)"}
     compiled, everything = compiler.get(subject, ""), names(call)
     # Traced code gets numbers as tensors: as Python numbers each value would be a graph of its own.
-    said, name = words(call, number="tf.constant({}, tf.int64)" if compiled else "{}"), call.signature.loss
-    function = (f"from lossparity.adapters.tensorflow import {name}",)
+    said = words(call, number="tf.constant({}, tf.int64)" if compiled else "{}", fixed=form.fixed)
+    name, function = call.signature.loss, function_lines(form, call.signature)
     prepare: tuple[str, ...] = ()
     result = said["loss"]
     if call.transform is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,23 @@ from .compiling import require_graphs
 class TensorflowSubject:
     """A function on TensorFlow tensors of one device.
 
-    `graph` is the tf.function behind a function of a user, which is called as a user's training step would.
+    `graph` is the tf.function behind a function of a user, which is called as a user's training step would. Where it is
+    traced, numbers are tensors, but for options that are `fixed`.
     """
 
     def __init__(
-        self, name: str, function: Callable[..., Any], device: str, capabilities: Capabilities, graph: Any = None
+        self,
+        name: str,
+        function: Callable[..., Any],
+        device: str,
+        capabilities: Capabilities,
+        graph: Any = None,
+        fixed: Collection[str] = (),
     ) -> None:
         self.name = name
         self.function = function
         self.graph = graph
+        self._fixed = fixed
         self.device = device
         self._where = device_of(device)
         self.capabilities = capabilities
@@ -43,7 +51,7 @@ class TensorflowSubject:
             arrays, options = arguments(call, self._put)
             if self.capabilities.traced and self.graph is None:
                 # As tensors they are traced; as Python numbers each value would be a graph of its own.
-                numbers = [name for name in call.signature.numbers if name in options]
+                numbers = [name for name in call.signature.numbers if name in options and name not in self._fixed]
                 options |= {name: tf.constant(options[name], tf.int64) for name in numbers}
             required, transform = call.signature.required, call.transform
             if transform is None:

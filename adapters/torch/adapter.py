@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
 
 from ...specs.call import TARGET_DTYPES, Call, Signature
+from ...specs.domain import Domain
 from ...specs.errors import AdapterUnavailable
-from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of
+from ..binding import binding_of
 from ..spelling import Spelling
 from ..user import returning
 from .compiling import COMPILE, COMPILER, SCRIPT, compiled_whole, never_eager, without_compiler
@@ -30,6 +33,23 @@ FORMS: Forms = {
         Form("torch.nn.functional:nll_loss", "torch", without=_EAGER),
         Form("torch.nn.functional:nll_loss", COMPILED, without=_GATHERED),
         Form("torch.nn:NLLLoss", "torch:module", without=_EAGER),
+    ),
+    "log_softmax": (
+        Form("torch.nn.functional:log_softmax", "torch"),
+        Form("torch.nn.functional:log_softmax", COMPILED),
+        Form("torch.nn:LogSoftmax", "torch:module"),
+    ),
+    "cross_entropy": (
+        Form("torch.nn.functional:cross_entropy", "torch", without=_EAGER),
+        Form("torch.nn.functional:cross_entropy", COMPILED, without=_GATHERED),
+        Form("torch.nn:CrossEntropyLoss", "torch:module", without=_EAGER),
+        Form(
+            f"{__package__}.composed:cross_entropy",
+            "torch:composed",
+            "composed",
+            without=_EAGER | {"probability targets": "nll_loss takes indices only"},
+            domain=Domain(absent=("label_smoothing",)),
+        ),
     ),
 }
 
@@ -65,24 +85,24 @@ def _without_tf32() -> None:
 
 def _subjects(signature: Signature, device: str) -> list[Subject]:
     _without_tf32()
-    return [_subject(form, device) for form in FORMS.get(signature.loss, ())]
+    return [_subject(form, signature, device) for form in FORMS.get(signature.loss, ())]
 
 
-def _subject(form: Form, device: str) -> TorchSubject:
-    function = built(form.load())
+def _subject(form: Form, signature: Signature, device: str) -> TorchSubject:
+    function = binding_of(form, signature).bound(built(form.load()))
+    without = {**form.without, **_STRIDES}
+    can = Capabilities(binding=form.binding, style="eager", without=without, domain=form.domain)
     if form.subject == COMPILED:
-        without = {**form.without, **_STRIDES, **_AROUND_COMPILED}
-        can = Capabilities(binding=form.binding, style="compiled", tier=1, isolate=True, traced=True, without=without)
+        without |= _AROUND_COMPILED
+        can = dataclasses.replace(can, style="compiled", tier=1, isolate=True, traced=True, without=without)
         return TorchSubject(form.subject, _compiled(function, form.subject), device, can, compiled=True)
-    can = Capabilities(binding=form.binding, style="eager", without={**form.without, **_STRIDES})
     return TorchSubject(form.subject, function, device, can)
 
 
 def _spell(subject: str, call: Call) -> Spelling:
     """A call of a subject's own function, which a user's takes the place of."""
-    forms = FORMS.get(call.signature.loss, ())
-    places = {form.subject: form.function for form in forms}
-    return spell(places.get(subject, f"torch.nn.functional:{call.signature.loss}"), call, subject == COMPILED)
+    loss = call.signature.loss
+    return spell(form_of(FORMS, loss, subject, f"torch.nn.functional:{loss}"), call, subject == COMPILED)
 
 
 def _wrap(signature: Signature, function: Callable[..., Any], name: str, device: str) -> list[Subject]:

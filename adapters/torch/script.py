@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...specs.call import BFLOAT16, Array, Call
+from ..base import Form
+from ..binding import function_lines
 from ..spelling import Spelling, words
 
 _GRADIENT = "torch.autograd.grad({loss}, {by}, g, create_graph=True)[0]"
@@ -51,11 +53,11 @@ _ASKED = {
 }
 
 
-def spell(place: str, call: Call, compiled: bool) -> Spelling:
-    """The call of a native function, or of a module of a class, which lies at `package.module:name`."""
-    module, _, name = place.partition(":")
+def spell(form: Form, call: Call, compiled: bool) -> Spelling:
+    """The call of a native function, or of a module of a class."""
+    module, _, name = form.function.partition(":")
     loss, is_class = call.signature.loss, name[0].isupper()
-    lines = (f"from {module} import {name}" + f" as {loss}" * (not is_class and name != loss),)
+    lines = (f"from {module} import {name}",) if is_class else function_lines(form, call.signature)
     if compiled:
         lines += (f"{loss} = torch.compile({loss}, fullgraph=True, dynamic=False)",)
     prepare, asked = _ASKED["value" if call.transform is None else call.transform.kind]

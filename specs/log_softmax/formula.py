@@ -1,6 +1,7 @@
 """log_softmax and its derivatives as formulas over tracked numbers, rows by classes.
 
-Each is written in the ways in which implementations compute it that differ in their rounding: `either` of them is legal.
+Each is written in all the ways in which implementations compute it, as far as they differ in their rounding: `either`
+of them is legal.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ CLASSES = 1  # the axis
 def log_softmax(x: Tracked) -> Tracked:
     """x - m - ln sum exp(x - m), m the largest of a row.
 
-    The shift comes first: x - (m + ln s) would lose what a row has in common (Blanchard, Higham and Higham, IMA J. Numer.
-    Anal. 2021, analyse both).
+    The shift comes first: x - (m + ln s) would lose what a row has in common (Blanchard, Higham and Higham, IMA Journal
+    of Numerical Analysis 41, 2021, analyse both).
     """
     shifted = x - largest(x, CLASSES)
     return shifted - log(total(exp(shifted), CLASSES))

@@ -32,8 +32,8 @@ class Structure:
 
     `plant` names special values that are put among the logits. `edits` are (flat index, value) overrides, which only
     exploration uses. `asks` is what is asked for besides the value (a kind of Transform), `upstream` a kind of upstream
-    gradient, `batched` the argument mapped over, if any, `layouts` the arrangements in memory of arrays that are not in C
-    order.
+    gradient, `batched` the argument mapped over, if any, `layouts` the arrangements in memory of arrays that are not
+    in C order.
     """
 
     shape: tuple[int, ...]

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..bands import Band
 from ..call import Array, Call, Transform, dtype_of
-from ..case import Case, Returns, Sparse, Within
+from ..case import Case, Exactly, Returns, Sparse, Within
 from ..stream import Stream
 from .clauses import RULES
 from .facts import Facts
-from .oracle import bands_of, gradient_of_rows
+from .oracle import gradient_of_rows, placed
 from .rows import axis_of
 from .shapes import Place
 from .signature import LOG_SOFTMAX
@@ -65,20 +64,28 @@ def gradient_call(shape: tuple[int, ...], dim: int, dtype: str, seed: int) -> Ca
 
 def sparse_case(call: Call, origin: str) -> Case:
     """The case of a call whose result is 0 but for a few rows; no other clause is asked, as that would read it all."""
-    transform, x, axis = call.transform, call["input"], axis_of(call)
-    rows = upstream = np.zeros((0, x.shape[axis]), x.dtype)
-    picked = np.zeros(0, np.int64)
-    if transform is not None and transform.upstream is not None:
-        picked = np.flatnonzero(transform.upstream.view(f"u{x.dtype.itemsize}").any(axis))
-        places = np.unravel_index(picked, x.shape[:axis] + x.shape[axis + 1 :])
-        rows, upstream = (np.moveaxis(array, axis, -1)[places] for array in (x, transform.upstream))
-    entries = gradient_of_rows(call.dtype, rows, upstream)
-    flat = {name: getattr(entries, name).reshape(-1) for name in ("rounded", "informative")}
-    bands = {name: Band(*(part.reshape(-1) for part in (band.low, band.high, band.free)))
-             for name, band in bands_of(entries).items()}  # fmt: skip
+    x, axis = call["input"], axis_of(call)
+    picked, entries = _gradient(call, axis) if call.transform is not None else _nothing(x)
     nowhere = np.zeros((1,) * x.ndim, bool)
-    answer = Returns(x.shape, call.dtype, Sparse(_places(picked, x.shape, axis), Within(**flat, **bands), nowhere))
+    answer = Returns(x.shape, call.dtype, Sparse(_places(picked, x.shape, axis), entries, nowhere))
     return Case(call, Facts(call), answer, IDS, RULES.flags_of(IDS), FAMILY, 3, origin, rules=RULES)
+
+
+def _gradient(call: Call, axis: int) -> tuple[Array, Within]:
+    """Rows whose upstream gradient is not 0, and what must stand there."""
+    x, transform = call["input"], call.transform
+    assert transform is not None
+    assert transform.upstream is not None
+    picked = np.flatnonzero(transform.upstream.view(f"u{x.dtype.itemsize}").any(axis))
+    places = np.unravel_index(picked, x.shape[:axis] + x.shape[axis + 1 :])
+    rows, upstream = (np.moveaxis(array, axis, -1)[places] for array in (x, transform.upstream))
+    return picked, placed(gradient_of_rows(call.dtype, rows, upstream), np.ravel)
+
+
+def _nothing(x: Array) -> tuple[Array, Exactly]:
+    """No rows: of one class each is 0."""
+    never = np.zeros(0, bool)
+    return np.zeros(0, np.int64), Exactly(np.zeros(0, x.dtype), never, never, never)
 
 
 def _places(rows: Array, shape: tuple[int, ...], axis: int) -> Array:

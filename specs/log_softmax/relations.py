@@ -1,7 +1,8 @@
 """Relations between results of related calls (REL-1..8): they need no oracle for the value, only for the bound.
 
-Each result lies in a band of its own around what is exactly true, so two that are equal in exact arithmetic are apart
-by no more than the bands are wide together.
+A band holds all numbers of the format that a result may be, the correctly rounded one among them. So two results that
+are equal in exact arithmetic are apart by no more than their bands are wide together; and what is exactly true is no
+further from a result than its band is wide, and half a unit in the last place.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from fractions import Fraction
 import numpy as np
 
 from ..bands import Band
-from ..call import Array, Call, Transform
+from ..call import Array, Call, Transform, dtype_name
 from ..case import Returns, Within
-from ..exact import exact_sum
+from ..exact import FORMATS, exact_sum
 from ..reductions import Arithmetic
 from ..relations import Comparison, Evaluate, Relation
 from ..stream import Stream
@@ -24,6 +25,7 @@ from .oracle import expect
 from .rows import as_rows, axis_of
 
 SHIFTS = (2.0**14, 2.0**10, 64.0, 1.0)  # REL-4 adds the first of these that every number takes up exactly
+_UPWARDS = 1 + 2.0**-40  # for sums of widths in float64
 _EVALUATION = 2.0**-48  # of exponentials and their sum in float64, relative to 1
 
 
@@ -39,6 +41,12 @@ class Widths:
         """Those of a call that returns numbers; infinite where nothing is said."""
         answer = prescribed(call)
         return cls(_width(_strict(answer, arithmetic)), _width(answer.own))
+
+    @classmethod
+    def to_exact(cls, call: Call, arithmetic: Arithmetic) -> Widths:
+        """How far a call's elements may be from what is exactly true."""
+        half = _half_unit(prescribed(call))
+        return cls.of(call, arithmetic) + cls(half, half)
 
     def __add__(self, other: Widths) -> Widths:
         return Widths(self.required + other.required, self.own + other.own)
@@ -66,6 +74,13 @@ def _width(band: Band) -> Array:
         width = band.high.astype(np.float64) - band.low.astype(np.float64)
     same = band.high == band.low  # infinities too
     return np.where(band.free, np.inf, np.where(same, 0.0, np.nextafter(width, np.inf)))
+
+
+def _half_unit(answer: Within) -> Array:
+    """What rounding takes away at most, 0 of infinities."""
+    fmt, rounded = FORMATS[dtype_name(answer.rounded.dtype)], np.abs(answer.rounded.astype(np.float64))
+    half = fmt.u * rounded + float(fmt.smallest_subnormal)  # half of that is no float64
+    return np.where(np.isfinite(rounded), half, 0.0)
 
 
 def apart(what: str, a: Array, b: Array, widths: Widths) -> Comparison:
@@ -113,16 +128,25 @@ def _reordered(what: str, run: Evaluate, call: Call, axis: int, arithmetic: Arit
 
 
 def normalised(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
-    """REL-3: what is true and what is computed lie in one band, and so do their exponentials."""
-    result, answer, axis = run(call), prescribed(call), axis_of(call)
-    with np.errstate(all="ignore"):
-        sums = np.exp(result.astype(np.float64)).sum(axis)
-        required, own = (
-            np.where(band.free, np.inf, np.exp(band.high.astype(np.float64)) - np.exp(band.low.astype(np.float64)))
-            .sum(axis) * (1 + 2.0**-20) + _EVALUATION * result.shape[axis]
-            for band in (_strict(answer, arithmetic), answer.own)
-        )  # fmt: skip
-    yield apart("the exponentials of each row add up to 1", sums, np.ones_like(sums), Widths(required, own))
+    """REL-3, of the call and of its logits with the other sign."""
+    axis = axis_of(call)
+    for one in (call, call.replace(input=-call["input"])):
+        with np.errstate(all="ignore"):
+            sums = np.exp(run(one).astype(np.float64)).sum(axis)
+        allowed = _of_exponentials(prescribed(one), arithmetic, axis)
+        yield apart("the exponentials of each row add up to 1", sums, np.ones_like(sums), allowed)
+
+
+def _of_exponentials(answer: Within, arithmetic: Arithmetic, axis: int) -> Widths:
+    """How far the sum of a row's exponentials may be from that of the exact ones, in float64."""
+    half, classes = _half_unit(answer), answer.rounded.shape[axis]
+
+    def off(band: Band) -> Array:
+        with np.errstate(all="ignore"):
+            high, low = (np.exp(end) for end in (band.high + half, band.low - half))
+        return np.where(band.free, np.inf, high - low).sum(axis) * (1 + 2.0**-20) + _EVALUATION * classes
+
+    return Widths(off(_strict(answer, arithmetic)), off(answer.own))
 
 
 def shifted(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
@@ -140,25 +164,25 @@ def shifted(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Compa
 
 
 def balanced(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
-    """REL-5."""
+    """REL-5, of two upstream gradients."""
     x, axis = call["input"], axis_of(call)
-    upstream = values.upstream("random", Stream("upstream", call.digest()), x.shape, axis, call.dtype)
-    asked = call.replace(transform=Transform("gradient", upstream))
-    rows, widths = as_rows(run(asked), axis), Widths.of(asked, arithmetic)
-    allowed = zip(*(as_rows(width, axis).sum(1) for width in (widths.required, widths.own)), strict=True)
-    for row, (required, own) in zip(rows, allowed, strict=True):
-        total = abs(exact_sum(row).total) if np.isfinite(row).all() else None
-        slack = 1 + 2.0**-40  # of the sum of widths
-        yield Comparison("the gradient of a row adds up to 0", total, _number(required * slack), _number(own * slack))
+    for kind in ("random", "one_hot"):
+        upstream = values.upstream(kind, Stream("upstream", call.digest()), x.shape, axis, call.dtype)
+        asked = call.replace(transform=Transform("gradient", upstream))
+        rows, off = as_rows(run(asked), axis), Widths.to_exact(asked, arithmetic)
+        allowed = zip(*(as_rows(one, axis).sum(1) * _UPWARDS for one in (off.required, off.own)), strict=True)
+        for row, (required, own) in zip(rows, allowed, strict=True):
+            total = abs(exact_sum(row).total) if np.isfinite(row).all() else None
+            yield Comparison("the gradient of a row adds up to 0", total, _number(required), _number(own))
 
 
 def repeated(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
     """REL-6: of a result that is off by d at most, the logarithm of the sum of exponentials is off 0 by d at most."""
     first = run(call)
     again = call.replace(input=first)
-    axis, widths = axis_of(call), Widths.of(call, arithmetic)
+    axis, widths = axis_of(call), Widths.to_exact(call, arithmetic)
     off = Widths(widths.required.max(axis, keepdims=True), widths.own.max(axis, keepdims=True))
-    yield apart("a result is its own result", first, run(again), Widths.of(again, arithmetic) + off)
+    yield apart("a result is its own result", first, run(again), Widths.to_exact(again, arithmetic) + off)
 
 
 def renamed(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:

@@ -61,7 +61,9 @@ def baselines(device: str) -> list[Baseline]:
     can = Capabilities(binding="baseline", style="jit", tier=2, traced=True)
     return [
         Baseline(
-            subject=JaxSubject(f"jax:{function.__name__}", jax.jit(function, static_argnames="reduction"), device, can),
+            subject=JaxSubject(
+                f"jax:{function.__name__}", jax.jit(function, static_argnames="reduction"), device, can, ("reduction",)
+            ),
             says=says,
             differs=differs,
             lacks=lacks,

@@ -1,17 +1,11 @@
 """Negative log-likelihood loss in NumPy, with the meaning of `torch.nn.functional.nll_loss`."""
 
 import math
-import operator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-REDUCTIONS = ("none", "mean", "sum")
-
-# Half precision is summed in float32: a float16 sum of ones stops growing at 2048. Looking types up by name
-# admits `ml_dtypes.bfloat16` without importing it, and rejects integers, bool, complex and long double. The name
-# is the type's: `dtype.name` is put together in Python on each call, which costs more than a small sum.
-ACCUMULATOR = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64}
+from .classes import ACCUMULATOR, as_int, check, select, spread
 
 
 def nll_loss(
@@ -46,8 +40,8 @@ def nll_loss(
     """
     x, t = np.asarray(input), np.asarray(target)
     w = None if weight is None else np.asarray(weight)
-    _check(x, t, w, reduction)
-    kept, classes = _select(t, x.shape[min(1, x.ndim - 1)], _as_int(ignore_index))
+    check(x, t, w, reduction)
+    kept, classes = select(t, x.shape[min(1, x.ndim - 1)], as_int(ignore_index))
     dtype, accumulator = x.dtype, ACCUMULATOR[x.dtype.type.__name__]
     with np.errstate(all="ignore"):  # NaN, inf, x/0 and overflow are answers here, not accidents
         losses = -_pick(x, t, kept, classes)
@@ -55,7 +49,7 @@ def nll_loss(
         if scale is not None:
             losses = losses.astype(accumulator, copy=False) * scale  # halves: exact, 11 + 11 bits fit into 24
         if reduction == "none":
-            return _spread(losses.astype(dtype, copy=False), t, kept)
+            return spread(losses.astype(dtype, copy=False), t, kept)
         # NumPy adds dense arrays pairwise: the error grows with log2(N), not with N. Widening comes first,
         # because sum(dtype=...) widens block by block and adds the blocks one after another.
         total = losses.astype(accumulator, copy=False).sum()
@@ -83,7 +77,7 @@ def nll_loss_gradient(
     """
     x, t = np.asarray(input), np.asarray(target)
     w = None if weight is None else np.asarray(weight)
-    _check(x, t, w, reduction)
+    check(x, t, w, reduction)
     shape = t.shape if reduction == "none" else ()
     g = np.ones(shape, x.dtype) if upstream is None else np.asarray(upstream)
     if g.dtype != x.dtype:
@@ -91,7 +85,7 @@ def nll_loss_gradient(
     if g.shape != shape:
         raise ValueError(f"upstream has shape {g.shape}; reduction {reduction!r} needs {shape}")
 
-    kept, classes = _select(t, x.shape[min(1, x.ndim - 1)], _as_int(ignore_index))
+    kept, classes = select(t, x.shape[min(1, x.ndim - 1)], as_int(ignore_index))
     accumulator = ACCUMULATOR[x.dtype.type.__name__]
     gradient = np.zeros(x.size, x.dtype)
     with np.errstate(all="ignore"):
@@ -106,26 +100,6 @@ def nll_loss_gradient(
     return gradient.reshape(x.shape)
 
 
-def _select(t: np.ndarray, classes: int, ignore_index: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the positions in t.reshape(-1) that are not ignored (None: all), and their targets, in [0, classes)."""
-    targets = t.reshape(-1)
-    low, high = (targets.min(), targets.max()) if t.size else (0, -1)
-    if low >= 0 and high < classes and not low <= ignore_index <= high:
-        return None, targets  # nothing is ignored: spare the mask and the copies
-    kept = np.flatnonzero(targets != ignore_index)  # numbers: a mask would be searched again by each use of it
-    chosen = targets[kept]
-    invalid = (chosen < 0) | (chosen >= classes)
-    if invalid.any():
-        first = kept[invalid.argmax()]
-        position = [int(i) for i in np.unravel_index(first, t.shape)] if t.ndim else ""
-        value = targets[first]
-        raise IndexError(
-            f"target{position} is {value}, neither a class, in [0, {classes}), nor ignore_index "
-            f"({ignore_index}); correct the target, or pass ignore_index={value} to leave such positions out"
-        )
-    return kept, chosen
-
-
 def _pick(x: np.ndarray, t: np.ndarray, kept: np.ndarray | None, classes: np.ndarray) -> np.ndarray:
     """Return x[n, t[n, ...], ...] of the positions that are kept, as one axis."""
     if x.flags.c_contiguous or x.ndim == 1:
@@ -135,15 +109,6 @@ def _pick(x: np.ndarray, t: np.ndarray, kept: np.ndarray | None, classes: np.nda
     if kept is None:
         return rows[(*np.indices(t.shape, sparse=True), t)].reshape(-1)
     return rows[(*np.unravel_index(kept, t.shape), classes)]
-
-
-def _spread(losses: np.ndarray, t: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
-    """Return the losses of the positions that are kept in the shape of the target, 0 at the others."""
-    if kept is None:
-        return losses.reshape(t.shape)
-    full = np.zeros(t.size, losses.dtype)
-    full[kept] = losses
-    return full.reshape(t.shape)
 
 
 def _offsets(shape: tuple[int, ...], t: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
@@ -157,33 +122,3 @@ def _offsets(shape: tuple[int, ...], t: np.ndarray, kept: np.ndarray | None) -> 
             offsets += np.arange(size).reshape(inner)
         offsets += (np.arange(batch) * (shape[1] * size)).reshape(batch, *[1] * len(inner))
     return offsets.reshape(-1) if kept is None else offsets.reshape(-1)[kept]
-
-
-def _as_int(ignore_index: int) -> int:
-    """Return a Python integer, which NumPy compares by value: a uint8 target of 156 then is not -100."""
-    try:
-        return operator.index(ignore_index)
-    except TypeError:
-        raise TypeError(f"ignore_index is {ignore_index!r}; pass an integer, for instance -100") from None
-
-
-def _check(x: np.ndarray, t: np.ndarray, w: np.ndarray | None, reduction: str) -> None:
-    """Raise TypeError or ValueError unless dtypes, shapes and the reduction fit together."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; use one of {', '.join(map(repr, REDUCTIONS))}")
-    if x.dtype.type.__name__ not in ACCUMULATOR:
-        raise TypeError(f"input has dtype {x.dtype}; convert it to one of {', '.join(ACCUMULATOR)}")
-    if t.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {t.dtype}; use an integer dtype, for instance int64")
-    if x.ndim == 0:
-        raise ValueError("input is 0-d; it needs a class axis: (C,), (N, C) or (N, C, d1, ..., dK)")
-    expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
-    if t.shape != expected:
-        raise ValueError(f"target has shape {t.shape}; input of shape {x.shape} needs a target of {expected}")
-    if w is None:
-        return
-    if w.dtype != x.dtype:
-        raise TypeError(f"weight has dtype {w.dtype} and input {x.dtype}; they must be equal")
-    classes = x.shape[min(1, x.ndim - 1)]
-    if w.shape != (classes,):
-        raise ValueError(f"weight has shape {w.shape}; input of shape {x.shape} needs ({classes},), one per class")
