@@ -172,6 +172,9 @@ class Evaluation:
             bounds = bounds + self.constants.flushed
         top = reach if spread is None else spread + bounds
         if specials is not None or not top.max(initial=0.0) < self.safe:
+            if errors is not None and np.any(pole):  # where a machine may not be exactly at the pole
+                beside = np.isinf(errors) & pole
+                specials = either_bits(specials, beside * ANYTHING) if beside.any() else specials
             bounds, specials = self._with_specials(value, bounds, specials, given, pole, spread)
         return Tracked(self, value, bounds, size + bounds[0], specials)
 
@@ -186,15 +189,12 @@ class Evaluation:
     ) -> tuple[Array, Array | None]:
         """Exact values that are not finite, and overflow on some machine.
 
-        Positive and negative terms of a sum may overflow each by themselves. At a pole nothing can be said of a machine
-        that may not be exactly there.
+        Positive and negative terms of a sum may overflow each by themselves.
         """
         real = value.real()
         finite = np.isfinite(real)
         if not finite.all():
             self.lost |= bool((~finite & given() & ~np.asarray(pole)).any())
-            beside = ~finite & pole & np.isinf(errors)
-            specials = either_bits(specials, beside * ANYTHING) if beside.any() else specials
         errors = np.where(finite, np.where(np.isnan(errors), np.inf, errors), 0.0)
         spread = np.abs(real) if spread is None else spread
         largest = self.constants.largest
