@@ -199,6 +199,30 @@ def _half_add(losses: Array) -> Any:
     return losses.astype(np.float16).cumsum(dtype=np.float16)[-1] if losses.size else losses.sum()
 
 
+def _by_rows(w: Array, t: Array | None, rows: int) -> Any:
+    return w.dtype.type(rows)
+
+
+def _at_least_one(w: Array, t: Array | None, rows: int) -> Any:
+    return max(divisor(w, t, rows), 1)
+
+
+def _by_weights(w: Array, t: Array | None, rows: int) -> Any:
+    return divisor(w, t, rows) if t is not None else w.sum()
+
+
+def _wrapping(t: Array, sentinel: int) -> Array:
+    return t.astype(np.int64) % 256 != sentinel % 256
+
+
+def _unsmoothed(y: Array, t: Array, w: Array, e: float) -> Array:
+    return of_label(y, t, w, 0.0)
+
+
+def _through_float32(x: Array) -> Array:
+    return two_passes(x.astype(np.float32)).astype(x.dtype)
+
+
 right = Kernel()
 # Name -> the clause that convicts it, a family, a dtype, the kernel.
 WRONG: dict[str, tuple[str, str, str, Kernel]] = {
@@ -207,26 +231,26 @@ WRONG: dict[str, tuple[str, str, str, Kernel]] = {
     "normaliser last": ("VALUE-6", "value", "float32", replace(right, y=_lse_last)),
     "no shift": ("VALUE-6", "value", "float32", replace(right, y=_unshifted)),
     "inputs of ten bits": ("ACC-1", "accuracy", "float32", replace(right, y=_ten_bits)),
-    "sum of exponentials in half": ("VALUE-7", "value", "float32", replace(right, y=_half_sum)),
+    "sum of exponentials in half": ("ACC-1", "value", "float32", replace(right, y=_half_sum)),
     "-inf taken for 0": ("SPECIAL-3", "special", "float32", replace(right, y=_without_masked)),
     "e/(C-1)": ("SMOOTH-2", "smoothing", "float32", replace(right, label=_one_less)),
     "(1-e) forgotten": ("SMOOTH-1", "smoothing", "float32", replace(right, label=_all_of_it)),
     "smoothed by w[t]": ("SMOOTH-3", "smoothing", "float32", replace(right, label=_by_target_weight)),
-    "smoothing left out": ("SMOOTH-6", "smoothing", "float32", replace(right, label=lambda y, t, w, e: of_label(y, t, w, 0))),
-    "mean by rows": ("VALUE-3", "value", "float32", replace(right, divide=lambda w, t, rows: w.dtype.type(rows))),
-    "mean by rows, smoothed": ("SMOOTH-5", "smoothing", "float32", replace(right, divide=lambda w, t, rows: w.dtype.type(rows))),
-    "at least one": ("WEIGHT-6", "weight", "float32", replace(right, divide=lambda w, t, rows: max(divisor(w, t, rows), 1))),
+    "smoothing left out": ("SMOOTH-6", "smoothing", "float32", replace(right, label=_unsmoothed)),
+    "mean by rows": ("VALUE-3", "value", "float32", replace(right, divide=_by_rows)),
+    "mean by rows, smoothed": ("SMOOTH-5", "smoothing", "float32", replace(right, divide=_by_rows)),
+    "at least one": ("WEIGHT-6", "weight", "float32", replace(right, divide=_at_least_one)),
     "weights of classes left out": ("WEIGHT-1", "weight", "float32", replace(right, label=_unweighted)),
     "one-hot product": ("SPECIAL-3", "special", "float32", replace(right, label=_one_hot)),
     "nothing is ignored but -100": ("IGN-3", "ignore", "float32", replace(right, keep=lambda t, sentinel: t != -100)),
-    "a sentinel that wraps": ("IGN-8", "ignore", "float32", replace(right, keep=lambda t, sentinel: t.astype(np.int64) % 256 != sentinel % 256)),
+    "a sentinel that wraps": ("IGN-8", "ignore", "float32", replace(right, keep=_wrapping)),
     "NaN at ignored positions": ("IGN-1", "ignore", "float32", replace(right, ignored=np.nan)),
     "probabilities normalised": ("PROB-4", "probabilities", "float32", replace(right, soft=_renormalised)),
     "probabilities without weights": ("PROB-5", "probabilities", "float32", replace(right, soft=_unweighted_classes)),
     "NaN of probabilities hidden": ("PROB-7", "probabilities", "float32", replace(right, soft=_quiet)),
-    "mean of probabilities by weights": ("PROB-3", "probabilities", "float32", replace(right, divide=lambda w, t, rows: w.sum())),
+    "mean of probabilities by weights": ("PROB-3", "probabilities", "float32", replace(right, divide=_by_weights)),
     "zero times infinity": ("PROB-8", "probabilities", "float32", replace(right, soft=by_ieee)),
     "losses added in half": ("ACC-3", "accuracy", "float16", replace(right, add=_half_add)),
     "log_softmax rounded": ("ACC-4", "accuracy", "bfloat16", right),
-    "through float32": ("DTYPE-3", "dtype", "float64", replace(right, y=lambda x: two_passes(x.astype(np.float32)).astype(x.dtype))),
+    "through float32": ("DTYPE-3", "dtype", "float64", replace(right, y=_through_float32)),
 }  # fmt: skip

@@ -29,8 +29,8 @@ from second_cross_entropy import Opinion, opinion
 from second_log_softmax import NAN, rounded
 
 FAMILIES = [name for name in LOSS.families if name not in ("layout", "purity")]  # those are the same values once more
-LARGEST = 130  # elements of calls that are compared: digits by the hundred take their time
-EVERY = 3  # calls; each family has hundreds
+LARGEST = 70  # elements of calls that are compared: digits by the hundred take their time
+EVERY = 9  # calls; each family has hundreds
 
 
 def disagreement(call: Call, ours: Expectation) -> str:
@@ -107,11 +107,11 @@ def cases(family: str, dtype: str) -> Iterator[Case]:
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_both_oracles_agree(family: str, dtype: str) -> None:
-    count = 0
-    for count, case in enumerate(cases(family, dtype), 1):
+    compared = list(cases(family, dtype))
+    for case in compared:
         found = disagreement(case.call, case.expectation)
         assert not found, f"{found}: {case.call.describe()}"
-    assert count >= 4
+    assert len(compared) >= 4
 
 
 def _replaced(value: Within, number: float) -> Within:
