@@ -89,10 +89,16 @@ def reduced(terms: Terms, y: Tracked, reduction: str) -> Tracked:
         return of_probabilities(terms, y, terms.smoothed, reduction)
     rows = _of_labels(terms, y)
     if reduction == "none":
-        return either(*(total(form, CLASSES) for form in rows))
+        return _either_as_documented(*(total(form, CLASSES) for form in rows))
     # Added up row by row, or over rows and classes at once.
-    losses = either(total(rows[0], ROWS), *(total(form, None) for form in rows[1:]))
+    losses = _either_as_documented(total(rows[0], ROWS), *(total(form, None) for form in rows[1:]))
     return losses if reduction == "sum" else losses / normaliser(terms)
+
+
+def _either_as_documented(documented: Tracked, *others: Tracked) -> Tracked:
+    """Any of these forms; where the documented one overflows, that others do not is no reproach."""
+    z = either(documented, *others)
+    return Tracked(z.evaluation, z.value, z.errors, z.size, documented.specials, z.ways)
 
 
 def of_probabilities(terms: Terms, y: Tracked, p: Tracked, reduction: str) -> Tracked:
