@@ -250,7 +250,8 @@ WRONG: dict[str, tuple[str, str, str, Kernel]] = {
     "NaN of probabilities hidden": ("PROB-7", "probabilities", "float32", replace(right, soft=_quiet)),
     "mean of probabilities by weights": ("PROB-3", "probabilities", "float32", replace(right, divide=_by_weights)),
     "zero times infinity": ("PROB-8", "probabilities", "float32", replace(right, soft=by_ieee)),
-    "losses added in half": ("ACC-3", "accuracy", "float16", replace(right, add=_half_add)),
     "log_softmax rounded": ("ACC-4", "accuracy", "bfloat16", right),
     "through float32": ("DTYPE-3", "dtype", "float64", replace(right, y=_through_float32)),
 }  # fmt: skip
+
+ADDED_IN_HALF = replace(right, add=_half_add)

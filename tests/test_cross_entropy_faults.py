@@ -6,10 +6,12 @@ import functools
 
 import numpy as np
 import pytest
-from cross_entropy_kernels import RIGHT, WRONG, Kernel
+from cross_entropy_kernels import ADDED_IN_HALF, RIGHT, WRONG, Kernel
 from lossparity.conformance.judging.judge import Judgement, Traits, judge
 from lossparity.specs.call import FLOAT_DTYPES, Outcome, Raised, Returned
 from lossparity.specs.case import Case, Raises, Status
+from lossparity.specs.cross_entropy.generate import Structure
+from lossparity.specs.cross_entropy.generate import cases as cases_of
 from lossparity.specs.cross_entropy.loss import LOSS
 from lossparity.specs.loss import Draw
 
@@ -58,3 +60,12 @@ def test_no_correct_function_is_accused(name: str, dtype: str) -> None:
 def test_each_wrong_function_is_convicted(name: str) -> None:
     clause, family, dtype, kernel = WRONG[name]
     assert any(clause in convicted(judged(kernel, case)) for case in cases(family, dtype))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_accumulation_in_half_is_convicted(reduction: str) -> None:
+    """Of few terms the bound allows it: each of them may be rounded to half by itself."""
+    structure = Structure((4096, 2), "float16", inputs="equal", mask="no", reductions=(reduction,))
+    (case,) = cases_of(structure, "accuracy")
+    assert "ACC-3" in convicted(judged(ADDED_IN_HALF, case))
+    assert not convicted(judged(RIGHT["two passes"], case)) - {"ACC-4"}
