@@ -222,7 +222,7 @@ def _number(selection: Selection, transform: Transform) -> Expectation:
 
     if opened.all() or (reduction != "none" and opened.any()):
         return Unspecified(RECORDED)
-    return _placed(selection, _opened(_within(selection, function), opened if reduction == "none" else opened.any()))
+    return _placed(selection, _opened(_within(selection, function), opened if reduction == "none" else False))
 
 
 def _array(selection: Selection, transform: Transform) -> Expectation:
