@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from .bands import Band
 from .call import Array, Call
 from .reductions import Reduction
@@ -65,7 +67,8 @@ class Within:
     `rounded` is the correctly rounded value; `required` what the required accumulator allows, `own` what the format's
     own precision does, `flushing` what a flushing subject may do. Where an intermediate may overflow nothing is said.
     `informative`: the band is narrow enough for meeting it to mean anything. `zeros` say where exactly 0 is due, of
-    either sign, whatever the bands say: masks that broadcast to the shape, by the aspect that decides it.
+    either sign, whatever the bands say: masks that broadcast to the shape, by the aspect that decides it. NaN is right
+    as well where `nan` says so. `careful` is narrower than `required`: where numbers should lie.
     """
 
     rounded: Array
@@ -74,6 +77,8 @@ class Within:
     flushing: Band
     informative: Array
     zeros: Mapping[Aspect, Array] = dataclasses.field(default_factory=dict)
+    nan: Array = dataclasses.field(default_factory=lambda: np.zeros((), bool))
+    careful: Band | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

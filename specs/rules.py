@@ -29,6 +29,7 @@ class Aspect(enum.StrEnum):
     ACCURACY = "accuracy"
     DEPTH = "depth"
     ROUNDING = "rounding"
+    CAREFUL = "careful"
     OVERFLOW = "overflow"
     CERTIFIED = "certified"
     PATTERN = "pattern"

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossparity.specs.call import FLOAT_DTYPES, VALUES, Array, Call, Transform, dtype_of
 from lossparity.specs.case import Exactly, Expectation, Returns, Sparse, Stack, Unjudgeable, Unspecified, Within
+from lossparity.specs.classes.corpus import MODES
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.generate import transformed
 from lossparity.specs.nll_loss.signature import NLL_LOSS
-from lossparity.specs.nll_loss.varied import MODES
 from lossparity.specs.reductions import Reduction
 from second_gradient import Extended, Slopes
 

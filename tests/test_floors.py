@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = ("specs", "adapters", "reports", "conformance")  # from the ground up
 # The rooms of a floor, from the ground up; "" are the modules that lie in the floor itself.
 ROOMS = {
-    "specs": ("", "tracked", "common", "nll_loss", "log_softmax"),
+    "specs": ("", "tracked", "common", "classes", "nll_loss", "log_softmax", "cross_entropy"),
     "adapters": ("", "template", "numpy", "torch", "jax", "tensorflow"),
     "reports": ("", "site"),
     "conformance": (

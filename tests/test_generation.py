@@ -15,7 +15,7 @@ from lossparity.specs.call import Transform
 from lossparity.specs.encoding import decode_call, encode_call
 from lossparity.specs.errors import VectorError
 from lossparity.specs.loss import Draw
-from lossparity.specs.nll_loss.corpus import FAMILIES, MADE, SIZES, corpus, size
+from lossparity.specs.nll_loss.corpus import CORPUS, FAMILIES, MADE, SIZES, corpus
 from lossparity.specs.nll_loss.generate import case_of_call
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.stream import Stream
@@ -37,7 +37,7 @@ def test_the_corpus_is_the_same_in_another_process(family: str) -> None:
 def test_planned_is_what_is_drawn(family: str, tier: int) -> None:
     digests = [case.call.digest() for case in corpus(family, "float32", "quick", 0) if case.tier <= tier]
     assert [case.call.digest() for case in corpus(family, "float32", "quick", 0, tier)] == digests
-    assert size(family, Draw("float32", "quick", 0, tier)) == len(digests) > 0
+    assert CORPUS.size(family, Draw("float32", "quick", 0, tier)) == len(digests) > 0
 
 
 def test_another_seed_draws_other_cases() -> None:

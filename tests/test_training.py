@@ -16,14 +16,14 @@ from lossparity.conformance.items.probe import probe
 from lossparity.conformance.judging.judge import judge
 from lossparity.specs.call import FLOAT_DTYPES, GRADIENTS, VALUES, Unsupported
 from lossparity.specs.case import Case, Status
+from lossparity.specs.classes import drawn, values
+from lossparity.specs.classes.corpus import MODES
 from lossparity.specs.domain import Domain
 from lossparity.specs.loss import Draw
-from lossparity.specs.nll_loss import drawn, values
 from lossparity.specs.nll_loss.corpus import SIZES, corpus
 from lossparity.specs.nll_loss.generate import Structure, cases
 from lossparity.specs.nll_loss.loss import LOSS
 from lossparity.specs.nll_loss.signature import NLL_LOSS
-from lossparity.specs.nll_loss.varied import MODES
 from lossparity.specs.stream import Stream
 
 from . import in_training

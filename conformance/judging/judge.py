@@ -255,10 +255,12 @@ def _in_bands(due: Within, value: Array, elsewhere: Array | np.bool_, arithmetic
     """Numbers within bands of their own, but for those `elsewhere`, of which their bands say nothing."""
     band = due.flushing if arithmetic.flush else due.required
     same = (due.rounded == value) | np.isnan(due.rounded) & np.isnan(value)
-    right = same | elsewhere | band.holds(value)
+    nan = due.nan & np.isnan(value)
+    right = same | elsewhere | nan | band.holds(value)
     if right.all():
-        judged = bool((same & ~elsewhere | due.informative & ~band.free).any()) or not value.size
-        return Look(dict.fromkeys((Aspect.VALUE, Aspect.ACCURACY), PASS if judged else OPEN))
+        judged = bool(((same | nan) & ~elsewhere | due.informative & ~band.free).any()) or not value.size
+        aspects = dict.fromkeys((Aspect.VALUE, Aspect.ACCURACY), PASS if judged else OPEN)
+        return Look(aspects | _with_care(due, value, same, arithmetic))
     where = tuple(np.argwhere(~right)[0].tolist())
     own = right | due.own.holds(value)
     semantic = PASS if (own & (right | ~due.own.free)).all() else OPEN if own.all() else FAIL
@@ -267,7 +269,15 @@ def _in_bands(due: Within, value: Array, elsewhere: Array | np.bool_, arithmetic
     symptom = (
         "inaccurate" if semantic is not FAIL else "number" if np.isfinite(wrong) > np.isfinite(rounded) else special
     )
-    return Look({Aspect.VALUE: semantic, Aspect.ACCURACY: FAIL}, symptom, where=where)
+    aspects = {Aspect.VALUE: semantic, Aspect.ACCURACY: FAIL}
+    return Look(aspects | _with_care(due, value, same, arithmetic), symptom, where=where)
+
+
+def _with_care(due: Within, value: Array, same: Array, arithmetic: Arithmetic) -> dict[Aspect, Status]:
+    """Whether numbers lie where they should; not asked of subjects that flush."""
+    if due.careful is None or arithmetic.flush:
+        return {}
+    return {Aspect.CAREFUL: PASS if (same | due.careful.holds(value)).all() else FAIL}
 
 
 def _elementwise(prescribed: Exactly, value: Array, arithmetic: Arithmetic) -> Look:

@@ -10,23 +10,13 @@ import numpy as np
 from ..accuracy import is_certified
 from ..call import VALUES
 from ..case import Expectation, Raises, Returns, Unspecified
+from ..classes.shapes import BLOCK, EDGES
+from ..classes.targets import structural_faults
 from ..exact import FORMATS
 from ..reductions import HALVES, REQUIRED, Reduction
 from ..rules import Rules
 from ..stopwatch import booked
 from .facts import Facts
-from .oracle import structural_faults
-
-# Sizes around block and vector widths (VALUE-8).
-EDGES = frozenset(
-    [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257]
-    + [1023, 1024, 1025, 4095, 4096, 4097, 65535, 65536, 65537]
-)
-
-
-# More classes than kernels keep in their smallest block (GRAD-12).
-BLOCK = 2**15
-
 
 RULES = Rules("lossparity.specs.nll_loss")
 

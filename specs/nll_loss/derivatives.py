@@ -20,10 +20,11 @@ from ..accuracy import is_certified, quotient_bounds
 from ..bands import Band, interval
 from ..call import GRADIENTS, VALUES, Array, Call, Transform, dtype_of
 from ..case import Exactly, Expectation, Raises, Returns, Sparse, Stack, Unjudgeable, Unspecified, Within
+from ..classes.targets import class_axis
 from ..exact import round_to
 from ..reductions import REQUIRED, Arithmetic, Reduction
 from ..stopwatch import booked
-from .oracle import Selection, class_axis, expect, expect_value, prescribed, select
+from .oracle import Selection, expect, expect_value, prescribed, select
 
 LEAST_INFORMATIVE = 2  # a band that reaches half of the exact value says nothing
 FLUSHING = Arithmetic(flush=True)

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from ..call import REDUCTIONS
 from ..case import Case
+from ..classes.narrow import left, narrowed
+from ..classes.shapes import CORE
+from ..classes.structure import DEFAULT, Structure
 from ..domain import Domain
 from ..loss import Draw
 from .clauses import RULES
-from .generate import DEFAULT, Structure, cases
-from .narrow import left, narrowed
-from .shapes import CORE
+from .generate import cases
 
 MAIN = "float32"  # the dtype that dear experiments are made in
 _CHEAP = ("REL-1", "REL-2", "REL-4", "REL-5", "REL-8")

@@ -11,68 +11,42 @@ from typing import Any
 
 import numpy as np
 
-from ..call import TRANSFORMS, Array, Call, dtype_name, range_of
+from ..call import Array, Call
 from ..case import NoFact
+from ..classes.facts import MEANINGS as SHARED
+from ..classes.facts import ClassFacts
+from ..classes.targets import structural_faults
 from ..exact import FORMATS, exact_dot, exact_sum
-from ..facts import CallFacts
 from .derivatives import own_precision_decides
-from .oracle import Selection, class_axis, structural_faults
+from .oracle import Selection
 
 # Every fact a selector may name, with its meaning; `lossparity lint` refuses others.
-MEANINGS = {
-    "dtype": "name of input's dtype",
-    "target_dtype": "name of target's dtype",
-    "weight_dtype": "name of weight's dtype, none without weights",
-    "rank": "number of input's axes",
-    "target_rank": "number of target's axes",
-    "reduction": "none, sum, mean or whatever was passed",
-    "reduction_type": "name of the type of reduction: str, NoneType, int, bool",
-    "omitted": "arguments that the caller leaves out, of weight, ignore_index and reduction in this order, joined by "
-    "+, none if there is none",
-    "weighted": "whether a weight is given",
-    "ignore_index": "the sentinel",
-    "classes": "C, length of input's class axis",
-    "batch": "N, length of input's first axis, 1 for an unbatched input",
-    "n": "positions, ignored ones included",
+MEANINGS = SHARED | {
     "n_active": "positions that are kept",
     "ignored": "positions that are ignored",
     "faults": "categories of error the call must raise for, joined by +, none for a legal call",
     "lowest": "smallest kept target",
     "highest": "largest kept target",
-    "unit_axes": "number of input's axes of length 1",
-    "weight_size": "number of elements of weight, -1 without weights",
-    "weight_rank": "number of axes of weight, -1 without weights",
-    "weight_length": "length of weight's first axis, -1 without one",
-    "target_truncates": "whether target is smaller than input's positions, equal in batch size and larger in no axis",
     "count_rounds": "whether an unweighted mean divides by a count that input's dtype cannot hold",
     "own_overflow": "whether M, or for mean the sum of |w[t_n]|, is beyond half of input dtype's largest number",
     "own_underflow": "whether some |a_n| is below the normal range of input's own dtype",
-    "wrapped_sentinels": "positions whose target equals ignore_index only after a wrapping cast to target's dtype",
     "magnitude": "M, the sum of |a_n|, infinite when a selected value is not finite",
     "weight_magnitude": "the sum of |w[t_n]|, the count of kept positions without weights",
     "normaliser": "W, the sum of w[t_n], the count of kept positions without weights; infinite when a selected value "
     "is not finite",
     "unselected_nonfinite_weight": "whether a weight that no kept position selects is NaN or infinite",
     "unselected_nonfinite_input": "whether an entry that no kept position selects is NaN or infinite",
-    "kind": f"value, or what else is asked for: {', '.join(TRANSFORMS)}, or weight_gradient",
-    "batched": "arguments that carry a leading axis to map over, joined by +, none if there is none",
-    "unit_upstream": "whether the upstream gradient is 1 everywhere, true where there is none",
     "infinite_slope": "whether g, some weight, or g w (for mean g w/W) with any class is not finite in input's dtype",
     "own_slope_open": "whether input dtype's own precision bounds some entry of the gradient by nothing, as an "
     "intermediate overflows in it or W may be rounded to 0",
-    "input_layout": "arrangement of input in memory, c for the usual one",
-    "target_layout": "arrangement of target in memory",
-    "weight_layout": "arrangement of weight in memory",
-    "upstream_layout": "arrangement of the upstream gradient in memory",
     "finite": "whether all selected inputs and weights are finite",
-    "sentinel_fits": "whether target's dtype can hold ignore_index",
     "smallest_input": "smallest nonzero |x| selected, infinite when there is none",
     "smallest_weight": "smallest nonzero |w[t_n]|, infinite when there is none",
     "smallest_product": "smallest nonzero |a_n|, infinite when there is none",
 }
 
 
-class Facts(CallFacts):
+class Facts(ClassFacts):
     """Facts about one call of nll_loss; `selection` is shared with the oracle where it exists."""
 
     meanings = MEANINGS
@@ -107,66 +81,6 @@ class Facts(CallFacts):
         return abs(_float(self.selected.normaliser.total)) if finite else float("nan")
 
     @property
-    def input_layout(self) -> str:
-        return self.layout("input")
-
-    @property
-    def target_layout(self) -> str:
-        return self.layout("target")
-
-    @property
-    def weight_layout(self) -> str:
-        return self.layout("weight")
-
-    @property
-    def upstream_layout(self) -> str:
-        return self.layout("upstream")
-
-    @property
-    def target_dtype(self) -> str:
-        return dtype_name(self.call["target"].dtype)
-
-    @property
-    def weight_dtype(self) -> str:
-        return "none" if self.call["weight"] is None else dtype_name(self.call["weight"].dtype)
-
-    @property
-    def rank(self) -> int:
-        return self.call["input"].ndim
-
-    @property
-    def target_rank(self) -> int:
-        return self.call["target"].ndim
-
-    @property
-    def reduction(self) -> Any:
-        return self.call["reduction"]
-
-    @property
-    def reduction_type(self) -> str:
-        return type(self.call["reduction"]).__name__
-
-    @property
-    def weighted(self) -> bool:
-        return self.call["weight"] is not None
-
-    @property
-    def ignore_index(self) -> int:
-        return self.call["ignore_index"]
-
-    @property
-    def classes(self) -> int:
-        return int(self.call["input"].shape[class_axis(self.call["input"])]) if self.rank else 0
-
-    @property
-    def batch(self) -> int:
-        return int(self.call["input"].shape[0]) if self.rank > 1 else 1
-
-    @property
-    def n(self) -> int:
-        return int(self.call["target"].size)
-
-    @property
     def n_active(self) -> int:
         return self.selected.active
 
@@ -196,30 +110,6 @@ class Facts(CallFacts):
             raise NoFact("every position is ignored, or there is none")
         return kept
 
-    @property
-    def unit_axes(self) -> int:
-        return self.call["input"].shape.count(1)
-
-    @property
-    def weight_size(self) -> int:
-        return -1 if self.call["weight"] is None else int(self.call["weight"].size)
-
-    @property
-    def weight_rank(self) -> int:
-        return -1 if self.call["weight"] is None else self.call["weight"].ndim
-
-    @property
-    def weight_length(self) -> int:
-        return self.call["weight"].shape[0] if self.call["weight"] is not None and self.call["weight"].ndim else -1
-
-    @property
-    def target_truncates(self) -> bool:
-        positions = self.call["input"].shape[:1] + self.call["input"].shape[2:]
-        target = self.call["target"].shape
-        pairs = list(zip(target, positions, strict=False))
-        smaller = len(target) == len(positions) > 1 and all(t <= p for t, p in pairs) and target != positions
-        return smaller and target[0] == positions[0]
-
     @functools.cached_property
     def count_rounds(self) -> bool:
         exact = (
@@ -244,13 +134,6 @@ class Facts(CallFacts):
         return self.smallest_product < float(FORMATS[self.dtype].smallest_normal)
 
     @functools.cached_property
-    def wrapped_sentinels(self) -> int:
-        if self.sentinel_fits:
-            return 0
-        wrapped = np.array(self.ignore_index).astype(np.int64).astype(self.call["target"].dtype)
-        return int((self.call["target"] == wrapped).sum())
-
-    @functools.cached_property
     def magnitude(self) -> float:
         return _float(self.selected.numerator.magnitude) if self.finite else float("inf")
 
@@ -273,13 +156,6 @@ class Facts(CallFacts):
     @property
     def unselected_nonfinite_input(self) -> bool:
         return not self.selected.other_input_is_finite
-
-    @property
-    def sentinel_fits(self) -> bool:
-        if self.call["target"].dtype.kind not in "iu":
-            raise NoFact("only integers hold a sentinel")
-        low, high = range_of(self.call["target"].dtype)
-        return low <= self.call["ignore_index"] <= high
 
     @property
     def smallest_input(self) -> float:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_of
+from ..call import FLOAT_DTYPES, REDUCTIONS, Call, dtype_of
 from ..case import Case
+from ..classes.faults import SHAPES, faulty, nearly_sentinels, with_target
+from ..classes.narrow import narrowed, used_by
+from ..classes.structure import DEFAULT, Structure
+from ..classes.targets import structural_faults
 from ..loss import Draw
 from . import generate
-from .generate import Structure
-from .narrow import narrowed, used_by
-from .oracle import structural_faults
-
-# Ranks in which the faults are planted; the first two are all that dear compilers see.
-SHAPES = ((6, 5), (4, 3, 2), (5,), (3, 4, 2, 3), (2, 3, 2, 1, 3), (64, 3))
 
 
 def fault_cases(draw: Draw) -> Iterator[Case]:
@@ -34,13 +31,13 @@ def fault_cases(draw: Draw) -> Iterator[Case]:
         # A dear compiler's checks do not depend on the dtype: one is enough for it.
         tier = 3 if number > 1 else 1 if dtype == "float32" else 2
         origin = f"corpus error/{dtype}/{number}"
-        for count, (fault_tier, call) in enumerate(_faulty(legal)):
+        for count, (fault_tier, call) in enumerate(faulty(legal)):
             level = max(tier, fault_tier)
             # Dear compilers meet each structural fault under one reduction: they check before they look at it.
             cheap = min(level + 1, 3)
             kinds = (call["reduction"],) if call["reduction"] not in REDUCTIONS else REDUCTIONS
             for turn in range(len(kinds)):
-                once = turn == count % len(kinds) or _is_index_fault(call) and call["ignore_index"] == generate.DEFAULT
+                once = turn == count % len(kinds) or _is_index_fault(call) and call["ignore_index"] == DEFAULT
                 yield from generate.judged_calls(
                     call, (kinds[turn],), "error", level if once else max(level, cheap), f"{origin}/{count}", asks=asks
                 )
@@ -66,7 +63,7 @@ def _in_batches(draw: Draw) -> Iterator[Case]:
             continue
         legal = generate.batch(structure, "error")
         for value in (structure.classes, -1):
-            call = _with_target(legal, legal["target"].size // 2, value)
+            call = with_target(legal, legal["target"].size // 2, value)
             tier = 2 if dtype == "float32" and shape == (6, 5) else 3
             for reduction in structure.reductions:
                 wanted = call.replace(reduction=reduction)
@@ -77,20 +74,11 @@ def _is_index_fault(call: Call) -> bool:
     return not structural_faults(call.replace(reduction="mean"))
 
 
-def _faulty(legal: Call) -> Iterator[tuple[int, Call]]:
-    """(tier, call) for each fault, the reduction being wrong only where it is the fault."""
-    yield from ((1, call) for call in _bad_targets(legal))
-    for call in (*_bad_shapes(legal), *_bad_dtypes(legal)):
-        yield 1, call
-    for reduction in ("avg", "", None, "MEAN", "Mean", " mean"):
-        yield 1, legal.replace(reduction=reduction)
-
-
 def _in_corners(dtype: str, seed: int) -> Iterator[tuple[int, Call]]:
     """(tier, call) for faults where a check is easily forgotten: other ranks, target dtypes, empty batches."""
     yield from ((3, call) for call in _bad_targets_everywhere(dtype, seed))
     plain = generate.base(Structure((6, 5), dtype, inputs="dyadic", mask="no", seed=seed), "error")
-    yield from ((2, call) for call in _nearly_sentinels(plain))
+    yield from ((2, call) for call in nearly_sentinels(plain))
     for structure in (Structure((0, 5), dtype), Structure((6, 5), dtype, mask="all", seed=seed)):
         empty = generate.base(structure, "error")
         for shape in ((4,), (1, 5), (6,)):
@@ -114,92 +102,11 @@ def _bad_targets_everywhere(dtype: str, seed: int) -> Iterator[Call]:
     for number, (shape, weights, name) in enumerate(
         itertools.product(shapes, ("none", "dyadic"), ("int64", "int32", "uint8", "int8", "uint64"))
     ):
-        sentinel = generate.DEFAULT if number % 2 else 1
+        sentinel = DEFAULT if number % 2 else 1
         structure = Structure(shape, dtype, name, weights, sentinel, "dyadic", mask="some", seed=seed + number)
         legal = generate.base(structure, "error")
         info = np.iinfo(legal["target"].dtype)
         for position in (0, legal["target"].size - 1):
             for value in (structure.classes, -1):
                 if info.min <= value <= info.max:
-                    yield _with_target(legal, position, value)
-
-
-def _nearly_sentinels(plain: Call) -> Iterator[Call]:
-    """Targets that equal ignore_index only to a comparison in floating point, or after a wrapping cast."""
-    for sentinel, target in ((2**53 + 1, 2**53), (2**24 + 1, 2**24), (2**32 - 100, -100), (-100, 2**32 - 100)):
-        yield _with_target(plain, 0, target).replace(ignore_index=sentinel)
-    unsigned = plain.replace(target=plain["target"].astype(np.uint64))
-    yield _with_target(unsigned, 0, 2**64 - 100)
-
-
-def _bad_targets(legal: Call) -> Iterator[Call]:
-    """Classes that do not exist, at the first, a middle and the last position."""
-    classes = legal["input"].shape[min(1, legal["input"].ndim - 1)]
-    size = legal["target"].size
-    for position in sorted({0, size // 2, size - 1}):
-        for value in (classes, classes + 1, -1, -classes):
-            yield _with_target(legal, position, value)
-    for value in (255, 2**31, 2**32 + 1, 2**62, -2, -(2**31), -(2**62)):
-        yield _with_target(legal, size // 2, value)
-    # -100 is nothing special when another sentinel is chosen, nor is a neighbour of the sentinel ignored.
-    yield _with_target(legal, 0, -100).replace(ignore_index=-1)
-    yield _with_target(legal, 0, -100).replace(ignore_index=1)
-    yield _with_target(legal, size - 1, -101)
-    yield _with_target(legal, 0, -1).replace(ignore_index=255)
-
-
-def _with_target(call: Call, position: int, value: int) -> Call:
-    target = call["target"].copy()
-    target.reshape(-1)[position] = value
-    return call.replace(target=target)
-
-
-def _bad_shapes(legal: Call) -> Iterator[Call]:
-    """ERR-3, ERR-4 and ERR-5."""
-    x, target = legal["input"], legal["target"]
-
-    def to(array: Array) -> Call:
-        return legal.replace(target=array)
-
-    if x.ndim > 1:
-        yield to(np.concatenate([target, target[:1]]))
-        yield to(target[:-1])
-        yield to(target[:1])
-        yield to(target[:0])
-        yield legal.replace(input=x[:1])
-        yield to(np.array(0))
-        one_hot = np.zeros(x.shape, np.int64)
-        yield to(one_hot)
-        yield to(np.expand_dims(target, 1))
-    else:
-        yield to(np.zeros(1, np.int64))
-        yield to(np.zeros(x.shape[0], np.int64))
-    if x.ndim > 2:
-        yield to(np.ascontiguousarray(target[..., :1]))
-        yield to(target.reshape(-1))
-        yield to(np.ascontiguousarray(target.T))
-        yield to(target.reshape(target.shape[0], 1, -1) if x.ndim == 4 else target.reshape(1, -1))
-        yield to(np.concatenate([target, target], axis=-1))
-    yield to(target[..., None])
-    yield legal.replace(input=x.reshape(-1)[:1].reshape(()), target=np.array(0), weight=None)
-    yield from (legal.replace(weight=weight) for weight in _bad_weights(legal))
-
-
-def _bad_weights(legal: Call) -> Iterator[Array]:
-    classes = legal["input"].shape[min(1, legal["input"].ndim - 1)]
-    dtype = legal["input"].dtype
-    for shape in ((classes + 1,), (classes - 1,), (1,), (0,), (1, classes), (classes, 1), ()):
-        if shape != (classes,):
-            yield np.ones(shape, dtype)
-
-
-def _bad_dtypes(legal: Call) -> Iterator[Call]:
-    """ERR-7, ERR-8 and DTYPE-4."""
-    classes = legal["input"].shape[min(1, legal["input"].ndim - 1)]
-    for name in ("float32", "float64", "bool"):
-        yield legal.replace(target=np.zeros(legal["target"].shape, name))
-    for name in ("int32", "int64", "uint8", "bool", "complex64"):
-        yield legal.replace(input=np.ones(legal["input"].shape, name), weight=None)
-    other: Any = dtype_of("float64" if legal.dtype != "float64" else "float32")
-    yield legal.replace(weight=np.ones(classes, other))
-    yield legal.replace(weight=np.ones(classes, np.int64))
+                    yield with_target(legal, position, value)

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..call import REDUCTIONS, TARGET_DTYPES, Array, Call, Transform, dtype_of
 from ..case import Case
+from ..classes.structure import DEFAULT, Structure
 from ..stream import Stream
 from .clauses import RULES
 from .derivatives import expect_transformed
 from .facts import Facts
-from .generate import DEFAULT, Structure, base
+from .generate import base
 from .oracle import expect, select
 from .signature import NLL_LOSS
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ..call import Call
 from ..case import Case
+from ..classes.narrow import used_by
+from ..classes.simpler import simpler
+from ..classes.targets import structural_faults
 from ..loss import Draw, Exploration, Family, Loss, Probes
 from . import corpus, generate, large, probes, relations, second_looks
 from .clauses import RULES
 from .facts import MEANINGS
-from .narrow import used_by
-from .oracle import structural_faults
 from .signature import NLL_LOSS
-from .simpler import simpler
 from .speed import SPEED
 from .varied import VARIED
 
@@ -30,12 +30,12 @@ def _family(name: str) -> Family:
         return corpus.drawn(name, draw)
 
     def size(draw: Draw) -> int:
-        return corpus.size(name, draw)
+        return corpus.CORPUS.size(name, draw)
 
     def explored(draw: Draw) -> Exploration | None:
-        from .drawn import explored  # not before Hypothesis is needed
+        from ..classes.drawn import explored  # not before Hypothesis is needed
 
-        return explored(name, draw)
+        return explored(corpus.CORPUS, name, draw)
 
     return Family(
         cases=cases,

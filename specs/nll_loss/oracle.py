@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..accuracy import is_certified, may_overflow
-from ..call import FLOAT_DTYPES, REDUCTIONS, Array, Call, dtype_name, range_of
+from ..call import Array, Call
 from ..case import Exactly, Expectation, Limit, Raises, Returns, Unjudgeable, Unspecified
+from ..classes.targets import array_faults, class_axis, existing, not_ignored, structural_faults
 from ..exact import FORMATS, ExactSum, Format, exact_dot, exact_sum, rounded_product
 from ..reductions import REQUIRED, Reduction
 from ..stopwatch import booked
@@ -150,9 +151,7 @@ def _smallest(values: Array) -> float:
 @booked("oracle")
 def select(call: Call) -> Selection:
     """Gather what a call with legal shapes and dtypes selects."""
-    kept = not_ignored(call["target"], call["ignore_index"])
-    classes = call["input"].shape[class_axis(call["input"])]
-    valid = (call["target"] >= 0) & (call["target"] < classes)
+    kept, valid = not_ignored(call["target"], call["ignore_index"]), existing(call)
     chosen = kept & valid
     index = np.where(chosen, call["target"], 0).astype(np.int64)
     labels = index[chosen]
@@ -165,19 +164,6 @@ def select(call: Call) -> Selection:
         inputs = np.zeros(0, call["input"].dtype)
     weights = None if call["weight"] is None else call["weight"][labels]
     return Selection(call, kept, valid, weights, inputs)
-
-
-def class_axis(array: Array) -> int:
-    """The axis that holds the classes."""
-    return 1 if array.ndim > 1 else 0
-
-
-def not_ignored(target: Array, ignore_index: int) -> Array:
-    """Where the target differs from ignore_index as integers of any size: nothing wraps (IGN-8)."""
-    low, high = range_of(target.dtype)
-    if not low <= ignore_index <= high:
-        return np.ones(target.shape, dtype=bool)
-    return np.asarray(target != target.dtype.type(ignore_index))
 
 
 @booked("oracle")
@@ -220,38 +206,10 @@ def expect_value(call: Call, selection: Selection) -> Expectation:
     return Returns((), call.dtype, reduced(call, selection))
 
 
-def structural_faults(call: Call) -> frozenset[str]:
-    """Categories of everything wrong with shapes, dtypes and options; empty for a well-formed call."""
-    return _array_faults(call) | _option_faults(call)
-
-
-def _array_faults(call: Call) -> frozenset[str]:
-    """What is wrong with input and target."""
-    x, target, faults = call["input"], call["target"], set()
-    if dtype_name(x.dtype) not in FLOAT_DTYPES or target.dtype.kind not in "iu":
-        faults.add("dtype")
-    if x.ndim == 0 or target.ndim != x.ndim - 1 or target.shape != x.shape[:1] * (x.ndim > 1) + x.shape[2:]:
-        faults.add("shape")
-    return frozenset(faults)
-
-
-def _option_faults(call: Call) -> frozenset[str]:
-    """What is wrong with weight and reduction."""
-    x, weight, faults = call["input"], call["weight"], set()
-    if weight is not None and x.ndim > 0:
-        if weight.shape != (x.shape[class_axis(x)],):
-            faults.add("shape")
-        if weight.dtype != x.dtype:
-            faults.add("dtype")
-    if call["reduction"] not in REDUCTIONS:
-        faults.add("value")
-    return frozenset(faults)
-
-
 def all_faults(call: Call) -> frozenset[str]:
     """Every applicable category (A-8): the structural ones, and index where input and target fit all the same."""
     faults = structural_faults(call)
-    if faults and not _array_faults(call):
+    if faults and not array_faults(call):
         selection = select(call.replace(weight=None))
         if (selection.kept & ~selection.valid).any():
             faults |= {"index"}

@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from ..call import TARGET_DTYPES
+from ..classes.corpus import SENTINELS
+from ..classes.shapes import CORE, EDGES, HUGE_CLASSES, LONG, LONG_COMPILED, RANKS, Size, signature_of
+from ..classes.structure import Structure
 from ..layouts import LAYOUTS
-from .clauses import EDGES
-from .generate import Structure
 from .pinned_gradients import pinned_gradients
-from .shapes import CORE, HUGE_CLASSES, LONG, LONG_COMPILED, RANKS, Size, signature_of
-from .varied import SENTINELS
 
 Pinned = Callable[[str, Size], Iterator[tuple[int, Structure]]]  # of a dtype: a tier, and what it is for
 

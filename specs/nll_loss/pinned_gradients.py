@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..call import REDUCTIONS, TARGET_DTYPES
-from .generate import DEFAULT, Structure
-from .shapes import CORE, Size
-from .varied import MODES
+from ..classes.corpus import MODES
+from ..classes.shapes import CORE, Size
+from ..classes.structure import DEFAULT, Structure
 
 Structures = Iterator[tuple[int, Structure]]  # each with its tier
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from ..call import REDUCTIONS, Call
 from ..case import Case
+from ..classes.narrow import narrowed
+from ..classes.shapes import CORE, Shape
+from ..classes.structure import Structure
 from ..domain import Domain
 from ..exact import FORMATS
 from ..loss import PROFILES, Draw
 from . import generate
-from .narrow import narrowed
-from .shapes import CORE, Shape
 
 
 def subnormal(dtype: str, domain: Domain) -> Iterator[Case]:
@@ -26,8 +27,8 @@ def subnormal(dtype: str, domain: Domain) -> Iterator[Case]:
     plain, weighted = (_within(shape, domain) for shape in CORE)
     for seed in range(3):
         for structure in (
-            generate.Structure(plain, dtype, inputs="subnormal", mask="all_but_one", seed=seed),
-            generate.Structure(
+            Structure(plain, dtype, inputs="subnormal", mask="all_but_one", seed=seed),
+            Structure(
                 weighted, dtype, weights="dyadic", inputs="subnormal", mask="no", reductions=("none",), seed=seed
             ),
         ):
@@ -46,7 +47,7 @@ def _powers(dtype: str, domain: Domain, exponents: list[int]) -> Call:
     """A call on the smallest normal number times powers of two, in turn."""
     shape = _within(CORE[0] if "ignore_index" not in domain.absent else (4, 3), domain)
     target_dtype = "int64" if "int64" in (domain.targets or ("int64",)) else domain.targets[0]
-    small = generate.base(generate.Structure(shape, dtype, target_dtype, inputs="subnormal", mask="no"), "special")
+    small = generate.base(Structure(shape, dtype, target_dtype, inputs="subnormal", mask="no"), "special")
     size = small["input"].size
     values = np.ldexp(-float(FORMATS[dtype].smallest_normal), np.resize(exponents, size))
     return small.replace(input=values.astype(small["input"].dtype).reshape(small["input"].shape))

@@ -17,11 +17,12 @@ import numpy as np
 from ..accuracy import error_bound
 from ..call import Array, Call
 from ..case import Limit, Returns
+from ..classes.targets import class_axis, not_ignored
 from ..exact import FORMATS, Format, exact_sum
 from ..reductions import IEEE, REQUIRED, Arithmetic, Reduction, Tier
 from ..relations import Comparison, Evaluate, Relation, number, same
 from ..stream import Stream
-from .oracle import Selection, class_axis, expect_value, not_ignored, select
+from .oracle import Selection, expect_value, select
 
 SCALE = 3  # REL-4 multiplies by 2^3
 

@@ -11,13 +11,13 @@ import numpy as np
 from ..accuracy import error_bound
 from ..call import Call, Outcome, Returned, Unsupported
 from ..case import Case, Returns, Status
+from ..classes.targets import class_axis, not_ignored
 from ..exact import ulp
 from ..grades import Grade
 from ..loss import Looked, Retry
 from ..reductions import Arithmetic, Reduction, Tier
 from ..rules import Aspect
 from .generate import judged_calls
-from .oracle import class_axis, not_ignored
 
 _SCALE_EXPONENT = 3
 

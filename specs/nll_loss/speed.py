@@ -14,10 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..call import Array, Call, dtype_of
+from ..classes.structure import DEFAULT
+from ..classes.targets import class_axis
 from ..layouts import lay
 from ..speed import Point, Speed, Traffic
-from .generate import DEFAULT
-from .oracle import class_axis, select
+from .oracle import select
 from .signature import NLL_LOSS
 
 SIZES = (1, 16, 256, 4096, 65536, 1 << 20)

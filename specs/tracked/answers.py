@@ -101,7 +101,8 @@ def _answer(z: Tracked, machines: Machines) -> _Answer:
     bounds = np.where(finite, errors + radius, 0.0)
     free = np.isinf(errors)
     if z.specials is not None:  # an infinity that is due anyway excuses nothing else
-        is_due = np.abs(high) - bounds >= float(machines.storage.overflow_threshold)
+        threshold = np.inf if machines.storage == FLOAT64 else float(machines.storage.overflow_threshold)
+        is_due = np.abs(high) - bounds >= threshold
         free = free | (z.specials[1:] & ~np.where(is_due, np.where(high > 0, POSITIVE, NEGATIVE), 0) > 0)
     unknown = ~finite & z.evaluation.lost
     if unknown.any():

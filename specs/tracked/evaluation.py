@@ -193,13 +193,16 @@ class Evaluation:
         """
         real = value.real()
         finite = np.isfinite(real)
+        beyond_float64 = np.zeros((), bool)
         if not finite.all():
-            self.lost |= bool((~finite & given() & ~np.asarray(pole)).any())
+            beyond_float64 = ~finite & given() & ~np.asarray(pole)
+            self.lost |= bool(beyond_float64.any())
         errors = np.where(finite, np.where(np.isnan(errors), np.inf, errors), 0.0)
         spread = np.abs(real) if spread is None else spread
         largest = self.constants.largest
         above, below = (spread + real) / 2 + errors > largest, (spread - real) / 2 + errors > largest
         bits = finite * (above * POSITIVE | below * NEGATIVE)
+        bits = bits | (beyond_float64 & ~np.isnan(real)) * np.where(real > 0, POSITIVE, NEGATIVE)
         return errors, either_bits(specials, bits) if specials is not None or bits.any() else None
 
 

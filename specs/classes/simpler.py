@@ -1,4 +1,4 @@
-"""Calls of nll_loss with less in them, as only this loss can tell."""
+"""Calls on class indices with less in them, as only their losses can tell."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..call import Array, Call
-from .generate import DEFAULT
-from .oracle import class_axis, not_ignored, structural_faults
+from .structure import DEFAULT
+from .targets import class_axis, not_ignored, structural_faults
 
 _SINGLY = 64  # so many classes at most are left out one by one
 
@@ -16,12 +16,13 @@ _SINGLY = 64  # so many classes at most are left out one by one
 def simpler(call: Call) -> Iterator[Call]:
     """Without ignored positions, without classes that nobody refers to, with the default ignore_index."""
     if not structural_faults(call):
-        yield from _without_ignored(call)
+        yield from without_ignored(call)
         yield from _fewer_classes(call)
-    yield from _plain_sentinel(call)
+    yield from plain_sentinel(call)
 
 
-def _without_ignored(call: Call) -> Iterator[Call]:
+def without_ignored(call: Call) -> Iterator[Call]:
+    """A well-formed call without its ignored positions, where those lie along one axis."""
     kept = not_ignored(call["target"], call["ignore_index"])
     if call["target"].ndim != 1 or kept.all():
         return
@@ -52,7 +53,7 @@ def _renumbered(target: Array, dropped: Array) -> Array:
     return np.where(wide < 0, wide, wide - np.searchsorted(dropped, wide)).astype(target.dtype)
 
 
-def _plain_sentinel(call: Call) -> Iterator[Call]:
+def plain_sentinel(call: Call) -> Iterator[Call]:
     """Also at the positions that are ignored."""
     if call["ignore_index"] == DEFAULT or call["target"].dtype.kind != "i":
         return

@@ -12,25 +12,23 @@ from hypothesis import strategies as st
 
 from ..call import REDUCTIONS
 from ..loss import Draw, Exploration
-from .clauses import EDGES
-from .generate import Structure, cases
-from .narrow import narrowed, pools
-from .shapes import CORE, RANKS, Shape, signature_of
-from .varied import MODES, Choices, choices, unweighted_too
+from .corpus import MODES, Corpus, unweighted_too
+from .narrow import Choices, S, narrowed, pools
+from .shapes import CORE, EDGES, RANKS, Shape, signature_of
 
 _WIDTHS: Mapping[str, Literal[16, 32, 64]] = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 _LARGEST_EDIT = 64  # arrays up to this size have single elements drawn, and shrunk, one by one
 
 
-def explored(family: str, draw: Draw) -> Exploration | None:
+def explored(corpus: Corpus[S], family: str, draw: Draw) -> Exploration | None:
     """Structures of one family, for subjects of a tier that lack some kinds of Transform, within a domain."""
-    varied = pools(choices(family, draw.tier), family, draw)
+    varied = pools(corpus.choices(family, draw.tier), family, draw)
     shapes = _shapes_of(family, draw)
     if shapes is None or not all(varied.values()):
         return None
     asks = _asks(draw) if family == "gradient" else ()
-    drawn = structures(family, draw, varied, shapes, asks)
-    return Exploration(drawn, lambda found: cases(found, family, draw.tier, origin="exploration") if found else ())
+    drawn = structures(corpus, family, draw, varied, shapes, asks)
+    return Exploration(drawn, lambda found: corpus.cases(found, family, draw.tier, "exploration") if found else ())
 
 
 def _asks(draw: Draw) -> tuple[str, ...]:
@@ -41,8 +39,14 @@ def _asks(draw: Draw) -> tuple[str, ...]:
 
 @st.composite
 def structures(
-    draw: st.DrawFn, family: str, wanted: Draw, varied: Choices, shapes: st.SearchStrategy[Shape], asks: tuple[str, ...]
-) -> Structure | None:
+    draw: st.DrawFn,
+    corpus: Corpus[S],
+    family: str,
+    wanted: Draw,
+    varied: Choices,
+    shapes: st.SearchStrategy[Shape],
+    asks: tuple[str, ...],
+) -> S | None:
     """Structures of a family, in signatures that a subject of this tier can afford; small ones first.
 
     `asks` may be asked for instead of what the family asks for, together as often as that. None is outside of the
@@ -61,7 +65,7 @@ def structures(
     reductions = ("mean",) if "reduction" in fields.get("omitted", ()) else REDUCTIONS
     also = unweighted_too(family, wanted.tier, fields)
     seed = draw(st.integers(0, 2**32))
-    structure = Structure(shape, wanted.dtype, **fields, reductions=reductions, unweighted_too=also, seed=seed)
+    structure = corpus.structure(shape, wanted.dtype, **fields, reductions=reductions, unweighted_too=also, seed=seed)
     if math.prod(structure.shape) <= _LARGEST_EDIT:
         structure = _edited(draw, structure)
     return narrowed(structure, family, wanted)
@@ -94,7 +98,7 @@ def _shapes(ranks: tuple[int, ...]) -> st.SearchStrategy[Shape]:
     return st.one_of(small, edges) if 2 in ranks else small
 
 
-def _edited(draw: st.DrawFn, structure: Structure) -> Structure:
+def _edited(draw: st.DrawFn, structure: S) -> S:
     """Overwrite a few elements with numbers that Hypothesis likes, so that it can shrink them."""
     numbers = st.floats(width=_WIDTHS[structure.dtype], allow_nan=False, allow_infinity=False)
     edit = st.tuples(st.sampled_from(("input", "weight")), st.integers(0, 63), numbers)

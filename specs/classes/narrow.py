@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ..call import Call
 from ..domain import Domain, used
 from ..loss import Draw
-from .generate import DEFAULT, Structure
-from .oracle import not_ignored
-from .varied import Choices
+from .structure import DEFAULT, Structure
+from .targets import not_ignored
+
+S = TypeVar("S", bound=Structure)
+Choices = Mapping[str, Sequence[Any]]  # by field of Structure
 
 _OF_WEIGHTS = frozenset({"other_weights", "ignored_weight", "selected_weight", "negative_zero_weights"})
 _OF_IGNORING = frozenset({"ignored_rows", "ignored_weight"})
@@ -27,9 +29,9 @@ def used_by(call: Call) -> Collection[str]:
     return found if not_ignored(target, call["ignore_index"]).all() else found | {"ignore_index"}
 
 
-def left(structures: Iterable[tuple[int, Structure]], family: str, draw: Draw) -> Iterator[tuple[int, int, Structure]]:
+def left(structures: Iterable[tuple[int, S]], family: str, draw: Draw) -> Iterator[tuple[int, int, S]]:
     """(number, tier, structure) of those that something is left of, each once."""
-    changed: set[tuple[int, Structure]] = set()
+    changed: set[tuple[int, S]] = set()
     for number, (tier, structure) in enumerate(structures):
         found = narrowed(structure, family, draw)
         if found is None or found != structure and (tier, found) in changed:
@@ -38,7 +40,7 @@ def left(structures: Iterable[tuple[int, Structure]], family: str, draw: Draw) -
         yield number, tier, found
 
 
-def narrowed(structure: Structure, family: str, draw: Draw) -> Structure | None:
+def narrowed(structure: S, family: str, draw: Draw) -> S | None:
     """A structure as it is within a domain, None where nothing is left of it.
 
     What a function does not take is left out of it: weights, a sentinel, ignored positions.
@@ -59,7 +61,7 @@ def narrowed(structure: Structure, family: str, draw: Draw) -> Structure | None:
     sentinels = dict(domain.choices).get("ignore_index")
     if sentinels and structure.ignore_index not in sentinels:
         changes["sentinel"] = sentinels[0]
-    found: Structure | None = dataclasses.replace(structure, **changes)
+    found: S | None = dataclasses.replace(structure, **changes)
     for name, without in (("weight", _unweighted), ("ignore_index", _unmasked)):
         if name in domain.absent and found is not None:
             found = without(found)
@@ -71,7 +73,7 @@ def _reductions(structure: Structure, domain: Domain) -> tuple[str, ...]:
     return tuple(one for one in kept if one == "mean") if "reduction" in domain.absent else kept
 
 
-def _unweighted(structure: Structure) -> Structure | None:
+def _unweighted(structure: S) -> S | None:
     """The same without weights, None where they are what it is about."""
     layouts = tuple((name, layout) for name, layout in structure.layouts if name != "weight")
     batched = tuple(name for name in structure.batched if name != "weight")
@@ -81,7 +83,7 @@ def _unweighted(structure: Structure) -> Structure | None:
     return dataclasses.replace(structure, weights="none", unweighted_too=False, layouts=layouts, batched=batched)
 
 
-def _unmasked(structure: Structure) -> Structure | None:
+def _unmasked(structure: S) -> S | None:
     """The same without ignored positions; where there are no classes all are ignored."""
     if structure.plant in _OF_IGNORING or not structure.classes and 0 not in structure.positions:
         return None
