@@ -56,7 +56,13 @@ def _beside(ball: Any, high: float) -> Any:
     return ball - high if np.isfinite(high) else flint.arb(0)
 
 
+def _side(ball: Any) -> float:
+    """Towards which infinity a ball lies from 0, and 0 where it may hold it."""
+    return 0.0 if ball.contains(0) else np.inf if ball > 0 else -np.inf
+
+
 _BESIDE = _elementwise(_beside)
+_SIDE = _elementwise(_side)
 
 
 class Ball:
@@ -136,6 +142,8 @@ class Ball:
         high = self.real()
         beside = _BESIDE(self.value, high)
         low = _MIDDLE(beside).astype(np.float64)
+        side = _SIDE(_BESIDE(beside, low)).astype(np.float64)
+        low = np.where(side == 0, low, np.nextafter(low, side))  # else what breaks a tie far below would be lost
         return Parts(high, low, _SIZE(_BESIDE(beside, low)).astype(np.float64))
 
     @property

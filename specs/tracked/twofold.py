@@ -117,26 +117,31 @@ class Twofold:
         return self + -other
 
     def __mul__(self, other: Twofold) -> Twofold:
+        one, two = (np.abs(x.high).max(initial=0.0) for x in (self, other))
+        if max(one, two) < 2.0**990 and one * two < 2.0**1000:
+            return self._product(other)
+        a, b = np.frexp(self.high)[1], np.frexp(other.high)[1]  # splitting overflows near the largest number
+        return self._scaled(-a)._product(other._scaled(-b))._scaled(a + b)
+
+    def _product(self, other: Twofold) -> Twofold:
         product, e = _two_product(self.high, other.high)
         return self.normal(product, e + (self.high * other.low + self.low * other.high))
 
     def __truediv__(self, other: Twofold) -> Twofold:
-        if not (_is_moderate(self.high) and _is_moderate(other.high)):
-            return self._divide_scaled(other)
+        if _is_moderate(self.high) and _is_moderate(other.high):
+            return self._quotient(other)
+        a, b = np.frexp(self.high)[1], np.frexp(other.high)[1]  # so that no rest underflows
+        return self._scaled(-a)._quotient(other._scaled(-b))._scaled(a - b)
+
+    def _quotient(self, other: Twofold) -> Twofold:
         quotient = self.high / other.high
         rest = self - other * Twofold(quotient, np.zeros_like(quotient))
         return self.normal(quotient, rest.high / other.high)
 
-    def _divide_scaled(self, other: Twofold) -> Twofold:
-        """The quotient of mantissas, times the power of two that it lacks: no rest underflows."""
-        a, b = np.frexp(self.high)[1], np.frexp(other.high)[1]
-        one = Twofold(np.ldexp(self.high, -a), np.ldexp(self.low, -a))
-        two = Twofold(np.ldexp(other.high, -b), np.ldexp(other.low, -b))
-        quotient = one.high / two.high
-        rest = one - two * Twofold(quotient, np.zeros_like(quotient))
-        ratio = self.normal(quotient, rest.high / two.high)
-        high = np.ldexp(ratio.high, a - b)
-        return Twofold(high, np.where(np.isfinite(high), np.ldexp(ratio.low, a - b), 0.0))
+    def _scaled(self, exponents: Any) -> Twofold:
+        """Times powers of two; an infinity has nothing beside it."""
+        high = np.ldexp(self.high, exponents)
+        return Twofold(high, np.where(np.isfinite(high), np.ldexp(self.low, exponents), 0.0))
 
     def exp(self) -> Twofold:
         """2^(n/4096) (1 + p), p = e^r - 1, |r| < 2^-13.5."""
@@ -147,7 +152,7 @@ class Twofold:
         s, f = _fast_two_sum(head, product)
         z = self.normal(s, f + (e + (tail + (head * p.low + tail * p.high))))
         n = n >> 12
-        z = Twofold(np.ldexp(z.high, n), np.ldexp(z.low, n))
+        z = z._scaled(n)
         if np.abs(self.high).max(initial=0.0) < 708:
             return z
         kept = np.abs(self.high) <= 745
@@ -186,7 +191,7 @@ class Twofold:
     def _log_scaled(self) -> Twofold:
         """log(m) + k log(2), of a mantissa and its power of two."""
         k = np.where(np.isfinite(self.high), np.frexp(self.high)[1], 0)
-        mantissa = Twofold(np.ldexp(self.high, -k), np.ldexp(self.low, -k)).log()
+        mantissa = self._scaled(-k).log()
         steps = k.astype(np.float64) * _STEPS
         return (
             mantissa
@@ -234,9 +239,7 @@ class Twofold:
         return self.normal(s, e + lower)
 
     def _sum_scaled(self, axes: Axes, shift: Array) -> Twofold:
-        z = self.each(lambda x: np.ldexp(x, -shift)).sum(axes)
-        high = np.ldexp(z.high, shift)
-        return Twofold(high, np.where(np.isfinite(high), np.ldexp(z.low, shift), 0.0))
+        return self._scaled(-shift).sum(axes)._scaled(shift)
 
     def _sum_with_specials(self, axes: Axes, finite: Array) -> Twofold:
         z = self.each(lambda x: np.where(finite, x, 0.0)).sum(axes)
