@@ -12,7 +12,7 @@ from .errors import UsageError, nearest
 from .loading import is_file, load
 from .loss import Loss
 
-BUILT_IN = ("nll_loss",)
+BUILT_IN = ("nll_loss", "log_softmax", "cross_entropy")
 DEFAULT = "nll_loss"  # of what names none, such as records of format 1
 ENTRY_POINTS = "lossparity.losses"
 
