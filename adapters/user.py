@@ -239,7 +239,6 @@ class UserSubject:
 
     def __init__(self, inner: Subject, target: Target, compiler: Compiler | None = None) -> None:
         self._inner, self._compiler, self._place = inner, compiler, target.place
-        self.domain = target.domain  # the calls that it is asked for
         self.name, self.device = inner.name, inner.device
         self.random_state = getattr(inner, "random_state", None)  # of the framework's global generator
         can = inner.capabilities
@@ -250,6 +249,7 @@ class UserSubject:
             traced=can.traced or target.traced,
             tier=min(can.tier, 2) if target.traced else can.tier,
             without={**can.without, "siblings": _ALONE, **target.without},
+            domain=target.domain,
             notes=(target.place, FOUND_BY + target.key, *can.notes),
         )
 

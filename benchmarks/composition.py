@@ -61,7 +61,9 @@ def jax() -> Pair:
 
     can = Capabilities(binding="baseline", style="jit", tier=2, traced=True)
     fused = framework.jit(softmax_cross_entropy_with_integer_labels)
-    return JaxSubject("optax", fused, "cpu", can), JaxSubject("log_softmax", framework.jit(composed), "cpu", can)
+    return JaxSubject("optax", fused, "cpu", can, ()), JaxSubject(
+        "log_softmax", framework.jit(composed), "cpu", can, ()
+    )
 
 
 def tensorflow() -> Pair:

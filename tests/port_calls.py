@@ -60,7 +60,7 @@ def _in_tensorflow(function: Any, x: Array, target: Array, upstream: Any, **opti
         tape.watch(logits)
         value = function(logits, tf.constant(target), **arrays)
     gradient = tape.gradient(value, logits, tf.fill(value.shape, tf.cast(upstream, value.dtype)))
-    return value.numpy(), gradient.numpy()
+    return value.numpy(), tf.convert_to_tensor(gradient).numpy()
 
 
 def due(
@@ -112,9 +112,10 @@ def due(
     if reduction != "none":
         losses = [_reduced(losses, divisor, u * size)]
     tiny = 4 * float(fmt.smallest_normal)
-    return tuple(
+    rounded_losses, rounded_slopes = (
         [(exact, bound + own * (abs(exact) + bound) + tiny) for exact, bound in found] for found in (losses, slopes)
     )
+    return rounded_losses, rounded_slopes
 
 
 def _reduced(losses: list[Any], divisor: Any, each: float) -> tuple[Any, Any]:

@@ -76,7 +76,7 @@ def _judge_row(call: Any, places: list[tuple[int, ...]], found: Opinion) -> None
         answers, limits = value_of(row)
         found.or_limit |= {place: limit for place, limit in zip(places, limits, strict=True) if limit is not None}
     else:
-        asked = {name: [_number(array[place]) for place in places] for name, array in transform.arrays()}
+        asked = {name: [_number(array[place]) for place in places] for name, array in call.transform.arrays()}
         answers = derivative_of(kind, row, asked.get("upstream", []), asked.get("direction", []))
         if kind.startswith("gradient") and _is_balanced(row, asked["upstream"]):
             found.zeros |= set(places)

@@ -26,7 +26,7 @@ from lossparity.specs.cross_entropy.oracle import expect
 from lossparity.specs.cross_entropy.signature import CROSS_ENTROPY
 from lossparity.specs.loss import Draw
 from second_cross_entropy import Opinion, opinion
-from second_log_softmax import NAN, rounded
+from second_log_softmax import NAN, Number, rounded
 
 FAMILIES = [name for name in LOSS.families if name not in ("layout", "purity")]  # those are the same values once more
 LARGEST = 70  # elements of calls that are compared: digits by the hundred take their time
@@ -57,7 +57,7 @@ def disagreement(call: Call, ours: Expectation) -> str:
             return _elements(value, theirs, dtype)
 
 
-def _word(number: mpmath.mpf) -> str:
+def _word(number: Number) -> str:
     return "nan" if mpmath.isnan(number) else str(int(number))
 
 

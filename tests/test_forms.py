@@ -60,6 +60,8 @@ def logs(x: np.ndarray, axis: int) -> np.ndarray:
 def due(name: str, call: Call) -> np.ndarray:
     """What must come of the calls, in float64."""
     if name == "slope":
+        assert call.transform is not None
+        assert call.transform.upstream is not None
         g = call.transform.upstream.astype(np.float64)
         return g - np.exp(logs(X, 0)) * g.sum(0, keepdims=True)
     if call.signature is LOG_SOFTMAX:

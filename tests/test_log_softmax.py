@@ -68,7 +68,9 @@ def test_probes_tell_who_flushes(dtype: str) -> None:
     for probe in (LOSS.probes.subnormal, LOSS.probes.smallest):
         for case in probe(dtype, EVERYTHING):
             found = RIGHT_DERIVATIVES["from_exponentials"](case.call)
-            assert (found == case.call.transform.upstream).all()
+            transform = case.call.transform
+            assert transform is not None
+            assert (found == transform.upstream).all()
             assert judge(case, Returned(found), Traits()).status is not Status.FAIL
             assert judge(case, Returned(np.zeros_like(found)), Traits()).status is Status.FAIL
             if probe is LOSS.probes.subnormal:

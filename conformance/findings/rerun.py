@@ -21,7 +21,6 @@ from ...reports.records import Before
 from ...specs import losses
 from ...specs.call import FLOAT_DTYPES, Crashed, Outcome, Returned, TimedOut
 from ...specs.case import Case, Status
-from ...specs.domain import EVERYTHING, Domain
 from ...specs.encoding import decode_call
 from ...specs.errors import AdapterUnavailable, BridgeError, EngineError
 from ...specs.exact import keeps_subnormals
@@ -219,9 +218,9 @@ class _Server:
 
     def _answer(self, subject: Subject, case: Case, dtype: str, traits: Traits) -> Answer:
         siblings = [other for other in self.subjects.values() if other is not subject]
-        domain: Domain = getattr(subject, "domain", EVERYTHING)  # of a user's function: experiments do not leave it
         executor = Executor(subject, traits, self.isolation, self.trail, siblings)
-        asked = Request(device=self.device, domain=domain)
+        # Experiments do not leave what the subject is for.
+        asked = Request(device=self.device, domain=subject.capabilities.domain)
         work = Work(
             ItemSpec(subject.name, case.family, dtype, self.loss.name, self.device),
             asked,

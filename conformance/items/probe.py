@@ -8,7 +8,7 @@ from ...adapters.base import Subject
 from ...adapters.execution import declined, execute
 from ...specs.call import Returned
 from ...specs.case import Case, Exactly, Returns, Status, Within
-from ...specs.domain import EVERYTHING, Domain
+from ...specs.domain import Domain
 from ...specs.exact import round_to
 from ...specs.loss import Loss
 from ...specs.reductions import Arithmetic, Reduction
@@ -18,10 +18,10 @@ from ..judging.judge import Traits, judge
 def probe(subject: Subject, dtype: str, loss: Loss) -> Traits:
     """Find out, by a loss's probes, whether a subject keeps subnormal numbers in one dtype: probed, never declared.
 
-    A user's function is asked for calls of its own domain only.
+    It is asked for calls of its own domain only.
     """
     per_term = subject.capabilities.per_term
-    domain: Domain = getattr(subject, "domain", EVERYTHING)
+    domain = subject.capabilities.domain
 
     def within(cases: Callable[[str, Domain], Iterable[Case]]) -> Iterator[Case]:
         return (case for case in cases(dtype, domain) if loss.is_within(domain, case.call))

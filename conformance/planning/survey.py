@@ -26,7 +26,6 @@ from ...reports.records import AbsentBackend, SubjectInfo
 from ...reports.verdict import plural
 from ...specs import losses
 from ...specs.call import Call, Crashed, TimedOut
-from ...specs.domain import EVERYTHING
 from ...specs.errors import AdapterUnavailable, LossparityError
 from ..items import breadcrumb
 from ..items.child import START_SECONDS, Child
@@ -298,7 +297,6 @@ class _Announcing:
         self._inner, self._loss, self._say = inner, loss, say
         self.name, self.device, self.capabilities = inner.name, inner.device, inner.capabilities
         self.read, self.echo, self.compilations = inner.read, inner.echo, inner.compilations
-        self.domain = getattr(inner, "domain", EVERYTHING)
 
     def prepare(self, call: Call) -> Callable[[], Any]:
         """What the subject makes of the call."""
