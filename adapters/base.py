@@ -186,7 +186,8 @@ class Form:
     `function` is its place, `package.module:name`, imported when it is needed. The subject's name, `torch:compile`,
     says how it is executed, too. `binding`, `without` and `domain` are those of Capabilities; what this function is
     without comes on top of what the framework is. `names` says what it calls the loss's arguments, as far as it calls
-    them otherwise. `fixed` are options that its compiler has to know, besides those that have choices.
+    them otherwise. `fixed` are options that its compiler has to know, besides those that have choices. `needs` is the
+    package that has to be installed besides the framework.
     """
 
     function: str
@@ -196,6 +197,7 @@ class Form:
     domain: Domain = EVERYTHING
     names: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
+    needs: str = ""
 
     def load(self) -> Any:
         """The function, imported now."""
@@ -209,6 +211,16 @@ Forms = Mapping[str, tuple[Form, ...]]  # by the names of losses
 def form_of(forms: Forms, loss: str, subject: str, usual: str) -> Form:
     """The form that is a subject of a loss; for others, such as users' functions, one of the function at `usual`."""
     return next((form for form in forms.get(loss, ()) if form.subject == subject), Form(usual, subject))
+
+
+def not_installed(forms: Forms, signature: Signature) -> dict[str, str]:
+    """Subjects of a loss that need a package which is not installed, with what to do."""
+    needing = (form for form in forms.get(signature.loss, ()) if form.needs)
+    return {
+        form.subject: f"{form.needs} is not installed: pip install {form.needs}"
+        for form in needing
+        if importlib.util.find_spec(form.needs) is None
+    }
 
 
 # What a function of input and target alone cannot do.
@@ -263,8 +275,8 @@ class Backend:
     compiler: Compiler | None = None
     # (subject, call) -> how a user writes the call down, for reproducers; of a user's function as of the eager subject.
     spell: Callable[[str, Call], Spelling] | None = None
-    # Subjects that this machine has no tools for, with what is missing and what to do: they are left out.
-    lacking: Callable[[], Mapping[str, str]] = dict
+    # Subjects of a loss that this machine has no tools for, with what is missing and what to do: they are left out.
+    lacking: Callable[[Signature], Mapping[str, str]] = lambda signature: {}
     # (signature, device) -> what is timed beside the subjects, `lossparity bench`.
     baselines: Callable[[Signature, str], list[Baseline]] | None = None
     # Its exponential, `package.module:name`: what losses that are made of exponentials are compared with there.

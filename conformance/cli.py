@@ -228,7 +228,7 @@ def backends(device: str, as_json: bool) -> None:
 
     said = show.aside(errors if as_json else console)
     found = survey.survey((), plan.check_device(device), said=said)
-    missing = survey.missing_tools(found.backends)
+    missing = found.missing_tools
     if as_json:
         content = {
             "subjects": found.subjects,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -13,10 +14,15 @@ import pytest
 from lossparity.adapters import registry
 from lossparity.adapters.base import Form, form_of
 from lossparity.adapters.execution import execute
+from lossparity.adapters.numpy.subject import NumpySubject
+from lossparity.conformance.planning import survey
+from lossparity.conformance.planning.survey import NOT_PROBED, Survey
+from lossparity.reports.records import SubjectInfo
 from lossparity.specs.call import BFLOAT16, Call, Returned, Transform, Unsupported
 from lossparity.specs.cross_entropy.signature import CROSS_ENTROPY
 from lossparity.specs.domain import Domain
 from lossparity.specs.log_softmax.signature import LOG_SOFTMAX
+from lossparity.specs.nll_loss.signature import NLL_LOSS
 
 from .any_loss import POWER_LOSS
 from .reproducing import run_all
@@ -113,23 +119,44 @@ def test_what_a_function_is_not_for_is_not_asked_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "module", "lost"),
-    [("numpy", "scipy", {"numpy:scipy"}), ("jax", "optax", {"jax:optax", "jax:optax-safe", "jax:optax-integer"})],
+    ("backend", "module", "loss", "lost"),
+    [
+        ("numpy", "scipy", "log_softmax", {"numpy:scipy"}),
+        ("jax", "optax", "cross_entropy", {"jax:optax", "jax:optax-safe", "jax:optax-integer"}),
+        ("tensorflow", "keras", "cross_entropy", {"tensorflow:keras", "tensorflow:keras-sparse"}),
+    ],
 )
 def test_what_is_not_installed_is_left_out_and_named(
-    backend: str, module: str, lost: set[str], monkeypatch: pytest.MonkeyPatch
+    backend: str, module: str, loss: str, lost: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = registry.backend(backend)
     pytest.importorskip(found.module)
     pytest.importorskip(module)
-    assert not found.lacking()
+    signatures = (LOG_SOFTMAX, CROSS_ENTROPY, NLL_LOSS)
+    assert not any(map(found.lacking, signatures))
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find(name))
-    assert set(found.lacking()) == lost
-    assert all(f"pip install {module}" in why for why in found.lacking().values())
-    left = {one.name for signature in (LOG_SOFTMAX, CROSS_ENTROPY) for one in found.subjects(signature, "cpu")}
-    assert left
-    assert not left & lost
+    lacking = {signature.loss: found.lacking(signature) for signature in signatures}
+    assert {name: set(of_loss) for name, of_loss in lacking.items() if of_loss} == {loss: lost}
+    assert all(f"pip install {module}" in why for why in lacking[loss].values())
+    for signature in signatures:
+        left = {one.name for one in found.subjects(signature, "cpu")}
+        assert left
+        assert not left & set(lacking[signature.loss])
+
+
+def test_what_is_left_out_of_one_loss_stays_for_another() -> None:
+    """It is named with that loss; one that no loss has is named without."""
+    missing = {"log_softmax": {"own": "no tool", "gone": "no wheel"}}
+    backend = dataclasses.replace(registry.backend("numpy"), lacking=lambda signature: missing.get(signature.loss, {}))
+    kept = SubjectInfo(
+        loss="nll_loss", name="own", backend="numpy", version="1", device="cpu", binding="native", style="eager",
+        dtypes=(), target_dtypes=(), gradual_underflow={},
+    )  # fmt: skip
+    found = Survey((backend,), (kept,), (), places=("nll_loss", "log_softmax"))
+    assert found.missing_tools == ["own is left out of log_softmax: no tool", "gone is left out: no wheel"]
+    assert found.owners == {"numpy": ("own", "gone")}
+    assert found.chosen(["own"]) == {"nll_loss": ("own",)}
 
 
 def test_options_by_position_reach_a_function_with_names_of_its_own() -> None:
@@ -142,3 +169,16 @@ def test_options_by_position_reach_a_function_with_names_of_its_own() -> None:
     bound = Binding(LOG_SOFTMAX, names={"input": "logits", "dim": "axis"}).bound(own)
     assert bound(1, 2) == bound(1, dim=2) == (1, 2)
     assert bound(1) == (1, 7)
+
+
+@pytest.mark.parametrize("loss", ["nll_loss", "log_softmax", "cross_entropy"])
+def test_a_domain_that_leaves_no_call_to_probe_with_is_named(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = NumpySubject(lambda *arrays, **options: arrays[0], "own", domain=Domain(ranks=(40,)))
+    backend = dataclasses.replace(registry.backend("numpy"), subjects=lambda signature, device: [own])
+    monkeypatch.setattr(registry, "backend", lambda name: backend)
+    ((_, info),), *probed = survey.describe("numpy", "cpu", [loss], lambda call: None, ())
+    assert [note for note in info.notes if note.startswith(NOT_PROBED)] == [
+        f"{NOT_PROBED} in {', '.join(info.dtypes)}, and taken to be kept: every dtype, 40-d input leaves no call to do "
+        "it with"
+    ]
+    assert [one.keeps for one in probed] == [True] * len(info.dtypes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...specs.call import Call, Signature
 from ...specs.domain import Domain
-from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, on_cpu
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, not_installed, on_cpu
 from ..binding import binding_of
 from ..spelling import Spelling
 from ..user import returning
@@ -32,7 +32,12 @@ _NO_PROBABILITIES = {"probability targets": "it takes indices only"}
 
 def _optax(name: str, subject: str, without: Mapping[str, str]) -> Form:
     return Form(
-        f"optax:{name}", subject, without=without, domain=_LOGITS, names={"input": "logits", "target": "labels"}
+        f"optax:{name}",
+        subject,
+        without=without,
+        domain=_LOGITS,
+        names={"input": "logits", "target": "labels"},
+        needs="optax",
     )
 
 
@@ -70,6 +75,9 @@ _WITHOUT = {
 _KINDS = ("cpu", "cuda", "rocm", "tpu")  # of devices; JAX calls cuda and rocm gpu too, but takes these names
 
 
+_lacking = functools.partial(not_installed, FORMS)
+
+
 def _start(device: str) -> None:
     """Count compilations, and multiply matrices in full precision, which accelerators do not unless told to."""
     import jax
@@ -81,14 +89,8 @@ def _start(device: str) -> None:
 
 def _subjects(signature: Signature, device: str) -> list[Subject]:
     _start(device)
-    forms = FORMS.get(signature.loss, ())
-    return [_subject(form, signature, device) for form in forms if form.subject not in _lacking()]
-
-
-def _lacking() -> dict[str, str]:
-    missing = importlib.util.find_spec("optax") is None
-    names = [form.subject for form in FORMS["cross_entropy"] if form.function.startswith("optax:")] * missing
-    return dict.fromkeys(names, "optax is not installed: pip install optax")
+    forms, lacking = FORMS.get(signature.loss, ()), _lacking(signature)
+    return [_subject(form, signature, device) for form in forms if form.subject not in lacking]
 
 
 def _subject(form: Form, signature: Signature, device: str) -> JaxSubject:

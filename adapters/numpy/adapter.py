@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...specs.call import Call, Signature
-from ..base import Backend, Form, Forms, Subject, baselines_in, form_of
+from ..base import Backend, Form, Forms, Subject, baselines_in, form_of, not_installed
 from ..binding import binding_of
 from ..spelling import Spelling
 from ..user import returning
@@ -26,15 +26,18 @@ FORMS: Forms = {
     "nll_loss": (Form(f"{__package__}:nll_loss", "numpy", "composed", {"weight gradient": _BY_INPUT}),),
     "log_softmax": (
         Form(f"{__package__}:log_softmax", "numpy", "composed"),
-        Form("scipy.special:log_softmax", SCIPY, names={"input": "x", "dim": "axis"}),
+        Form("scipy.special:log_softmax", SCIPY, names={"input": "x", "dim": "axis"}, needs="scipy"),
     ),
     "cross_entropy": (Form(f"{__package__}:cross_entropy", "numpy", "composed", {"target gradient": _BY_INPUT}),),
 }
 
 
+_lacking = functools.partial(not_installed, FORMS)
+
+
 def _subjects(signature: Signature, device: str) -> list[Subject]:
-    forms = FORMS.get(signature.loss, ())
-    return [_subject(form, signature) for form in forms if form.subject not in _lacking()]
+    forms, lacking = FORMS.get(signature.loss, ()), _lacking(signature)
+    return [_subject(form, signature) for form in forms if form.subject not in lacking]
 
 
 def _subject(form: Form, signature: Signature) -> NumpySubject:
@@ -42,11 +45,6 @@ def _subject(form: Form, signature: Signature) -> NumpySubject:
     gradient = getattr(importlib.import_module(module), f"{name}_gradient", None)
     function = binding_of(form, signature).bound(form.load())
     return NumpySubject(function, form.subject, form.binding, gradient, form.without, form.domain)
-
-
-def _lacking() -> dict[str, str]:
-    missing = importlib.util.find_spec("scipy") is None
-    return {SCIPY: "SciPy is not installed: pip install scipy"} if missing else {}
 
 
 def _spell(subject: str, call: Call) -> Spelling:

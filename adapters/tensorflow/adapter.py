@@ -11,7 +11,7 @@ from typing import Any
 from ...specs.call import TARGET_DTYPES, Call, Signature
 from ...specs.domain import Domain
 from ...specs.errors import UsageError
-from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, unwrapped
+from ..base import Backend, Capabilities, Form, Forms, Subject, baselines_in, form_of, not_installed, unwrapped
 from ..binding import binding_of
 from ..spelling import Spelling
 from ..user import returning
@@ -58,12 +58,14 @@ FORMS: Forms = {
             "tensorflow:keras-sparse",
             without=_NO_PROBABILITIES,
             domain=Domain(ranks=(1, 2), absent=("weight", "label_smoothing")),
+            needs="keras",
         ),
         Form(
             f"{__package__}.keras_losses:cross_entropy",
             "tensorflow:keras",
             without=_NO_CLASSES,
             domain=Domain(absent=("weight", "ignore_index")),
+            needs="keras",
         ),
     ),
 }
@@ -76,6 +78,8 @@ _WITHOUT = {
     "mutable arrays": "TensorFlow tensors are immutable, and arrays are copied into them",
     "autocast": "TensorFlow's mixed precision is a policy of Keras layers, which functions know nothing of",
 }
+
+_lacking = functools.partial(not_installed, FORMS)
 
 CPUS = "LOSSPARITY_TENSORFLOW_CPUS"  # into so many devices the CPU is divided: cpu, cpu:1, ...
 
@@ -98,7 +102,8 @@ def _subjects(signature: Signature, device: str) -> list[Subject]:
 
     _divide_cpu()
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    return [_subject(form, signature, device) for form in FORMS.get(signature.loss, ())]
+    forms, lacking = FORMS.get(signature.loss, ()), _lacking(signature)
+    return [_subject(form, signature, device) for form in forms if form.subject not in lacking]
 
 
 def _subject(form: Form, signature: Signature, device: str) -> TensorflowSubject:
@@ -159,6 +164,7 @@ BACKEND = Backend(
     targets=("int64", "int32"),
     compiler=COMPILER,
     spell=_spell,
+    lacking=_lacking,
     baselines=baselines_in(f"{__package__}.baselines"),
     exponential="tensorflow:exp",
 )

@@ -127,8 +127,9 @@ def _wrap(signature: Signature, function: Callable[..., Any], name: str, device:
     return [TorchSubject(name, returning(function, torch.Tensor), device, can, compiled=by == COMPILE)]
 
 
-def _lacking() -> dict[str, str]:
-    missing = without_compiler()
+def _lacking(signature: Signature) -> dict[str, str]:
+    is_compiled = any(form.subject == COMPILED for form in FORMS.get(signature.loss, ()))
+    missing = without_compiler() if is_compiled else ""
     return {COMPILED: missing} if missing else {}
 
 

@@ -34,7 +34,7 @@ from ...specs.case import FAILED
 from ...specs.stopwatch import PARTS
 from ..judging import explain
 from ..planning.plan import RunSpec
-from ..planning.survey import NOT_PROBED, Survey, missing_tools
+from ..planning.survey import NOT_PROBED, Survey
 from .tables import put
 
 if TYPE_CHECKING:  # what it needs takes a while to import, and --help needs none of it
@@ -90,7 +90,7 @@ def opening(console: Console, run: RunSpec, found: Survey) -> None:
         console.print(f"  {line}", style="dim", soft_wrap=True)
     for one in found.absent:
         console.print(f"  {one.name} is not installed; install it with: {one.install}", style="yellow")
-    for sentence in [*missing_tools(found.backends), *(f"left out: {sentence}" for sentence in found.elsewhere)]:
+    for sentence in [*found.missing_tools, *(f"left out: {sentence}" for sentence in found.elsewhere)]:
         console.print(f"  {sentence}", style="yellow", soft_wrap=True)
 
 

@@ -142,7 +142,7 @@ class Session:
     """A backend, by the name that -b gives it, with a loss, in a child process, with its known divergences."""
 
     def __init__(self, key: str, loss: str, request: Request) -> None:
-        self.key, self.request = key, request
+        self.key, self.request, self._loss = key, request, loss
         self._child = Rerunner(key, loss, request.device, request.seconds)
         self.hello = self._child.hello
         try:
@@ -160,7 +160,7 @@ class Session:
     def subjects(self, name: str) -> tuple[str, ...]:
         """The subjects that a name stands for; the backend's own, or none, stands for all of them."""
         known = dict.fromkeys(self.hello.subjects, self.hello.backend)
-        return plan.choose_subjects([name] if name else [], known)
+        return plan.choose_subjects([name] if name else [], known, (self._loss,))
 
     def run(self, located: Located, subject: str) -> Replayed:
         """Run a case on one of the subjects; raises BridgeError when our bridge could not carry the call."""

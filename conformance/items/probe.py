@@ -20,15 +20,19 @@ def probe(subject: Subject, dtype: str, loss: Loss) -> Traits:
 
     It is asked for calls of its own domain only.
     """
-    per_term = subject.capabilities.per_term
-    domain = subject.capabilities.domain
+    can = subject.capabilities
+    flush = any(_flushes(subject, case) for case in _within(loss.probes.subnormal, can.domain, dtype, loss))
+    flush = flush and _keeps_small_normals(subject, _within(loss.probes.smallest, can.domain, dtype, loss))
+    return Traits(Arithmetic(flush=flush, per_term=can.per_term), can.traced)
 
-    def within(cases: Callable[[str, Domain], Iterable[Case]]) -> Iterator[Case]:
-        return (case for case in cases(dtype, domain) if loss.is_within(domain, case.call))
 
-    flush = any(_flushes(subject, case) for case in within(loss.probes.subnormal))
-    flush = flush and _keeps_small_normals(subject, within(loss.probes.smallest))
-    return Traits(Arithmetic(flush=flush, per_term=per_term), subject.capabilities.traced)
+def is_probed(domain: Domain, dtype: str, loss: Loss) -> bool:
+    """Whether a domain leaves a call that could show that subnormal numbers are lost."""
+    return any(True for _ in _within(loss.probes.subnormal, domain, dtype, loss))
+
+
+def _within(cases: Callable[[str, Domain], Iterable[Case]], domain: Domain, dtype: str, loss: Loss) -> Iterator[Case]:
+    return (case for case in cases(dtype, domain) if loss.is_within(domain, case.call))
 
 
 def _keeps_small_normals(subject: Subject, cases: Iterable[Case]) -> bool:

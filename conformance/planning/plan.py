@@ -92,19 +92,20 @@ def choose_backends(names: Sequence[str]) -> list[Backend]:
     return _in_import_order(chosen.values())
 
 
-def choose_subjects(names: Sequence[str], known: Mapping[str, str]) -> tuple[str, ...]:
-    """The subjects that `-b` names, dear ones as `known` (subject -> backend) orders them.
+def choose_subjects(names: Sequence[str], known: Mapping[str, str], places: Sequence[str]) -> tuple[str, ...]:
+    """The subjects of the losses at `places` that `-b` names, dear ones as `known` (subject -> backend) orders them.
 
     A backend's name stands for all its subjects; raises UsageError for a subject that does not exist,
-    AdapterUnavailable for one that this machine has no tools for.
+    AdapterUnavailable for one that this machine has no tools for, whichever of the losses is asked.
     """
     names = [registry.backend(name).name if _is_path(name) else name for name in names]
     for name in names:
         backend = _backend_of(name)
         if name in known or name == backend:
             continue
-        if why := registry.backend(backend).lacking().get(name):
-            raise AdapterUnavailable(f"{name}: {why}")
+        for signature in (losses.find(place).signature for place in places):
+            if why := registry.backend(backend).lacking(signature).get(name):
+                raise AdapterUnavailable(f"{name}: {why}")
         raise UsageError(f"no subject {name!r}; {nearest(name, known)}")
     return tuple(subject for subject, backend in known.items() if not names or {subject, backend} & set(names))
 
@@ -145,7 +146,7 @@ def start(backend: Backend, signature: Signature, device: str) -> list[Subject]:
         raise NoSuchDevice(
             f"{backend.name} has no device {device!r}; it has {', '.join(known)}: choose one with --device"
         )
-    lacking = backend.lacking()
+    lacking = backend.lacking(signature)
     subjects = [one for one in backend.subjects(signature, device) if one.name not in lacking]
     for subject in subjects:
         require_echo(subject)

@@ -12,7 +12,7 @@ import contextlib
 import faulthandler
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,9 +27,10 @@ from ...reports.verdict import plural
 from ...specs import losses
 from ...specs.call import Call, Crashed, TimedOut
 from ...specs.errors import AdapterUnavailable, LossparityError
+from ...specs.loss import Loss
 from ..items import breadcrumb
 from ..items.child import START_SECONDS, Child
-from ..items.probe import probe
+from ..items.probe import is_probed, probe
 from . import machine, plan
 from .plan import NoSuchDevice
 
@@ -44,22 +45,43 @@ _Who = tuple[str, str]  # loss and subject
 class Survey:
     """What was found: the backends that can run, their subjects (dear ones first), and what is not installed.
 
-    `elsewhere` says of each installed backend that lacks the device which ones it has.
+    `elsewhere` says of each installed backend that lacks the device which ones it has. `places` are those of the
+    losses that were asked for.
     """
 
     backends: tuple[Backend, ...]
     subjects: tuple[SubjectInfo, ...]
     absent: tuple[AbsentBackend, ...]
     elsewhere: tuple[str, ...] = ()
+    places: tuple[str, ...] = losses.BUILT_IN
 
     @property
     def owners(self) -> dict[str, tuple[str, ...]]:
         """backend -> its subjects, those that are left out as well."""
-        found = {backend.name: list(backend.lacking()) for backend in self.backends}
-        return {
-            name: tuple(dict.fromkeys([*(s.name for s in self.subjects if s.backend == name), *lacking]))
-            for name, lacking in found.items()
+        found = {
+            backend.name: [one.name for one in self.subjects if one.backend == backend.name]
+            for backend in self.backends
         }
+        for backend, _, lacking in self._lacking():
+            found[backend.name] += lacking
+        return {name: tuple(dict.fromkeys(subjects)) for name, subjects in found.items()}
+
+    @property
+    def missing_tools(self) -> list[str]:
+        """Subjects that are left out, each with what to do, and with the losses where others keep it."""
+        missing: dict[tuple[str, str], list[str]] = {}
+        for _, loss, lacking in self._lacking():
+            for pair in lacking.items():
+                missing.setdefault(pair, []).append(loss)
+        kept = self.backend_of
+        of = {pair: f" of {', '.join(found)}" if pair[0] in kept else "" for pair, found in missing.items()}
+        return [f"{subject} is left out{of[subject, why]}: {why}" for subject, why in missing]
+
+    def _lacking(self) -> Iterator[tuple[Backend, str, Mapping[str, str]]]:
+        """Backend, loss, and the subjects of this loss that there are no tools for."""
+        for backend in self.backends:
+            for loss in map(losses.find, self.places):
+                yield backend, loss.name, backend.lacking(loss.signature)
 
     @property
     def flushing(self) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -80,7 +102,7 @@ class Survey:
 
         A loss for which they have none is left out.
         """
-        wanted = set(plan.choose_subjects(names, self.backend_of))
+        wanted = set(plan.choose_subjects(names, self.backend_of, self.places))
         found: dict[str, tuple[str, ...]] = {}
         for one in self.subjects:
             if one.name in wanted:
@@ -123,7 +145,7 @@ def survey(
     subjects = sorted((pair for pairs in found.values() for pair in pairs), key=lambda pair: pair[0])
     missing = () if any(user.SIGN in key for key in keys) else absent()  # who checks one function asks for no more
     here = tuple(backend for backend, key in zip(backends, keys, strict=True) if key in found)
-    return Survey(here, tuple(info for _, info in subjects), tuple(missing), tuple(elsewhere))
+    return Survey(here, tuple(info for _, info in subjects), tuple(missing), tuple(elsewhere), tuple(places))
 
 
 # --- looking at one backend --------------------------------------------------------------------------------
@@ -282,7 +304,7 @@ def describe(
     found = [
         (loss, subject) for loss in map(losses.find, places) for subject in plan.start(backend, loss.signature, device)
     ]
-    yield [(subject.capabilities.tier, _describe_subject(backend, loss.name, subject)) for loss, subject in found]
+    yield [(subject.capabilities.tier, _describe_subject(backend, loss, subject)) for loss, subject in found]
     for loss, subject in found:
         who = loss.name, subject.name
         for dtype in subject.capabilities.dtypes if who not in done else ():
@@ -313,17 +335,13 @@ def absent() -> list[AbsentBackend]:
     return [AbsentBackend(backend.name, backend.install) for backend in known if not registry.is_installed(backend)]
 
 
-def missing_tools(backends: Iterable[Backend]) -> list[str]:
-    """Subjects that are left out, as tools outside Python are not found, each with what to do."""
-    installed = [backend for backend in backends if registry.is_installed(backend)]
-    return [f"{subject} is left out: {why}" for backend in installed for subject, why in backend.lacking().items()]
-
-
-def _describe_subject(backend: Backend, loss: str, subject: Subject) -> SubjectInfo:
+def _describe_subject(backend: Backend, loss: Loss, subject: Subject) -> SubjectInfo:
     """A subject and what it says that it can do."""
     can = subject.capabilities
+    unasked = [dtype for dtype in can.dtypes if not is_probed(can.domain, dtype, loss)]
+    left = f"{NOT_PROBED} in {', '.join(unasked)}, and taken to be kept: {can.domain.said} leaves no call to do it with"
     return SubjectInfo(
-        loss=loss,
+        loss=loss.name,
         name=subject.name,
         backend=backend.name,
         version=backend.version(),
@@ -333,5 +351,5 @@ def _describe_subject(backend: Backend, loss: str, subject: Subject) -> SubjectI
         dtypes=can.dtypes,
         target_dtypes=can.target_dtypes,
         gradual_underflow={},
-        notes=(*can.notes, *(f"no {what}: {why}" for what, why in can.without.items())),
+        notes=(*can.notes, *(f"no {what}: {why}" for what, why in can.without.items()), *[left] * bool(unasked)),
     )
