@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from importlib import resources
@@ -21,6 +22,7 @@ from lossparity.conformance.items.spec import Request
 from lossparity.specs.call import Call, Transform
 from lossparity.specs.encoding import encode_call
 from lossparity.specs.errors import NotReproduced, VectorError
+from lossparity.specs.log_softmax.signature import LOG_SOFTMAX
 from lossparity.specs.nll_loss.corpus import corpus
 from lossparity.specs.nll_loss.signature import NLL_LOSS
 from lossparity.specs.vectors import Vector, case_of, describe, parse
@@ -36,6 +38,11 @@ def validate(text: str) -> list[Vector]:
     """Against the schema and against our own reader."""
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(text))
     return list(parse(text, "test"))
+
+
+def sums_over_all(input: np.ndarray, dim: int) -> np.ndarray:
+    """A wrong log_softmax: exponentials are added up over all axes."""
+    return input - np.log(np.exp(input).sum())
 
 
 def large() -> Located:
@@ -105,6 +112,25 @@ def test_a_vector_that_does_not_fail_again_is_refused() -> None:
         for id, words in (("Mine", "is no id"), ("torch-weight-rank", "already")):
             with pytest.raises(VectorError, match=words):
                 freeze.freeze(wrong, found, id, "")
+
+
+def test_a_loss_without_a_reduction_is_frozen() -> None:
+    call = LOG_SOFTMAX.call(np.array([[1, 2, 4], [0, 0, 1]], np.float32), 1)
+    with Session(f"numpy@{__file__}:sums_over_all", "log_softmax", Request(seconds=30)) as session:
+        (subject,) = session.subjects("")
+        found = session.run(Located(encode_call(call), "value", "test", ()), subject)
+        vector = freeze.freeze(session, found, "own-1", "sums over all axes")
+    assert (vector.loss, vector.clauses) == ("log_softmax", found.failed)
+    (again,) = validate(freeze.render([freeze.as_data(vector)], vector.loss))
+    assert again.call == vector.call
+
+
+def test_what_a_vector_has_no_words_for_is_refused() -> None:
+    with Session(f"numpy@{EXAMPLES}:mean_over_all", "nll_loss", Request(seconds=30)) as session:
+        found = session.run(large(), "numpy:my_losses.mean_over_all")
+        case = dataclasses.replace(found.case, call=found.case.call.replace(reduction=7))
+        with pytest.raises(VectorError, match="reduction is a string or null, not 7"):
+            freeze.freeze(session, dataclasses.replace(found, case=case), "", "")
 
 
 # --- files ---------------------------------------------------------------------------------------------------

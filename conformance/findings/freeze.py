@@ -39,8 +39,9 @@ def _vector(found: Replayed, id: str, comment: str) -> Vector:
     call, ids = found.case.call, found.failed
     if any(array.nbytes > SPARSE_BYTES for _, array in call.arrays()):
         raise VectorError(f"a vector holds no arrays of hundreds of megabytes: {call.describe()}")
-    if not isinstance(call["reduction"], str | None):
-        raise VectorError(f"a vector's reduction is a string or null, not {call['reduction']!r}")
+    for name in (one.name for one in call.signature.options if one.choices):
+        if not isinstance(call[name], str | None):
+            raise VectorError(f"a vector's {name} is a string or null, not {call[name]!r}")
     id = id or f"{ids[0].lower()}-{call.digest()}"
     pattern: str = _schema()["$defs"]["vector"]["properties"]["id"]["pattern"]
     if not re.fullmatch(pattern, id):

@@ -18,8 +18,9 @@ import numpy as np
 
 from ..accuracy import is_certified, quotient_bounds
 from ..bands import Band, interval
-from ..call import GRADIENTS, VALUES, Array, Call, Transform, dtype_of
-from ..case import Exactly, Expectation, Raises, Returns, Sparse, Stack, Unjudgeable, Unspecified, Within
+from ..batches import stacked
+from ..call import GRADIENTS, VALUES, Array, Call, dtype_of
+from ..case import Exactly, Expectation, Raises, Returns, Sparse, Unjudgeable, Unspecified, Within
 from ..classes.targets import class_axis
 from ..exact import round_to
 from ..reductions import REQUIRED, Arithmetic, Reduction
@@ -61,28 +62,11 @@ def expect_batch(selections: Sequence[Selection]) -> Expectation:
         expect(one.call, one) if one.call.transform is None else _expect_gradient(one.call, one) for one in selections
     ]
     wrong = [answer for answer in answers if isinstance(answer, Raises)]
-    answers = [answer.poisoned if isinstance(answer, Raises) else answer for answer in answers]
-    parts = [answer.value for answer in answers if isinstance(answer, Returns)]
-    if len(parts) < len(answers):  # the gradient of an all-ignored mean is among them
-        return Unspecified("GRAD-9")
-    first = answers[0]
-    assert isinstance(first, Returns)
-    whole = Returns((len(parts), *first.shape), first.dtype, Stack(tuple(parts)))  # pyright: ignore[reportArgumentType] -- parts of a batch are no stacks
-    return Raises(wrong[0].categories, whole) if wrong else whole
-
-
-def calls_of_batch(call: Call) -> list[Call]:
-    """The calls that a mapped call stands for."""
-    transform = call.transform
-    assert transform is not None
-    lengths = [len(array) for name, array in call.arrays() if name in transform.batched]
-    inner = Transform("gradient", transform.upstream) if transform.kind == "vmap_gradient" else None
-
-    def at(number: int) -> Call:
-        parts = {name: array[number] for name, array in call.arrays() if name in transform.batched}
-        return call.replace(**parts, transform=inner, layouts=())
-
-    return [at(number) for number in range(lengths[0])]
+    # GRAD-9 where the gradient of an all-ignored mean is among them.
+    whole = stacked(
+        [(answer.poisoned or answer) if isinstance(answer, Raises) else answer for answer in answers], "GRAD-9"
+    )
+    return Raises(wrong[0].categories, whole) if wrong and isinstance(whole, Returns) else whole
 
 
 def _expect_gradient(call: Call, selection: Selection) -> Expectation:

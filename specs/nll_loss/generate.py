@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..batches import calls_of_batch
 from ..call import VALUES, Call
 from ..case import Case, Expectation
 from ..classes import values
@@ -22,7 +23,7 @@ from ..classes.targets import structural_faults
 from ..layouts import lay
 from ..stream import Stream
 from .clauses import RULES, exercised
-from .derivatives import calls_of_batch, expect_batch, expect_transformed
+from .derivatives import expect_batch, expect_transformed
 from .facts import Facts
 from .oracle import Selection, expect, select
 from .signature import NLL_LOSS
