@@ -118,7 +118,7 @@ def _point(row: Precision) -> dict[str, Any] | None:
     if not row.judged or not math.isfinite(row.worst_ulps) or row.decade is None:
         return None
     size, error = 10**row.decade, min(_CEILING, max(_FLOOR, row.worst_ulps))
-    text = f"{row.subject} · {row.dtype} {row.reduction}, from {size:,} positions: {row.worst_ulps:.3g} ulp"
+    text = f"{row.subject} · {row.title}, from {size:,} positions: {row.worst_ulps:.3g} ulp"
     return _facet(row) | {"subject": row.subject, "size": size, "error": error, "text": text}
 
 
@@ -130,8 +130,7 @@ def _shares(row: Precision) -> list[dict[str, Any]]:
         _facet(row)
         | {"subject": row.subject, "bin": place, "label": _bin_label(place), "share": number / total}
         | {
-            "text": f"{row.subject} · {row.dtype} {row.reduction}, "
-            f"up to {_bin_label(place)} ulp: {number:,} ({number / total:.2%})",
+            "text": f"{row.subject} · {row.title}, up to {_bin_label(place)} ulp: {number:,} ({number / total:.2%})",
         }
         for place, number in sorted(by_bin.items())
     ]

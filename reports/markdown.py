@@ -125,7 +125,7 @@ def _accuracy(matrix: Matrix) -> str:
     if not groups:
         return ""
     found = {(row.subject, group.dtype, group.reduction): row for group in groups for row in group.rows}
-    heads = [f"{group.dtype} {group.reduction}" for group in groups]
+    heads = [group.title for group in groups]
     rows = [
         [text(subject.name), *(_worst(found.get((subject.name, group.dtype, group.reduction))) for group in groups)]
         for subject in matrix.subjects

@@ -26,6 +26,11 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64")
 _REDUCTIONS = ("none", "sum", "mean")
 
 
+def titled(dtype: str, reduction: str) -> str:
+    """`float32 sum`, or `float32` where a loss does not reduce."""
+    return f"{dtype} {reduction}".rstrip()
+
+
 @dataclass(frozen=True, slots=True)
 class Precision:
     """One subject in one dtype and reduction, over one decade or, in `decades`, over several."""
@@ -51,6 +56,11 @@ class Precision:
     def name(self) -> str:
         """The subject, and what takes its results out of rounding errors."""
         return f"{self.subject} {self.outside}".rstrip()
+
+    @property
+    def title(self) -> str:
+        """The dtype and the reduction, if the loss has one."""
+        return titled(self.dtype, self.reduction)
 
     @property
     def uninformative_share(self) -> float:
@@ -86,6 +96,11 @@ class Group:
     best: tuple[str, ...]
     worst: tuple[str, ...]
     outside: tuple[Precision, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The dtype and the reduction, if the loss has one."""
+        return titled(self.dtype, self.reduction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +149,7 @@ def _deep_sentence(subject: str, first: DeepSum, *others: DeepSum) -> str:
 
 
 def _off_by(one: DeepSum) -> str:
-    return f"{one.dtype} {' and '.join(one.reductions)} up to {percent(one.worst.error)}"
+    return f"{titled(one.dtype, ' and '.join(one.reductions))} up to {percent(one.worst.error)}"
 
 
 def percent(share: float) -> str:

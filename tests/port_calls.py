@@ -75,6 +75,7 @@ def due(
     fmt = FORMATS["bfloat16" if x.dtype == BFLOAT16 else x.dtype.name]
     u, own = float(REQUIRED[fmt.name].u), float(fmt.u)
     n, classes = x.shape
+    tiny = 4 * float(fmt.smallest_normal)
     e, size = mpmath.mpf(label_smoothing), 2 * n * classes + 32
     has_indices = target.dtype.kind in "iu"
     w = [mpmath.mpf(1)] * classes if weight is None else [mpmath.mpf(float(one)) for one in weight]
@@ -111,11 +112,12 @@ def due(
             slopes.append((k * (share * total - q[c]), wide))
     if reduction != "none":
         losses = [_reduced(losses, divisor, u * size)]
-    tiny = 4 * float(fmt.smallest_normal)
-    rounded_losses, rounded_slopes = (
-        [(exact, bound + own * (abs(exact) + bound) + tiny) for exact, bound in found] for found in (losses, slopes)
-    )
-    return rounded_losses, rounded_slopes
+    return _rounded(losses, own, tiny), _rounded(slopes, own, tiny)
+
+
+def _rounded(found: list[Any], own: float, tiny: float) -> list[Any]:
+    """What was found, rounded to a format of unit roundoff `own`; what may be flushed, `tiny`, is added."""
+    return [(exact, bound + own * (abs(exact) + bound) + tiny) for exact, bound in found]
 
 
 def _reduced(losses: list[Any], divisor: Any, each: float) -> tuple[Any, Any]:
