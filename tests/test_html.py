@@ -215,6 +215,14 @@ def test_decades_merge_into_one_row(quiet: Run) -> None:
     assert row.median_ulps == errors[(len(errors) - 1) // 2]
 
 
+def test_a_loss_that_does_not_reduce_is_titled_by_its_dtype(quiet: Run) -> None:
+    records = [msgspec.structs.replace(one, reduction="") for one in quiet.of(sample_run.Accuracy)]
+    groups = tolerance.table(records)
+    assert [group.title for group in groups] == [group.dtype for group in groups]
+    assert {row.title for group in groups for row in group.rows} == {group.dtype for group in groups}
+    assert {group.title for group in tolerance.table(quiet.of(sample_run.Accuracy))} >= {"float32 none", "float32 sum"}
+
+
 def test_only_who_stands_out_is_called_best_or_worst(quiet: Run) -> None:
     groups = {(group.dtype, group.reduction): group for group in tolerance.table(quiet.of(sample_run.Accuracy))}
     assert groups["float32", "none"].worst == groups["float32", "none"].best == ()
