@@ -118,7 +118,7 @@ def test_a_loss_without_a_reduction_is_frozen(tmp_path: Path) -> None:
     call = LOG_SOFTMAX.call(np.array([[1, 2, 4], [0, 0, 1]], np.float32), 1)
     with Session(f"numpy@{own}:over_all", "log_softmax", Request(seconds=30)) as session:
         (subject,) = session.subjects("")
-        found = session.run(Located(encode_call(call), "value", "test", ()), subject)
+        found = session.run(Located(encode_call(call), "value", "test", (), loss="log_softmax"), subject)
         vector = freeze.freeze(session, found, "own-1", "sums over all axes")
     assert (vector.loss, vector.clauses) == ("log_softmax", found.failed)
     (again,) = validate(freeze.render([freeze.as_data(vector)], vector.loss))
