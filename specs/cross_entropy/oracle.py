@@ -92,7 +92,7 @@ def _value(selection: Selection) -> Expectation:
     if selection.weights_cancel and reduction == "mean" and _has_negative_zero(selection):
         return Returns((), call.dtype, Unjudgeable("the sign of W = 0 depends on how weights of -0 are added"))
     logits = _limits(selection)
-    answer = _within(
+    answer = within_rows(
         selection, lambda at: formula.reduced(terms := Terms.of(selection, at, logits), terms.y(), reduction)
     )
     answer = _with_nan(answer, selection, reduction)
@@ -132,7 +132,7 @@ def _careful(selection: Selection, logits: Array, answer: Within) -> Band | None
     if selection.impossible.any():
         return answer.required
     if FORMATS[call.dtype] in HALVES:
-        return _within(selection, lambda at: _rounded_once(selection, at, logits)).required
+        return within_rows(selection, lambda at: _rounded_once(selection, at, logits)).required
     if is_never_negative(selection):
         band = answer.required
         return Band(np.maximum(band.low, band.low.dtype.type(0)), band.high, band.free)
@@ -150,7 +150,7 @@ def _rounded_once(selection: Selection, at: Evaluation, logits: Array) -> Tracke
     return formula.reduced(terms, terms.y(), selection.call["reduction"])
 
 
-def _within(selection: Selection, function: Callable[[Evaluation], Tracked], columns: int = 0) -> Within:
+def within_rows(selection: Selection, function: Callable[[Evaluation], Tracked], columns: int = 0) -> Within:
     """The answer of a formula: 0-d, 1-d over rows, or with so many columns 2-d."""
     call = selection.call
     shape = (selection.rows, columns) if columns else (selection.rows,) if call["reduction"] == "none" else ()
@@ -222,7 +222,7 @@ def _number(selection: Selection, transform: Transform) -> Expectation:
 
     if opened.all() or (reduction != "none" and opened.any()):
         return Unspecified(RECORDED)
-    return _placed(selection, _opened(_within(selection, function), opened if reduction == "none" else False))
+    return _placed(selection, _opened(within_rows(selection, function), opened if reduction == "none" else False))
 
 
 def _array(selection: Selection, transform: Transform) -> Expectation:
@@ -247,7 +247,7 @@ def _array(selection: Selection, transform: Transform) -> Expectation:
             return formula.second(terms, g, _rows(selection, transform.direction), call["reduction"])
         return formula.gradient(terms, g, call["reduction"])
 
-    answer = _opened(_within(selection, function, classes), opened[:, None])
+    answer = _opened(within_rows(selection, function, classes), opened[:, None])
     nothing = ~opened & np.broadcast_to(g == 0, opened.shape)
     return _spread(selection, answer, nothing)
 
@@ -260,7 +260,7 @@ def _has_finite_weights(selection: Selection) -> bool:
 def _rows(selection: Selection, array: Array) -> Array:
     """An array of input's shape as the rows that count."""
     axis = class_axis(array)
-    return np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])[selection.chosen]
+    return np.moveaxis(array, axis, -1)[selection.kept & selection.valid]
 
 
 def _upstream(selection: Selection, transform: Transform) -> Array:

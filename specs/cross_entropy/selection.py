@@ -124,12 +124,12 @@ def select(call: Call) -> Selection:
     kept = valid = np.ones(shape, bool)
     if not is_soft(call):
         kept, valid = not_ignored(call["target"], call["ignore_index"]), existing(call)
-    chosen = (kept & valid).reshape(-1)
+    chosen = kept & valid
     weight = None if call["weight"] is None else call["weight"].reshape(1, -1)
-    logits = rows_of(call["input"], axis)[chosen]
+    logits = np.moveaxis(call["input"], axis, -1)[chosen]
     if is_soft(call):
-        return Selection(call, kept, valid, logits, None, rows_of(call["target"], axis)[chosen], weight)
-    labels = call["target"].reshape(-1)[chosen].astype(np.int64)
+        return Selection(call, kept, valid, logits, None, np.moveaxis(call["target"], axis, -1)[chosen], weight)
+    labels = call["target"][chosen].astype(np.int64)
     return Selection(call, kept, valid, logits, labels, None, weight)
 
 
