@@ -16,6 +16,7 @@ from ..case import Case, Expectation, Returns, Sparse
 from ..classes.sparse import entries, few_labels
 from ..classes.structure import DEFAULT
 from ..stream import Stream
+from ..tracked.answers import Evaluations
 from . import formula
 from .clauses import RULES
 from .facts import Facts
@@ -91,7 +92,8 @@ def _gradient(selection: Selection, transform: Transform) -> Expectation:
     upstream = flat[where] if call["reduction"] == "none" else flat
     answer = within_rows(
         selection,
-        lambda at: formula.gradient(Terms.of(selection, at, selection.logits), upstream, call["reduction"]),
+        lambda at: formula.gradient(Terms(selection, at), upstream, call["reduction"]),
+        Evaluations(call.dtype),
         shape[1],
     )
     flat = entries(shape, where[:, None], np.arange(shape[1])).reshape(-1)
