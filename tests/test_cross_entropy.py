@@ -20,7 +20,7 @@ SMALL = ((7, 4097), (65, 33), (2, 9, 300))
 
 
 def _computed(call: Call) -> Outcome:
-    arguments: dict[str, Any] = dict(call.arrays()) | call.options
+    arguments: dict[str, Any] = dict(call.given) | dict(call.options)
     if call.transform is None:
         return Returned(np.asarray(cross_entropy(**arguments)))
     return Returned(cross_entropy_gradient(**arguments, upstream=call.transform.upstream))
