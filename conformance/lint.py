@@ -71,20 +71,21 @@ def _clause_problems(loss: Loss) -> Iterator[str]:
     """Clauses and flags against each other and against the families."""
     used: set[str] = set()
     clauses, flags = loss.rules.clauses, loss.rules.flags
+    where = loss.rules.place("clauses.toml")
     for clause in clauses.values():
         used |= set(clause.flags)
         for flag in sorted(set(clause.flags) - set(flags)):
-            yield f"clauses.toml: {clause.id}: flag {flag!r} is not defined in flags.toml"
+            yield f"{where}: {clause.id}: flag {flag!r} is not defined in flags.toml"
         for family in sorted(set(clause.families) - set(loss.families)):
-            yield f"clauses.toml: {clause.id}: there is no family {family!r}"
+            yield f"{where}: {clause.id}: there is no family {family!r}"
         if clause.level != "RECORD" and not clause.judges:
-            yield f"clauses.toml: {clause.id}: a {clause.level} clause must say which aspects judge it"
+            yield f"{where}: {clause.id}: a {clause.level} clause must say which aspects judge it"
         if not clause.families:
-            yield f"clauses.toml: {clause.id}: no family checks it"
+            yield f"{where}: {clause.id}: no family checks it"
         if not clause.flags:
-            yield f"clauses.toml: {clause.id}: names no flag"
+            yield f"{where}: {clause.id}: names no flag"
     for flag in sorted(set(flags) - used):
-        yield f"flags.toml: {flag}: no clause uses it"
+        yield f"{loss.rules.place('flags.toml')}: {flag}: no clause uses it"
     for family in sorted(set(loss.families) - {family for clause in clauses.values() for family in clause.families}):
         yield f"family {family!r} checks no clause"
 
@@ -100,7 +101,7 @@ def _coverage_problems(loss: Loss) -> Iterator[str]:
             # ACC-6, ERR-10 and SPECIAL-4 are observed on every call, not exercised by some.
             observed = clause.level == "RECORD" and clause.id != "SHAPE-8"
             if family in clause.families and clause.id not in seen and not observed:
-                yield f"clauses.toml: {clause.id}: family {family!r} never exercises it"
+                yield f"{loss.rules.place('clauses.toml')}: {clause.id}: family {family!r} never exercises it"
 
 
 def _mutant_problems(loss: Loss) -> Iterator[str]:

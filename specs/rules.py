@@ -90,7 +90,7 @@ class Rules:
     @functools.cached_property
     def clauses(self) -> Mapping[str, Clause]:
         """All clauses by id, in the order of the table; raises SpecError when the table is broken."""
-        where = self._file("clauses.toml")
+        where = self.place("clauses.toml")
         shared = None if self.package == COMMON else common().clauses
         rows = load_table(self.text("clauses.toml"), "clause", Clause, where, SpecError, common=shared)
         for row in rows:
@@ -103,7 +103,7 @@ class Rules:
     @functools.cached_property
     def flags(self) -> Mapping[str, Flag]:
         """Flags by name: common ones that clauses name, then its own; raises SpecError when the table is broken."""
-        rows = load_table(self.text("flags.toml"), "flag", Flag, self._file("flags.toml"), SpecError, name="name")
+        rows = load_table(self.text("flags.toml"), "flag", Flag, self.place("flags.toml"), SpecError, name="name")
         own = {row.name: row for row in rows}
         if self.package == COMMON:
             return own
@@ -130,9 +130,9 @@ class Rules:
             raise SpecError(f"{name}: missing; give its text among `texts`, or the package that it lies in")
         return resources.files(self.package).joinpath(name).read_text(encoding="utf-8")
 
-    def _file(self, name: str) -> str:
-        """What messages call a table."""
-        return f"common/{name}" if self.package == COMMON else name
+    def place(self, name: str) -> str:
+        """What messages call a table: its path from where packages lie, and its name alone without a package."""
+        return "/".join([*filter(None, self.package.split(".")), name])
 
 
 @functools.cache

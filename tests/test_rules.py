@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
+from lossparity.conformance import lint
 from lossparity.specs import losses
 from lossparity.specs.errors import SpecError
 from lossparity.specs.loss import Loss
@@ -77,6 +79,16 @@ def test_what_cannot_be_taken_is_refused(old: str, new: str, words: str) -> None
 def test_a_table_that_is_missing_is_named() -> None:
     with pytest.raises(SpecError, match=re.escape("flags.toml: missing; give its text among `texts`")):
         _ = Rules(texts={"clauses.toml": OWN}).flags
+
+
+@pytest.mark.parametrize("loss", list(losses.every()), ids=lambda loss: loss.name)
+def test_a_problem_names_the_table_that_has_it(loss: Loss) -> None:
+    """Each loss has a clauses.toml."""
+    without = dataclasses.replace(loss, families={"value": loss.families["value"]})
+    found = list(lint._clause_problems(without))
+    assert f"lossparity/specs/{loss.name}/clauses.toml: VALUE-9: there is no family 'large'" in found
+    with pytest.raises(SpecError, match=f"^lossparity/specs/{loss.name}/clauses.toml: not TOML"):
+        _ = Rules(loss.rules.package, {"clauses.toml": "["}).clauses
 
 
 def test_what_is_common_takes_nothing() -> None:

@@ -17,32 +17,48 @@ from ..tracked.number import Evaluation, Tracked, either, exp, largest, masked, 
 from .selection import Selection
 
 CLASSES, ROWS = 1, 0  # the axes
-Store = Callable[[Tracked], Tracked]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """What a call computes with, as tracked numbers; `store` is what happens to log_softmax before it is used."""
+    """What a call computes with, as tracked numbers, shared by all calls on the same arrays with the same smoothing.
+
+    `is_stored` tells that log_softmax may be rounded to the storage format before it is used. With a direction its
+    derivative along that takes its place.
+    """
 
     selection: Selection
     at: Evaluation
-    logits: Tracked
-    weight: Tracked | None
-    probabilities: Tracked | None
-    store: Store = stored
+    is_stored: bool = True
+    direction: Array | None = None
 
-    @classmethod
-    def of(cls, selection: Selection, at: Evaluation, logits: Array, store: Store = stored) -> Terms:
-        """The terms of a selection, with other logits perhaps."""
-        x = at.number(logits)
-        w = None if selection.weight is None else at.number(selection.weight)
-        p = None if selection.probabilities is None else at.number(selection.probabilities)
-        return cls(selection, at, x, w, p, store)
+    def once(self, name: str, make: Callable[[], Tracked]) -> Tracked:
+        """What does not depend on the reduction, made once for calls with weights and once for those without."""
+        if self.direction is not None:
+            return make()
+        return self.at.once((name, self.is_stored, self.selection.weight is None), make)
+
+    @property
+    def logits(self) -> Tracked:
+        """x."""
+        return self.at.once("logits", lambda: self.at.number(self.selection.limits))
+
+    @property
+    def weight(self) -> Tracked | None:
+        """w, one row."""
+        w = self.selection.weight
+        return None if w is None else self.at.once("weight", lambda: self.at.number(w))
+
+    @property
+    def probabilities(self) -> Tracked | None:
+        """p."""
+        p = self.selection.probabilities
+        return None if p is None else self.at.once("probabilities", lambda: self.at.number(p))
 
     @property
     def classes(self) -> int:
         """C."""
-        return self.logits.shape[CLASSES]
+        return self.selection.logits.shape[CLASSES]
 
     @property
     def labels(self) -> Array:
@@ -65,34 +81,43 @@ class Terms:
         """e/C."""
         return self.at.constant(self.selection.smoothing) / float(self.classes)
 
-    @property
     def smoothed(self) -> Tracked:
         """(1-e) p + e/C."""
-        assert self.probabilities is not None
-        return self.probabilities * self.rest + self.share if self.selection.smoothing else self.probabilities
+        p = self.probabilities
+        assert p is not None
+        return self.once("smoothed", lambda: p * self.rest + self.share) if self.selection.smoothing else p
 
     def y(self) -> Tracked:
-        """log_softmax."""
-        return self.store(of_log_softmax.log_softmax(self.logits))
+        """log_softmax, or its derivative along the direction."""
+        if self.direction is None:
+            return self.at.once(("y", self.is_stored), lambda: self._stored(of_log_softmax.log_softmax(self.logits)))
+        return self._stored(of_log_softmax.along(self.logits, self.at.number(self.direction)))
 
-    def along(self, direction: Array) -> Tracked:
-        """Its derivative along a direction."""
-        return self.store(of_log_softmax.along(self.logits, self.at.number(direction)))
+    def _stored(self, y: Tracked) -> Tracked:
+        return stored(y) if self.is_stored else y
 
 
 # --- the loss --------------------------------------------------------------------------------------------
 
 
-def reduced(terms: Terms, y: Tracked, reduction: str) -> Tracked:
-    """The loss of y under a reduction: one number per row, or a single one."""
+def reduced(terms: Terms, reduction: str) -> Tracked:
+    """The loss under a reduction: one number per row, or a single one."""
     if terms.probabilities is not None:
-        return of_probabilities(terms, y, terms.smoothed, reduction)
-    rows = _of_labels(terms, y)
+        return of_probabilities(terms, terms.y(), terms.smoothed(), reduction)
     if reduction == "none":
-        return _either_as_documented(*(total(form, CLASSES) for form in rows))
-    # Added up row by row, or over rows and classes at once.
-    losses = _either_as_documented(total(rows[0], ROWS), *(total(form, None) for form in rows[1:]))
+        return terms.once("none", lambda: _of_rows(terms))
+    losses = terms.once("sum", lambda: _of_all(terms))
     return losses if reduction == "sum" else losses / normaliser(terms)
+
+
+def _of_rows(terms: Terms) -> Tracked:
+    return _either_as_documented(*(total(form, CLASSES) for form in _of_labels(terms)))
+
+
+def _of_all(terms: Terms) -> Tracked:
+    """Added up row by row, or over rows and classes at once."""
+    rows = _of_labels(terms)
+    return _either_as_documented(total(rows[0], ROWS), *(total(form, None) for form in rows[1:]))
 
 
 def _either_as_documented(documented: Tracked, *others: Tracked) -> Tracked:
@@ -112,22 +137,32 @@ def of_probabilities(terms: Terms, y: Tracked, p: Tracked, reduction: str) -> Tr
     return losses if reduction == "sum" else losses / normaliser(terms)
 
 
-def _of_labels(terms: Terms, y: Tracked) -> list[Tracked]:
+def _of_labels(terms: Terms) -> list[Tracked]:
     """Losses in two forms: one number per row, and with smoothing such as add up to it along the classes, too."""
-    w, own = _target_weight(terms), take(y, terms.labels, CLASSES)
-    own = own if w is None else w * own
+    w, y = terms.weight, terms.y()
+
+    def own() -> Tracked:
+        at_label, own_weight = take(y, terms.labels, CLASSES), _target_weight(terms)
+        return at_label if own_weight is None else own_weight * at_label
+
     if not terms.selection.smoothing:
-        return [-own]
-    w = terms.weight
-    spread = total(y if w is None else y * w, CLASSES)
-    factors = where(terms.hot, terms.rest, 0) + terms.share
-    return [-(own * terms.rest + spread * terms.share), -(y * (factors if w is None else factors * w))]
+        return [terms.once("own", lambda: -own())]
+
+    def by_row() -> Tracked:
+        spread = total(y if w is None else y * w, CLASSES)
+        return -(own() * terms.rest + spread * terms.share)
+
+    def by_class() -> Tracked:
+        factors = where(terms.hot, terms.rest, 0) + terms.share
+        return -(y * (factors if w is None else factors * w))
+
+    return [terms.once("by row", by_row), terms.once("by class", by_class)]
 
 
 def normaliser(terms: Terms) -> Tracked:
     """W, or how many rows there are."""
     w = None if terms.probabilities is not None else _target_weight(terms)
-    return terms.at.constant(terms.selection.rows) if w is None else total(w, ROWS)
+    return terms.at.constant(terms.selection.rows) if w is None else terms.at.once("W", lambda: total(w, ROWS))
 
 
 # --- derivatives -----------------------------------------------------------------------------------------
@@ -164,14 +199,15 @@ def factors(terms: Terms, upstream: Array, reduction: str) -> Tracked:
         return where(terms.hot, _slopes(terms, _target_weight(terms), upstream, reduction), 0)
     k = _slopes(terms, terms.weight, upstream, reduction)
     if terms.probabilities is not None:
-        return terms.smoothed * k
+        return terms.smoothed() * k
     own = where(terms.hot, terms.rest, 0)
     return either(own * k + k * terms.share, k * (own + terms.share))
 
 
 def _target_weight(terms: Terms) -> Tracked | None:
     """w[t]."""
-    return None if terms.weight is None else take(terms.weight, terms.labels, CLASSES)
+    w = terms.weight
+    return None if w is None else terms.at.once("w[t]", lambda: take(w, terms.labels, CLASSES))
 
 
 def _slopes(terms: Terms, w: Tracked | None, upstream: Array, reduction: str) -> Tracked:

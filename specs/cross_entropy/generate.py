@@ -14,7 +14,7 @@ import numpy as np
 
 from ..batches import calls_of_batch
 from ..call import VALUES, Call
-from ..case import Case
+from ..case import Case, Expectation
 from ..classes import structure as classes
 from ..classes import values as class_values
 from ..classes.structure import DEFAULT, labels
@@ -22,6 +22,7 @@ from ..layouts import lay
 from ..log_softmax.values import direction as direction_of
 from ..log_softmax.values import inputs
 from ..stream import Stream
+from ..tracked.answers import Evaluations
 from . import values
 from .clauses import RULES, exercised
 from .facts import Facts
@@ -49,19 +50,36 @@ def case_of(call: Call, family: str, tier: int, origin: str, also: tuple[str, ..
     """The case of a call, whatever it asks for; facts and clauses of a mapped call are those of its first one."""
     is_mapped = call.transform is not None and bool(call.transform.batched)
     first = calls_of_batch(call)[0] if is_mapped else call
-    facts = Facts(first, None if structural_faults(first) else select(first), call)
-    expectation = expect(call)
+    selection = None if structural_faults(first) else select(first)
+    facts = Facts(first, selection, call)
+    return _case(facts, expect(call, None if is_mapped else selection), family, tier, origin, also)
+
+
+def _case(
+    facts: Facts, expectation: Expectation, family: str, tier: int, origin: str, also: tuple[str, ...] = ()
+) -> Case:
     ids = tuple(dict.fromkeys((*exercised(facts, expectation), *also)))
-    return Case(call, facts, expectation, ids, RULES.flags_of(ids), family, tier, origin, rules=RULES)
+    return Case(facts.asked, facts, expectation, ids, RULES.flags_of(ids), family, tier, origin, rules=RULES)
 
 
 def cases(structure: Structure, family: str, tier: int = 3, origin: str = "corpus") -> Iterator[Case]:
     """The calls of one base, one per reduction (and once more without weights), each with its expectation."""
-    call = batch(structure, family) if structure.batched else base(structure, family)
+    if structure.batched:
+        calls = _calls(batch(structure, family), structure, family)
+        yield from (case_of(call, family, tier, origin) for call in calls)
+        return
+    whole = base(structure, family)
+    selection, shared = select(whole), Evaluations(structure.dtype)
+    for call in _calls(whole, structure, family):
+        own = selection.under(call)
+        yield _case(Facts(call, own), expect(call, own, shared), family, tier, origin)
+
+
+def _calls(call: Call, structure: Structure, family: str) -> Iterator[Call]:
     for one in [call, call.replace(weight=None)] if structure.unweighted_too else [call]:
         for reduction in structure.reductions:
             asked = one.replace(reduction=reduction)
-            yield case_of(asking(asked, structure, family) if structure.asks else asked, family, tier, origin)
+            yield asking(asked, structure, family) if structure.asks else asked
 
 
 def asking(call: Call, structure: Structure, family: str) -> Call:

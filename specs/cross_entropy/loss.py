@@ -11,15 +11,21 @@ from ..case import Case
 from ..classes.narrow import used_by
 from ..domain import used
 from ..loss import Draw, Exploration, Family, Loss, Probes
-from . import corpus, probes, relations
+from . import corpus, generate, large, probes, relations
 from .clauses import RULES
 from .facts import MEANINGS
 from .faults import structural_faults
-from .generate import case_of
 from .selection import is_soft
 from .signature import CROSS_ENTROPY
 from .simpler import simpler
 from .speed import SPEED, shape
+
+
+def case_of(call: Call, family: str, tier: int, origin: str, also: tuple[str, ...] = ()) -> Case:
+    """The case of a call; one of family `large` is asked for nothing that would read all of its input."""
+    if family == large.FAMILY:
+        return large.sparse_case(call, origin)
+    return generate.case_of(call, family, tier, origin, also)
 
 
 def _family(name: str) -> Family:
@@ -65,11 +71,18 @@ def used_arguments(call: Call) -> Collection[str]:
     return used(call) if call["target"] is not None and is_soft(call) else used_by(call)
 
 
+_LARGE = Family(
+    cases=lambda draw: large.large_cases(draw.dtype, draw.seed, draw.tier),
+    size=lambda draw: large.large_size(draw.dtype, draw.tier),
+    profile=large.FAMILY,
+)
+
+
 LOSS = Loss(
     signature=CROSS_ENTROPY,
     rules=RULES,
     facts=MEANINGS,
-    families={name: _family(name) for name in corpus.FAMILIES},
+    families={name: _family(name) for name in corpus.FAMILIES} | {large.FAMILY: _LARGE},
     case_of=case_of,
     shape=shape,
     axes=axes,

@@ -21,7 +21,7 @@ from ..log_softmax.rows import from_rows
 from ..reductions import HALVES
 from ..rules import Aspect
 from ..stopwatch import booked
-from ..tracked.answers import within
+from ..tracked.answers import Evaluations, within_shared
 from ..tracked.number import Evaluation, Tracked
 from . import formula
 from .faults import all_faults, structural_faults
@@ -32,16 +32,20 @@ RECORDED = "GRAD-9"  # derivatives that anything may come of
 
 
 @booked("oracle")
-def expect(call: Call) -> Expectation:
-    """What the specification demands of `call`, whatever it asks for."""
+def expect(call: Call, selection: Selection | None = None, shared: Evaluations | None = None) -> Expectation:
+    """What the specification demands of `call`, whatever it asks for.
+
+    `selection` is that of a call without faults, if it is at hand. Evaluations may be `shared` by calls on the same
+    arrays with the same smoothing, weights being the same in all that have any.
+    """
     with np.errstate(all="ignore"):  # signalling NaNs and infinities are data too
         if call.transform is not None and call.transform.batched:
             return _expect_batch(call)
-        if structural_faults(call):
+        if selection is None and structural_faults(call):
             return Raises(all_faults(call))
         if not call["input"].shape[class_axis(call["input"])]:
             return Unspecified("SHAPE-8")
-        return _of_selection(select(call))
+        return _of_selection(select(call) if selection is None else selection, shared or Evaluations(call.dtype))
 
 
 def _expect_batch(call: Call) -> Expectation:
@@ -53,28 +57,28 @@ def _expect_batch(call: Call) -> Expectation:
     return Raises(wrong[0].categories, whole if isinstance(whole, Returns) else None) if wrong else whole
 
 
-def _of_selection(selection: Selection) -> Expectation:
+def _of_selection(selection: Selection, shared: Evaluations) -> Expectation:
     call, transform = selection.call, selection.call.transform
     if transform is None or transform.kind in VALUES:
         if (selection.kept & ~selection.valid).any():
-            return Raises(frozenset({"index"}), _poisoned(selection))
-        return _value(selection)
+            return Raises(frozenset({"index"}), _poisoned(selection, shared))
+        return _value(selection, shared)
     if call["reduction"] == "mean" and (not selection.rows or selection.weights_cancel):
         return Unspecified(RECORDED)
     if transform.kind in GRADIENTS or transform.kind == "second":
-        return _array(selection, transform)
-    return _number(selection, transform)
+        return _array(selection, transform, shared)
+    return _number(selection, transform, shared)
 
 
 # --- values ----------------------------------------------------------------------------------------------
 
 
-def _poisoned(selection: Selection) -> Returns:
+def _poisoned(selection: Selection, shared: Evaluations) -> Returns:
     """NaN where an index does not exist; the other positions of `none` are as usual."""
     call = selection.call
     if call["reduction"] != "none":
         return Returns((), call.dtype, Limit(frozenset({"nan"})))
-    answer = _value(selection)
+    answer = _value(selection, shared)
     assert isinstance(answer, Returns)
     assert isinstance(answer.value, Within)
     answer.value.rounded[selection.kept & ~selection.valid] = np.nan
@@ -83,7 +87,7 @@ def _poisoned(selection: Selection) -> Returns:
     return answer
 
 
-def _value(selection: Selection) -> Expectation:
+def _value(selection: Selection, shared: Evaluations) -> Expectation:
     call, reduction = selection.call, selection.call["reduction"]
     if not selection.rows and reduction != "none":
         return Returns((), call.dtype, Limit(frozenset({"nan" if reduction == "mean" else "0"})))
@@ -91,12 +95,9 @@ def _value(selection: Selection) -> Expectation:
         return Unspecified("SMOOTH-8")
     if selection.weights_cancel and reduction == "mean" and _has_negative_zero(selection):
         return Returns((), call.dtype, Unjudgeable("the sign of W = 0 depends on how weights of -0 are added"))
-    logits = _limits(selection)
-    answer = _within(
-        selection, lambda at: formula.reduced(terms := Terms.of(selection, at, logits), terms.y(), reduction)
-    )
+    answer = within_rows(selection, lambda at: formula.reduced(Terms(selection, at), reduction), shared)
     answer = _with_nan(answer, selection, reduction)
-    return _placed(selection, dataclasses.replace(answer, careful=_careful(selection, logits, answer)))
+    return _placed(selection, dataclasses.replace(answer, careful=_careful(selection, answer, shared)))
 
 
 def _is_recorded(selection: Selection) -> bool:
@@ -112,19 +113,13 @@ def _has_negative_zero(selection: Selection) -> bool:
     return w is not None and bool(np.signbit(w[w == 0]).any())
 
 
-def _limits(selection: Selection) -> Array:
-    """The logits; of a row with +inf those that have its limit: a class at +inf is as 0 among -inf (A-9)."""
-    limits = np.where(selection.logits == np.inf, 0.0, -np.inf).astype(selection.logits.dtype)
-    return np.where(selection.infinite[:, None], limits, selection.logits)
-
-
 def _with_nan(answer: Within, selection: Selection, reduction: str) -> Within:
     """NaN is right as well where +inf is among the logits (A-9), or probability 0 meets -inf (A-10)."""
     rows = selection.infinite | selection.impossible.any(1)
     return dataclasses.replace(answer, nan=rows if reduction == "none" else np.array(rows.any()))
 
 
-def _careful(selection: Selection, logits: Array, answer: Within) -> Band | None:
+def _careful(selection: Selection, answer: Within, shared: Evaluations) -> Band | None:
     """What is asked for beyond what must be: one of PROB-8, ACC-4 and VALUE-14, whichever is at stake."""
     call = selection.call
     if selection.infinite.any():
@@ -132,7 +127,7 @@ def _careful(selection: Selection, logits: Array, answer: Within) -> Band | None
     if selection.impossible.any():
         return answer.required
     if FORMATS[call.dtype] in HALVES:
-        return _within(selection, lambda at: _rounded_once(selection, at, logits)).required
+        return within_rows(selection, lambda at: _rounded_once(selection, at), shared).required
     if is_never_negative(selection):
         band = answer.required
         return Band(np.maximum(band.low, band.low.dtype.type(0)), band.high, band.free)
@@ -145,18 +140,19 @@ def is_never_negative(selection: Selection) -> bool:
     return selection.labels is not None and not selection.smoothing and (w is None or bool((w >= 0).all()))
 
 
-def _rounded_once(selection: Selection, at: Evaluation, logits: Array) -> Tracked:
-    terms = Terms.of(selection, at, logits, store=lambda y: y)
-    return formula.reduced(terms, terms.y(), selection.call["reduction"])
+def _rounded_once(selection: Selection, at: Evaluation) -> Tracked:
+    return formula.reduced(Terms(selection, at, is_stored=False), selection.call["reduction"])
 
 
-def _within(selection: Selection, function: Callable[[Evaluation], Tracked], columns: int = 0) -> Within:
+def within_rows(
+    selection: Selection, function: Callable[[Evaluation], Tracked], shared: Evaluations, columns: int = 0
+) -> Within:
     """The answer of a formula: 0-d, 1-d over rows, or with so many columns 2-d."""
     call = selection.call
     shape = (selection.rows, columns) if columns else (selection.rows,) if call["reduction"] == "none" else ()
     if shape and not selection.rows:
         return _nothing(call.dtype, shape)
-    return within(function, call.dtype, shape)
+    return within_shared(function, shared, shape)
 
 
 def _nothing(dtype: str, shape: tuple[int, ...]) -> Within:
@@ -204,28 +200,30 @@ def mapped(answer: Within, function: Callable[[Array], Array]) -> Within:
 # --- derivatives -----------------------------------------------------------------------------------------
 
 
-def _number(selection: Selection, transform: Transform) -> Expectation:
+def _number(selection: Selection, transform: Transform, shared: Evaluations) -> Expectation:
     """The derivative of the value along a direction, or of <gradient, direction> by the upstream gradient."""
     call, reduction, direction = selection.call, selection.call["reduction"], transform.direction
     assert direction is not None
     v = _rows(selection, direction)
     if not selection.rows:
-        return _value(selection)
+        return _value(selection, shared)
     opened = selection.unbounded | ~np.isfinite(v).all(1)
 
     def function(at: Evaluation) -> Tracked:
-        terms = Terms.of(selection, at, selection.logits)
         if call.wrt == "input":
-            return formula.reduced(terms, terms.along(v), reduction)
+            return formula.reduced(Terms(selection, at, direction=v), reduction)
+        terms = Terms(selection, at)
         p = at.number(v) * terms.rest if selection.smoothing else at.number(v)
         return formula.of_probabilities(terms, terms.y(), p, reduction)
 
     if opened.all() or (reduction != "none" and opened.any()):
         return Unspecified(RECORDED)
-    return _placed(selection, _opened(_within(selection, function), opened if reduction == "none" else False))
+    return _placed(
+        selection, _opened(within_rows(selection, function, shared), opened if reduction == "none" else False)
+    )
 
 
-def _array(selection: Selection, transform: Transform) -> Expectation:
+def _array(selection: Selection, transform: Transform, shared: Evaluations) -> Expectation:
     """A gradient, or its derivative by the input."""
     call = selection.call
     g, opened = _upstream(selection, transform), selection.unbounded
@@ -239,7 +237,7 @@ def _array(selection: Selection, transform: Transform) -> Expectation:
         return _zero(call)
 
     def function(at: Evaluation) -> Tracked:
-        terms = Terms.of(selection, at, selection.logits)
+        terms = Terms(selection, at)
         if not by_input:
             return formula.gradient_by_probabilities(terms, g, call["reduction"])
         if transform.kind == "second":
@@ -247,7 +245,7 @@ def _array(selection: Selection, transform: Transform) -> Expectation:
             return formula.second(terms, g, _rows(selection, transform.direction), call["reduction"])
         return formula.gradient(terms, g, call["reduction"])
 
-    answer = _opened(_within(selection, function, classes), opened[:, None])
+    answer = _opened(within_rows(selection, function, shared, classes), opened[:, None])
     nothing = ~opened & np.broadcast_to(g == 0, opened.shape)
     return _spread(selection, answer, nothing)
 
@@ -260,7 +258,7 @@ def _has_finite_weights(selection: Selection) -> bool:
 def _rows(selection: Selection, array: Array) -> Array:
     """An array of input's shape as the rows that count."""
     axis = class_axis(array)
-    return np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])[selection.chosen]
+    return np.moveaxis(array, axis, -1)[selection.kept & selection.valid]
 
 
 def _upstream(selection: Selection, transform: Transform) -> Array:

@@ -185,16 +185,17 @@ def one_hot(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Compa
 
 
 def balanced(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:
-    """REL-10."""
+    """REL-10, with upstream gradients of both signs."""
     shape = positions_of(call) if call["reduction"] == "none" else ()
-    g = upstream("random", Stream("upstream", call.digest()), shape, call.dtype)
-    asked = call.replace(transform=Transform("gradient", g))
     axis = class_axis(call["input"])
-    gradient, widths = run(asked).astype(np.float64), widths_of(asked, arithmetic)
-    sums = gradient.sum(axis)
-    rounding = np.abs(gradient).sum(axis) * 2.0**-40
-    required, own = (one.sum(axis) * _UPWARDS + rounding for one in (widths.required, widths.own))
-    yield apart("the gradient of a position adds up to 0", sums, np.zeros_like(sums), Widths(required, own))
+    for kind in ("random", "negative"):
+        g = upstream(kind, Stream("upstream", call.digest()), shape, call.dtype)
+        asked = call.replace(transform=Transform("gradient", g))
+        gradient, widths = run(asked).astype(np.float64), widths_of(asked, arithmetic)
+        sums = gradient.sum(axis)
+        rounding = np.abs(gradient).sum(axis) * 2.0**-40
+        required, own = (one.sum(axis) * _UPWARDS + rounding for one in (widths.required, widths.own))
+        yield apart("the gradient of a position adds up to 0", sums, np.zeros_like(sums), Widths(required, own))
 
 
 def agreeing(run: Evaluate, other: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comparison]:

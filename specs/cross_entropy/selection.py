@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -31,6 +33,14 @@ class Selection:
     labels: Array | None
     probabilities: Array | None
     weight: Array | None
+
+    def under(self, call: Call) -> Selection:
+        """That of a call which differs in its reduction, in whether it has weights, and in what it asks for."""
+        if (call["weight"] is None) == (self.weight is None):
+            same = copy.copy(self)  # with all that was found out about the arrays
+            object.__setattr__(same, "call", call)
+            return same
+        return dataclasses.replace(self, call=call, weight=_row(call["weight"]))
 
     @property
     def chosen(self) -> Array:
@@ -82,6 +92,14 @@ class Selection:
         return self.largest == np.inf
 
     @functools.cached_property
+    def limits(self) -> Array:
+        """The logits; of a row with +inf those that have its limit: a class at +inf is as 0 among -inf (A-9)."""
+        if not self.infinite.any():
+            return self.logits
+        limits = np.where(self.logits == np.inf, 0.0, -np.inf).astype(self.logits.dtype)
+        return np.where(self.infinite[:, None], limits, self.logits)
+
+    @functools.cached_property
     def impossible(self) -> Array:
         """Where probability 0 meets a logit of -inf in a row that is not nothing else, as rows by classes."""
         if self.probabilities is None or self.smoothing:
@@ -124,13 +142,17 @@ def select(call: Call) -> Selection:
     kept = valid = np.ones(shape, bool)
     if not is_soft(call):
         kept, valid = not_ignored(call["target"], call["ignore_index"]), existing(call)
-    chosen = (kept & valid).reshape(-1)
-    weight = None if call["weight"] is None else call["weight"].reshape(1, -1)
-    logits = rows_of(call["input"], axis)[chosen]
+    chosen = kept & valid
+    weight = _row(call["weight"])
+    logits = np.moveaxis(call["input"], axis, -1)[chosen]
     if is_soft(call):
-        return Selection(call, kept, valid, logits, None, rows_of(call["target"], axis)[chosen], weight)
-    labels = call["target"].reshape(-1)[chosen].astype(np.int64)
+        return Selection(call, kept, valid, logits, None, np.moveaxis(call["target"], axis, -1)[chosen], weight)
+    labels = call["target"][chosen].astype(np.int64)
     return Selection(call, kept, valid, logits, labels, None, weight)
+
+
+def _row(weight: Array | None) -> Array | None:
+    return None if weight is None else weight.reshape(1, -1)
 
 
 def rows_of(array: Array, axis: int) -> Array:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..call import REDUCTIONS, TARGET_DTYPES, Array, Call, Transform, dtype_of
+from ..call import REDUCTIONS, TARGET_DTYPES, Call, Transform, dtype_of
 from ..case import Case
+from ..classes.sparse import entries, few_labels
 from ..classes.structure import DEFAULT, Structure
 from ..stream import Stream
 from .clauses import RULES
@@ -80,25 +81,11 @@ def large_size(dtype: str, tier: int) -> int:
 def sparse_call(size: _Size, dtype: str, seed: int) -> Call:
     """A call on mostly untouched zeros: the first, the last and some random positions hold numbers."""
     stream = Stream(FAMILY, size.shape, size.everything, seed)
-    positions = size.shape[:1] + size.shape[2:]
-    count, classes = int(np.prod(positions)), size.shape[1]
-    target = np.full(positions, DEFAULT, np.int64)
-    where = np.unique(np.concatenate([[0, count - 1], stream.integers(0, count, WRITTEN)]))
-    labels = stream.integers(0, classes, where.size) if classes <= 2**22 else _anywhere(stream, classes, where.size)
-    labels[[0, -1]] = 0, classes - 1
-    if size.everything:
-        target[...] = classes - 1
-    target.reshape(-1)[where] = labels
+    everywhere = size.shape[1] - 1 if size.everything else DEFAULT
+    target, where, labels = few_labels(stream, size.shape, WRITTEN, everywhere)
     values = np.zeros(size.shape, dtype_of(dtype))
-    inner = int(np.prod(positions[1:]))
-    entries = (where // inner * classes + labels) * inner + where % inner
-    values.reshape(-1)[entries] = -stream.integers(1, 9, where.size)
+    values.reshape(-1)[entries(size.shape, where, labels)] = -stream.integers(1, 9, where.size)
     return NLL_LOSS.call(values, target, None, DEFAULT, "none")
-
-
-def _anywhere(stream: Stream, classes: int, count: int) -> Array:
-    """Classes from the whole range: two draws make one number."""
-    return (stream.integers(0, 2**13, count) * 2**13 + stream.integers(0, 2**13, count)) % classes
 
 
 def sparse_case(call: Call, origin: str) -> Case:

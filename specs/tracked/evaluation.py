@@ -210,6 +210,16 @@ def _finite(*operands: Tracked) -> Callable[[], Array]:
     return lambda: functools.reduce(np.logical_and, [operand.is_finite for operand in operands])
 
 
+def _unsure_product(infinite: Tracked, other: Tracked) -> Array | None:
+    """Infinity times what a machine may find to be 0, or of the other sign: NaN, or an infinity of either sign."""
+    if other.errors is None:
+        return None
+    least = (other.size - 2 * other.radius) * DOWNWARDS
+    unsure = np.isinf(infinite.value.real()) & (other.errors > 0) & (other.errors >= least)
+    infinite.evaluation.lost |= bool(unsure[0].any())
+    return unsure * ANYTHING
+
+
 def _is_rounded(number: float, bits: int) -> bool:
     return math.isfinite(number) and math.ldexp(number, bits - math.frexp(number)[1]) % 1 != 0
 
@@ -319,6 +329,8 @@ class Tracked:
             errors = errors + self.errors * other.errors
         bits = any_bits(either_bits(self.specials, other.specials))
         value = self.value * other.value
+        if not np.isfinite(value.real()).all():
+            bits = either_bits(bits, either_bits(_unsure_product(self, other), _unsure_product(other, self)))
         z = self.evaluation.result(value, errors, at.roundoff, bits, _finite(self, other), loss=at.product_loss)
         return z.made_of((self, lambda g: g * other), (other, lambda g: g * self))
 

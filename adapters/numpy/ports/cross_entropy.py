@@ -87,9 +87,10 @@ def cross_entropy_gradient(
         raise ValueError(f"upstream has shape {g.shape}; reduction {reduction!r} needs {shape}")
     with np.errstate(all="ignore"):
         slope = np.broadcast_to(g, rows.shape).reshape(-1, 1)[rows.kept].astype(rows.q.dtype)
-        slope = slope / rows.divisor if reduction == "mean" else slope
+        # Divided first: the sum of the smallest weights has no reciprocal, and a product with one of them underflows.
+        q = rows.q / rows.divisor if reduction == "mean" else rows.q
         gradient = np.zeros((math.prod(rows.shape), rows.q.shape[1]), x.dtype)
-        gradient[rows.kept] = slope * (np.exp(rows.logs) * rows.q.sum(axis=1, keepdims=True) - rows.q)
+        gradient[rows.kept] = slope * (np.exp(rows.logs) * q.sum(axis=1, keepdims=True) - q)
     return np.moveaxis(gradient.reshape(*rows.shape, gradient.shape[1]), -1, min(1, x.ndim - 1))
 
 
