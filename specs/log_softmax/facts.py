@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 
+import ml_dtypes
 import numpy as np
 
 from ..call import TRANSFORMS, Array
@@ -25,6 +26,7 @@ MEANINGS = {
     "omitted": "dim where the caller leaves it out, none otherwise",
     "axes_after": "number of input's axes behind the one that dim means, 0 where it is the last",
     "classes": "C, length of the axis that dim means",
+    "sum_open": "whether a row has so many classes that their sum in input's own format may be off by a third",
     "rows": "number of rows along that axis",
     "size": "number of input's elements",
     "unit_axes": "number of input's axes of length 1",
@@ -74,6 +76,12 @@ class Facts(CallFacts):
     @property
     def classes(self) -> int:
         return int(self.call["input"].shape[self.axis])
+
+    @property
+    def sum_open(self) -> bool:
+        # In any order C terms are within n / (1 - n) of their sum, n = C u: a third at n = 1/4.
+        self._require_legal()
+        return 2 * self.classes * float(ml_dtypes.finfo(self.call["input"].dtype).eps) >= 1
 
     @property
     def rows(self) -> int:
