@@ -1,12 +1,14 @@
 """What can be said about a call in one number or word each: the vocabulary of ledger selectors and of `exercised`.
 
-Facts about rows need a structurally legal call; for others they are absent, and no selector that names one matches.
+Facts about an axis need one that `dim` means, those about rows a structurally legal call; for others they are absent,
+and no selector that names one matches.
 """
 
 from __future__ import annotations
 
 import functools
 
+import ml_dtypes
 import numpy as np
 
 from ..call import TRANSFORMS, Array
@@ -22,7 +24,9 @@ MEANINGS = {
     "dim": "dim as it is passed",
     "axis": "the axis that dim means, counted from the front",
     "omitted": "dim where the caller leaves it out, none otherwise",
+    "axes_after": "number of input's axes behind the one that dim means, 0 where it is the last",
     "classes": "C, length of the axis that dim means",
+    "sum_open": "whether a row has so many classes that their sum in input's own format may be off by a third",
     "rows": "number of rows along that axis",
     "size": "number of input's elements",
     "unit_axes": "number of input's axes of length 1",
@@ -61,12 +65,23 @@ class Facts(CallFacts):
 
     @property
     def axis(self) -> int:
-        self._require_legal()
+        if not self.rank or "index" in structural_faults(self.call):
+            raise NoFact("dim means no axis of this input")
         return axis_of(self.call)
+
+    @property
+    def axes_after(self) -> int:
+        return self.rank - 1 - self.axis
 
     @property
     def classes(self) -> int:
         return int(self.call["input"].shape[self.axis])
+
+    @property
+    def sum_open(self) -> bool:
+        # In any order C terms are within n / (1 - n) of their sum, n = C u: a third at n = 1/4.
+        self._require_legal()
+        return 2 * self.classes * float(ml_dtypes.finfo(self.call["input"].dtype).eps) >= 1
 
     @property
     def rows(self) -> int:
@@ -141,12 +156,14 @@ class Facts(CallFacts):
 
     @functools.cached_property
     def _rows(self) -> Array:
+        self._require_legal()
         return as_rows(self.call["input"], self.axis).astype(np.float64)
 
     @functools.cached_property
     def _tops(self) -> Array:
         """The largest number of each row, NaN where it holds NaN."""
-        return self._rows.max(1) if self.classes else np.zeros(0)
+        rows = self._rows
+        return rows.max(1) if rows.shape[1] else np.zeros(0)
 
     @functools.cached_property
     def _distances(self) -> Array:
