@@ -21,6 +21,8 @@ MAIN = "float32"  # the dtype that compilers see most of, and that dear experime
 REPEATS = {"quick": 1, "ci": 3, "nightly": 12, "large": 0}  # how often a profile draws the numbers of a structure
 LAYOUT_PLACES: tuple[Place, ...] = (((6,), 0), ((6, 5), -1), ((6, 5), 0), ((4, 3, 2), 1), ((2, 3, 4, 5), 1))
 LAYOUT_PLACES += (((2, 3, 2, 4, 2), -1),)
+# Calls whose side effects are watched; with one class all is 0, and input's own memory may be handed out for it.
+PURE_PLACES: tuple[tuple[int, Place], ...] = (*((1, place) for place in CORE), (2, ((5, 1), -1)))
 
 Structures = Iterator[tuple[int, Structure]]  # each with its tier
 
@@ -72,6 +74,8 @@ def _values(dtype: str) -> Structures:
     kinds = tuple(values.INPUTS)
     for number, (shape, dim) in enumerate((*EDGE_ROWS, *EDGE_CLASSES, *MANY_CLASSES)):
         yield 3, Structure(shape, dim, dtype, kinds[number % len(kinds)])
+    for shape, dim in MANY_CLASSES:
+        yield 3, Structure(shape, dim, dtype, "last_dominant")
     if dtype == MAIN:
         yield 1, Structure((2, 1000), 1, dtype)
 
@@ -153,8 +157,9 @@ def _within(draw: Draw, calls: Iterable[Call], tier: int, origin: str, also: tup
 
 def _purity(draw: Draw) -> Iterator[Case]:
     """Calls whose side effects are watched."""
-    for tier, asks in ((1, ""), (2, "gradient")):
-        for shape, dim in CORE:
+    for least, asks in ((1, ""), (2, "gradient")):
+        for own, (shape, dim) in PURE_PLACES:
+            tier = max(least, own)
             call = call_of(Structure(shape, dim, draw.dtype, asks=asks, upstream="random", seed=draw.seed), "purity")
             if tier > draw.tier or asks and draw.lacks(asks) or not draw.domain.holds(call, used):
                 continue

@@ -54,6 +54,13 @@ def dominant(stream: Stream, rows: int, classes: int, fmt: Format) -> Array:
     return logits.reshape(-1)
 
 
+def last_dominant(stream: Stream, rows: int, classes: int, fmt: Format) -> Array:
+    """The last class 15 above the others and more: a sum that stops before it is nothing like the whole."""
+    logits = stream.integers(-8, 9, rows * classes).reshape(rows, classes) / 8.0
+    logits[:, -1:] += 17.0 + stream.integers(0, 16, rows)[:, None]
+    return logits.reshape(-1)
+
+
 def close(stream: Stream, rows: int, classes: int, fmt: Format) -> Array:
     """Differences of a few 1e-8, or of the smallest steps of the format at 1."""
     return 1.0 + stream.integers(-4, 5, rows * classes) * max(1e-8, fmt.u)
@@ -92,8 +99,8 @@ def swamped(stream: Stream, rows: int, classes: int, fmt: Format) -> Array:
 
 INPUTS = {
     family.__name__: family
-    for family in (ordinary, dyadic, equal, normalised, offset, dominant, close, wide, very_negative)
-} | {family.__name__: family for family in (subnormal, near_overflow, swamped)}
+    for family in (ordinary, dyadic, equal, normalised, offset, dominant, last_dominant, close, wide)
+} | {family.__name__: family for family in (very_negative, subnormal, near_overflow, swamped)}
 
 
 def inputs(family: str, stream: Stream, shape: tuple[int, ...], axis: int, dtype: str) -> Array:
