@@ -22,8 +22,9 @@ def purity(draw: Draw) -> Iterator[Case]:
     ids = [id for id in RULES.clauses if id.startswith("PURE-")]
     indices = [Structure(shape, draw.dtype, weights=weights, upstream="random", seed=draw.seed)
                for shape, weights in zip(CORE, ("none", "random"), strict=True)]  # fmt: skip
-    soft = replace(indices[1], probabilities="random", smoothing=0.1, reductions=("mean",))
-    asked = [replace(structure, asks=asks) for structure in (*indices, soft) for asks in ("", "gradient")]
+    # Of two axes an implementation takes probabilities as they are; of three it copies them to move the class axis.
+    soft = [replace(one, probabilities="random", smoothing=0.1, reductions=("mean",)) for one in indices]
+    asked = [replace(structure, asks=asks) for structure in (*indices, *soft) for asks in ("", "gradient")]
     for number, _, structure in left([(1, one) for one in asked], "purity", draw):
         tier = 2 if structure.asks or structure.probabilities else 1
         for case in cases(structure, "purity", tier, f"corpus purity/{draw.dtype}"):
