@@ -108,7 +108,7 @@ def test_common_tables_fit_together() -> None:
 def test_common_clauses_speak_of_no_loss(loss: Loss) -> None:
     """Nor refer to a register of ambiguities, of which each loss has its own."""
     words = rf"\b({'|'.join(set(loss.signature.names) - {'input'})})s?\b"
-    assert re.search(words, "each label of the targets")
+    assert re.search(words, f"each label of the {loss.signature.names[-1]}s")
     for clause in common().clauses.values():
         assert not re.search(words, clause.statement), clause.id
         assert set(clause.source.split(", ")) <= {"T", "I", "D", "N"}, clause.id

@@ -12,6 +12,7 @@ from ..call import Array
 from .carrier import Axes, Parts
 
 _SMALLEST = 2.0**-1074
+_NO_TIES = 2.0**-960  # below lies no middle of two numbers that a float64 could be beside of
 _UPWARDS = 1 + 2.0**-50
 _INFINITY = flint.arb("inf")
 
@@ -143,7 +144,8 @@ class Ball:
         beside = _BESIDE(self.value, high)
         low = _MIDDLE(beside).astype(np.float64)
         side = _SIDE(_BESIDE(beside, low)).astype(np.float64)
-        low = np.where(side == 0, low, np.nextafter(low, side))  # else what breaks a tie far below would be lost
+        # A step of `low` tells what breaks a tie far below, where it is nothing beside `high` itself.
+        low = np.where((side == 0) | (np.abs(high) < _NO_TIES), low, np.nextafter(low, side))
         return Parts(high, low, _SIZE(_BESIDE(beside, low)).astype(np.float64))
 
     @property
