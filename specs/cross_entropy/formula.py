@@ -171,7 +171,10 @@ def normaliser(terms: Terms) -> Tracked:
 def gradient(terms: Terms, upstream: Array, reduction: str) -> Tracked:
     """By the input."""
     if terms.probabilities is not None or terms.selection.smoothing:
-        return of_log_softmax.gradient(terms.logits, -factors(terms, upstream, reduction))
+        early = of_log_softmax.gradient(terms.logits, -factors(terms, upstream, reduction))
+        # What every class has in common may be multiplied in at the end.
+        late = of_log_softmax.gradient(terms.logits, -_spread(terms, _weight(terms)))
+        return either(early, late * _slopes(terms, None, upstream, reduction))
     k = _slopes(terms, _target_weight(terms), upstream, reduction)
     shifted = terms.logits - largest(terms.logits, CLASSES)
     grown = exp(shifted)
@@ -197,7 +200,16 @@ def factors(terms: Terms, upstream: Array, reduction: str) -> Tracked:
     """q, by which the gradient of the loss by y is -q."""
     if terms.probabilities is None and not terms.selection.smoothing:
         return where(terms.hot, _slopes(terms, _target_weight(terms), upstream, reduction), 0)
-    k = _slopes(terms, terms.weight, upstream, reduction)
+    return _spread(terms, _slopes(terms, terms.weight, upstream, reduction))
+
+
+def _weight(terms: Terms) -> Tracked:
+    """w, 1 where there is none."""
+    return terms.at.constant(1) if terms.weight is None else terms.weight
+
+
+def _spread(terms: Terms, k: Tracked) -> Tracked:
+    """k p, the probabilities being those of smoothed indices, too."""
     if terms.probabilities is not None:
         return terms.smoothed() * k
     own = where(terms.hot, terms.rest, 0)
