@@ -47,6 +47,11 @@ def _width(band: Band) -> Array:
     return np.where(band.free, np.inf, np.where(band.high == band.low, 0.0, width))
 
 
+def _rounding(size: Array, share: float) -> Array:
+    """What computing with these numbers here takes away at most; of NaN and infinities nothing, or they would pass."""
+    return np.where(np.isfinite(size), np.abs(size), 0.0) * share
+
+
 def _added(widths: Widths) -> Widths:
     return Widths(widths.required.sum() * _UPWARDS, widths.own.sum() * _UPWARDS)
 
@@ -109,7 +114,7 @@ def split(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Compari
         yield apart("none of the parts is none of the whole", whole, np.concatenate(results), both)
         return
     together = np.array(sum(result.astype(np.float64) for result in results))
-    rounding = np.abs(together) * 2.0**-50
+    rounding = _rounding(together, 2.0**-50)
     own = widths_of(call, arithmetic) + widths[0] + widths[1] + Widths(rounding, rounding)
     yield apart("the whole is the sum of its parts", whole, together, own)
 
@@ -136,7 +141,7 @@ def consistent(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Co
         yield Comparison("none is finite", None, Fraction(0), Fraction(0))
         return
     exact = float(exact_sum(elements.reshape(-1)).total)
-    rounding = np.abs(np.array(exact)) * 2.0**-50
+    rounding = _rounding(np.array(exact), 2.0**-50)
     widths = widths_of(call, arithmetic) + _added(widths_of(each, arithmetic)) + Widths(rounding, rounding)
     yield apart("sum is that of none's elements", total, np.array(exact), widths)
 
@@ -193,7 +198,7 @@ def balanced(run: Evaluate, call: Call, arithmetic: Arithmetic) -> Iterator[Comp
         asked = call.replace(transform=Transform("gradient", g))
         gradient, widths = run(asked).astype(np.float64), widths_of(asked, arithmetic)
         sums = gradient.sum(axis)
-        rounding = np.abs(gradient).sum(axis) * 2.0**-40
+        rounding = _rounding(np.abs(gradient).sum(axis), 2.0**-40)
         required, own = (one.sum(axis) * _UPWARDS + rounding for one in (widths.required, widths.own))
         yield apart("the gradient of a position adds up to 0", sums, np.zeros_like(sums), Widths(required, own))
 
