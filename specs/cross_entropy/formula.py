@@ -23,8 +23,8 @@ CLASSES, ROWS = 1, 0  # the axes
 class Terms:
     """What a call computes with, as tracked numbers, shared by all calls on the same arrays with the same smoothing.
 
-    `is_stored` tells that log_softmax may be rounded to the storage format before it is used. With a direction its
-    derivative along that takes its place.
+    `is_stored` tells that log_softmax, and what nll_loss and the sum of a smoothed row make of it, may be rounded to
+    the storage format before they are used. With a direction its derivative along that takes log_softmax's place.
     """
 
     selection: Selection
@@ -90,11 +90,12 @@ class Terms:
     def y(self) -> Tracked:
         """log_softmax, or its derivative along the direction."""
         if self.direction is None:
-            return self.at.once(("y", self.is_stored), lambda: self._stored(of_log_softmax.log_softmax(self.logits)))
-        return self._stored(of_log_softmax.along(self.logits, self.at.number(self.direction)))
+            return self.at.once(("y", self.is_stored), lambda: self.handed_on(of_log_softmax.log_softmax(self.logits)))
+        return self.handed_on(of_log_softmax.along(self.logits, self.at.number(self.direction)))
 
-    def _stored(self, y: Tracked) -> Tracked:
-        return stored(y) if self.is_stored else y
+    def handed_on(self, part: Tracked) -> Tracked:
+        """A part of the loss as the next operation finds it."""
+        return stored(part) if self.is_stored else part
 
 
 # --- the loss --------------------------------------------------------------------------------------------
@@ -143,13 +144,13 @@ def _of_labels(terms: Terms) -> list[Tracked]:
 
     def own() -> Tracked:
         at_label, own_weight = take(y, terms.labels, CLASSES), _target_weight(terms)
-        return at_label if own_weight is None else own_weight * at_label
+        return at_label if own_weight is None else terms.handed_on(own_weight * at_label)
 
     if not terms.selection.smoothing:
         return [terms.once("own", lambda: -own())]
 
     def by_row() -> Tracked:
-        spread = total(y if w is None else y * w, CLASSES)
+        spread = terms.handed_on(total(y if w is None else y * w, CLASSES))
         return -(own() * terms.rest + spread * terms.share)
 
     def by_class() -> Tracked:

@@ -164,5 +164,9 @@ def stored(x: Tracked) -> Tracked:
 
 
 def masked(t: Tracked, y: Tracked) -> Array:
-    """Where t = 0 and y = -inf: what is impossible and not asked for adds nothing, 0 log 0 = 0."""
-    return (t.size == 0) & (y.value.real() == -np.inf)
+    """Where t = 0 and y = -inf: what is impossible and not asked for adds nothing, 0 log 0 = 0.
+
+    A y that is -inf only because it overflowed is not impossible.
+    """
+    impossible: Array = (t.size == 0) & (y.value.real() == -np.inf)
+    return impossible if y.specials is None else impossible & (y.specials == 0).all(0)
