@@ -190,16 +190,19 @@ def _by_accuracy(facts: Facts, value: object) -> Iterator[str]:
         yield "ACC-1"
     else:
         yield "ACC-3" if half else "ACC-2"
-    if (
-        facts.finite
-        and max(facts.offset, facts.gap) * max(facts.n_active, 1) >= float(FORMATS[facts.dtype].largest) / 2
-    ):
+    if facts.finite and _may_overflow(facts):
         yield "SPECIAL-2"
     if isinstance(value, Within) and value.careful is not None and not facts.impossible:
         if half:
             yield "ACC-4"
         elif is_never_negative(facts.selected):
             yield "VALUE-14"
+
+
+def _may_overflow(facts: Facts) -> bool:
+    if facts.smoothing or facts.target == "probabilities":
+        return facts.smoothed_sum_overflows or facts.offset * 2 >= float(FORMATS[facts.dtype].largest)
+    return max(facts.offset, facts.gap) * max(facts.n_active, 1) * 2 >= float(FORMATS[facts.dtype].largest)
 
 
 # --- derivatives -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Facts about values need a structurally legal call; for others they are absent, a
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..call import TRANSFORMS, Array, Call
 from ..case import NoFact
 from ..classes.facts import MEANINGS as SHARED
 from ..classes.facts import ClassFacts
-from ..exact import FORMATS
+from ..exact import FORMATS, exact_sum
 from .faults import structural_faults
 from .selection import Selection, is_soft, positions_of
 
@@ -48,7 +49,11 @@ MEANINGS = SHARED | {
     "-inf; with probabilities or smoothing, the smallest finite logit's",
     "spread": "the smallest nonzero distance between the largest logit of a kept position and another one, infinite "
     "where there is none",
-    "own_overflow": "whether the gap is beyond half of input dtype's largest number",
+    "own_overflow": "whether -w[t] l[t], added up over kept positions, may be beyond half of input dtype's largest number",
+    "smoothed_sum_overflows": "whether -w[c] l[c], added up over kept positions and all classes, may be",
+    "sum_open": "whether so many numbers are added up, over classes or kept positions, that a sum in input's own dtype "
+    "may be off by a third, and says nothing",
+    "inverse_overflows": "whether 1/W is beyond input dtype's largest number",
 }
 
 
@@ -209,4 +214,27 @@ class Facts(ClassFacts):
 
     @property
     def own_overflow(self) -> bool:
-        return self.gap * 2 >= float(FORMATS[self.dtype].largest)
+        return self._may_overflow(self.n_active)
+
+    @property
+    def smoothed_sum_overflows(self) -> bool:
+        return self._may_overflow(self.n_active * self.classes)
+
+    def _may_overflow(self, terms: int) -> bool:
+        heaviest = float(np.abs(self._used.astype(np.float64)).max(initial=0.0)) if self.weighted else 1.0
+        farthest = self.gap + math.log(max(self.classes, 1))
+        return farthest * heaviest * terms * 2 >= float(FORMATS[self.dtype].largest)
+
+    @property
+    def sum_open(self) -> bool:
+        positions = 1 if self.reduction == "none" else self.n_active
+        along = self.classes if self.target == "probabilities" or self.smoothing else 1
+        return max(self.classes, positions * along) * FORMATS[self.dtype].u * 4 >= 1
+
+    @functools.cached_property
+    def inverse_overflows(self) -> bool:
+        w = self.selected.target_weights
+        if w is None or self.reduction != "mean":
+            return False
+        normaliser = abs(float(exact_sum(w).total)) if np.isfinite(w).all() else math.inf
+        return 0 < normaliser * float(FORMATS[self.dtype].largest) < 1

@@ -97,6 +97,11 @@ class Terms:
         """A part of the loss as the next operation finds it."""
         return stored(part) if self.is_stored else part
 
+    def rounded(self, part: Tracked) -> Tracked:
+        """A part that may be handed on so where it fits: that it overflows there is avoidable."""
+        z = self.handed_on(part)
+        return Tracked(z.evaluation, z.value, z.errors, z.size, part.specials, z.ways)
+
 
 # --- the loss --------------------------------------------------------------------------------------------
 
@@ -144,13 +149,13 @@ def _of_labels(terms: Terms) -> list[Tracked]:
 
     def own() -> Tracked:
         at_label, own_weight = take(y, terms.labels, CLASSES), _target_weight(terms)
-        return at_label if own_weight is None else terms.handed_on(own_weight * at_label)
+        return at_label if own_weight is None else terms.rounded(own_weight * at_label)
 
     if not terms.selection.smoothing:
         return [terms.once("own", lambda: -own())]
 
     def by_row() -> Tracked:
-        spread = terms.handed_on(total(y if w is None else y * w, CLASSES))
+        spread = terms.rounded(total(y if w is None else y * w, CLASSES))
         return -(own() * terms.rest + spread * terms.share)
 
     def by_class() -> Tracked:
@@ -176,7 +181,7 @@ def gradient(terms: Terms, upstream: Array, reduction: str) -> Tracked:
         # What every class has in common may be multiplied in at the end.
         late = of_log_softmax.gradient(terms.logits, -_spread(terms, _weight(terms)))
         return either(early, late * _slopes(terms, None, upstream, reduction))
-    k = _slopes(terms, _target_weight(terms), upstream, reduction)
+    k = terms.rounded(_slopes(terms, _target_weight(terms), upstream, reduction))
     shifted = terms.logits - largest(terms.logits, CLASSES)
     grown = exp(shifted)
     whole = total(grown, CLASSES)
@@ -198,10 +203,10 @@ def gradient_by_probabilities(terms: Terms, upstream: Array, reduction: str) -> 
 
 
 def factors(terms: Terms, upstream: Array, reduction: str) -> Tracked:
-    """q, by which the gradient of the loss by y is -q."""
+    """q, by which the gradient of the loss by y is -q: what log_softmax's derivative is handed."""
     if terms.probabilities is None and not terms.selection.smoothing:
-        return where(terms.hot, _slopes(terms, _target_weight(terms), upstream, reduction), 0)
-    return _spread(terms, _slopes(terms, terms.weight, upstream, reduction))
+        return where(terms.hot, terms.rounded(_slopes(terms, _target_weight(terms), upstream, reduction)), 0)
+    return terms.rounded(_spread(terms, _slopes(terms, terms.weight, upstream, reduction)))
 
 
 def _weight(terms: Terms) -> Tracked:
