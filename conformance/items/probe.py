@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
+
 from ...adapters.base import Subject
 from ...adapters.execution import declined, execute
 from ...specs.call import Returned
@@ -46,9 +48,10 @@ def _keeps_small_normals(subject: Subject, cases: Iterable[Case]) -> bool:
 
 
 def _flushes(subject: Subject, case: Case) -> bool:
-    """Whether an outcome is right only if flushing is allowed, and 0 where it is not what is due.
+    """Whether an outcome is right only if flushing is allowed: 0 somewhere, and nowhere between 0 and what is due.
 
-    The mean of a function that divides by too large a number lies between 0 and what is due, and is simply wrong.
+    There lies the mean of a function that divides by too large a number, which is simply wrong. Beyond what is due
+    lies a difference of which one term was flushed: P g - g is -g.
     """
     outcome, _ = execute(subject, case.call)
     if not isinstance(case.expectation, Returns) or not isinstance(outcome, Returned):
@@ -62,4 +65,5 @@ def _flushes(subject: Subject, case: Case) -> bool:
             return False
     strict, lenient = (judge(case, outcome, Traits(Arithmetic(flush=flush))) for flush in (False, True))
     only_lenient = strict.status is Status.FAIL and lenient.status is not Status.FAIL
-    return only_lenient and bool(((outcome.value == 0) | (outcome.value == due)).all())
+    lost = (outcome.value == 0) & (due != 0)
+    return only_lenient and bool(lost.any() and (lost | (np.abs(outcome.value) >= np.abs(due))).all())
